@@ -1,0 +1,1 @@
+//! Many runs of a plan: replications, their summary, and judgement of expectations.

@@ -1,0 +1,1 @@
+//! The only door to transcendental functions: the same bits on every machine.

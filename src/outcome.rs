@@ -1,0 +1,340 @@
+//! What one run measured: integers and counts only, so that outcomes of several runs add up in any order.
+//!
+//! Everything is about *measured* events (created at or after the end of the warm-up) unless it says otherwise.
+
+use std::collections::BTreeMap;
+
+use crate::stats::Histogram;
+use crate::time::{SimSpan, SimTime};
+
+/// The result of one run of a plan with one seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// How the run ended.
+    pub ended: Ended,
+    /// By index of [`crate::plan::Plan::producers`].
+    pub producers: Vec<ProducerOutcome>,
+    /// By index of [`crate::plan::Plan::topics`].
+    pub topics: Vec<TopicOutcome>,
+    /// By index of [`crate::plan::Plan::consumers`].
+    pub consumers: Vec<ConsumerOutcome>,
+    /// What each fault did, by index of [`crate::plan::Plan::faults`].
+    pub faults: Vec<FaultOutcome>,
+    /// Per-delivery records, where the run was asked for them.
+    pub trace: Vec<TraceRecord>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// At its duration.
+    AtDuration,
+    /// Stopped early: a subscription's backlog reached the plan's bound.
+    BacklogBound {
+        /// Virtual time of the stop.
+        at: SimTime,
+        /// Index of the consumer.
+        consumer: usize,
+    },
+}
+
+/// What one producer's clients saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProducerOutcome {
+    /// Events created.
+    pub created: u64,
+    /// Intended arrival to publish acknowledgement of acknowledged events.
+    pub publish_latency: Histogram,
+    /// Sum of the same, ns.
+    pub publish_latency_sum: u128,
+    /// Events whose client gave up after an explicit refusal.
+    pub rejected: u64,
+    /// Events whose client gave up without an answer (stored or not).
+    pub indeterminate: u64,
+    /// Events still on their way to the bus when the run ended.
+    pub publishing: u64,
+    /// Publish requests sent again.
+    pub retries: u64,
+}
+
+/// What one topic stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TopicOutcome {
+    /// Distinct events created for it.
+    pub created: u64,
+    /// Distinct events stored.
+    pub stored: u64,
+    /// Records stored by partition (copies included, warm-up included).
+    pub records: Vec<u64>,
+    /// Bytes stored (copies included, warm-up included).
+    pub bytes: u64,
+    /// Creation to the last first effect, of events that took effect at *every* subscription. Empty with one subscription or none.
+    pub converged: Histogram,
+    /// Sum of the same, ns.
+    pub converged_sum: u128,
+    /// Stored events that some subscription had not (or never will have) effected when the run ended.
+    pub not_converged: u64,
+}
+
+/// What one subscription saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConsumerOutcome {
+    /// Creation to the end of the first effect.
+    pub latency: Histogram,
+    /// Exact sums of the latency and of its stages, ns.
+    pub stages: StageSums,
+    /// Creation of the event at the start of the path to the end of the first effect; only where the topic is fed by consumers.
+    pub path: Option<PathOutcome>,
+    /// Latency of events created inside each interval that an expectation names, in the order of `ConsumerSetup::intervals`.
+    pub intervals: Vec<IntervalOutcome>,
+    /// Where every event ended.
+    pub ledger: Ledger,
+    /// Events not effected, by cause, that are true losses.
+    pub lost: BTreeMap<LossCause, u64>,
+    /// Stored more than once (D1): surplus copies handed to this subscription's log.
+    pub duplicates_log: u64,
+    /// Delivered again (D2): hand-overs of a stored record beyond its first.
+    pub duplicates_deliveries: u64,
+    /// Took effect again (D3).
+    pub duplicates_effects: u64,
+    /// Duplicates that the idempotence window stopped.
+    pub duplicates_suppressed: u64,
+    /// Hand-overs to a handler.
+    pub deliveries: u64,
+    /// Handler attempts, and those that failed.
+    pub attempts: u64,
+    /// Handler attempts that failed.
+    pub failures: u64,
+    /// Per-key order of first effects.
+    pub order: OrderOutcome,
+    /// Handlers that began an event of a key while another handler held one of the same key.
+    pub overlap: u64,
+    /// Times that a delivered position went backwards (redelivery after a group change).
+    pub rewinds: u64,
+    /// Rebalances of the group.
+    pub rebalances: u64,
+    /// Worker time spent on handlers since the warm-up, ns.
+    pub busy: u128,
+    /// Worker time available since the warm-up (members that are up x workers), ns.
+    pub available: u128,
+    /// Service time of measured deliveries' successful attempts, ns (for the offered load).
+    pub service_sum: u128,
+    /// Events wanted by this subscription that became visible since the warm-up, and until the end.
+    pub arrived: u64,
+    /// Lag over time.
+    pub lag: LagOutcome,
+    /// Surplus work cut off: handler runs dropped by a crash.
+    pub cut_off: u64,
+}
+
+/// Sums over first effects, ns. The stages add up to `total` exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageSums {
+    /// Latency.
+    pub total: u128,
+    /// Client batch and linger: creation to the first send.
+    pub buffer: u128,
+    /// First send to stored and visible: network, append, replication, and publish retries.
+    pub publish: u128,
+    /// Visible to arrived at the member whose delivery took effect: poll or push.
+    pub dispatch: u128,
+    /// Arrived to the start of the first attempt of that delivery.
+    pub wait: u128,
+    /// The successful attempt.
+    pub service: u128,
+    /// First attempt's start to the successful attempt's start, in that delivery.
+    pub retry: u128,
+}
+
+/// Latency from the start of the path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PathOutcome {
+    /// Distribution.
+    pub latency: Histogram,
+    /// Exact sum, ns.
+    pub sum: u128,
+}
+
+/// Latency of the events created in one interval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IntervalOutcome {
+    /// Distribution.
+    pub latency: Histogram,
+    /// Exact sum, ns.
+    pub sum: u128,
+}
+
+/// Where every measured event of a subscription ended. The books close:
+/// `created = rejected + indeterminate + publishing + stored` and
+/// `stored = effected + filtered + skipped + discarded + dead_lettered + waiting + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Events published for the subscription's topics.
+    pub created: u64,
+    /// Refused, and the producer was told.
+    pub rejected: u64,
+    /// The producer gave up without an answer, and it was not stored.
+    pub indeterminate: u64,
+    /// On its way when the run ended.
+    pub publishing: u64,
+    /// Stored, once or more.
+    pub stored: u64,
+    /// Took effect, once or more.
+    pub effected: u64,
+    /// Not for this subscription (types, keys).
+    pub filtered: u64,
+    /// The position moved past it without an effect.
+    pub skipped: u64,
+    /// Given up, nowhere kept.
+    pub discarded: u64,
+    /// Given up, kept in the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Not yet delivered when the run ended.
+    pub waiting: u64,
+    /// Delivered, not settled, when the run ended.
+    pub in_flight: u64,
+}
+
+/// Why an event never took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LossCause {
+    /// Its position was committed before its effect, and the effect never came.
+    CommittedBeforeEffect,
+    /// Attempts exhausted, no dead-letter target.
+    AttemptsExhausted,
+    /// A batch handler crashed past its commit.
+    AckedBeforeEffect,
+}
+
+/// Per-key order of first effects, in the terms of RFC 4737.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderOutcome {
+    /// First effects that were judged (events with a key).
+    pub judged: u64,
+    /// Reordered: effected after a later event of the same key (and publisher).
+    pub violations: u64,
+    /// Sum of the extents: effects of the key between the earliest overtaker and this one.
+    pub extent_sum: u64,
+    /// Largest extent.
+    pub extent_max: u64,
+    /// Sum of the late times: from the earliest overtaker's effect to this one's, ns.
+    pub late_time_sum: u128,
+    /// Largest late time, ns.
+    pub late_time_max: u64,
+}
+
+/// Lag as a series over virtual time. All series have the same sample times `interval x (i + 1)`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LagOutcome {
+    /// Time between two points.
+    pub interval: SimSpan,
+    /// Largest number of records between log end and committed position in each interval, summed over partitions at each sample.
+    pub records: Vec<u64>,
+    /// Largest age of the oldest unsettled record in each interval, ns.
+    pub time: Vec<u64>,
+    /// Largest value of all samples, and when.
+    pub max: u64,
+    /// When `max` was first seen.
+    pub max_at: SimTime,
+    /// Largest age, ns.
+    pub time_max: u64,
+    /// When `time_max` was first seen.
+    pub time_max_at: SimTime,
+    /// At the end of the run.
+    pub end: u64,
+    /// The same by partition (topics of the subscription in order, their partitions in order).
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// Lag of one partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartitionLag {
+    /// Largest value in each interval.
+    pub records: Vec<u64>,
+    /// Largest age of the oldest unsettled record in each interval, ns.
+    pub time: Vec<u64>,
+    /// Largest of all samples.
+    pub max: u64,
+    /// At the end of the run.
+    pub end: u64,
+}
+
+/// What one fault did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaultOutcome {
+    /// When it struck and ended (the end of the run where it lasted), at most the first 1,000.
+    pub occurrences: Vec<(SimTime, SimTime)>,
+    /// Number of occurrences.
+    pub count: u64,
+    /// By consumer that the fault's target or something downstream of it touches: what was seen there.
+    pub touched: BTreeMap<usize, Touched>,
+}
+
+/// What a fault did to one consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Largest lag from the start of an occurrence until it had drained.
+    pub lag_peak: u64,
+    /// Lag level before it: the largest sample in as long a time before the fault as the fault lasted.
+    pub lag_before: u64,
+    /// Longest time from the end of an occurrence until lag was back at its level before it.
+    pub drain_time: SimSpan,
+    /// Occurrences after which lag was not back before the end of the run (or the next occurrence).
+    pub not_drained: u64,
+    /// Redeliveries, losses and order violations between an occurrence's start and its draining.
+    pub redeliveries: u64,
+    /// Losses, as above.
+    pub lost: u64,
+    /// Order violations, as above.
+    pub violations: u64,
+}
+
+/// One hand-over of one record to a handler, for independent re-computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceRecord {
+    /// Index of the consumer.
+    pub consumer: u32,
+    /// Topic index and partition.
+    pub topic: u32,
+    /// Partition.
+    pub partition: u32,
+    /// Position in the partition.
+    pub offset: u64,
+    /// Publisher of the event: position among the topic's publishers.
+    pub publisher: u32,
+    /// Number of the event among those of its publisher for this topic.
+    pub event: u32,
+    /// Key id; `u32::MAX` without key.
+    pub key: u32,
+    /// Intended creation.
+    pub created: SimTime,
+    /// Visible to the subscription.
+    pub visible: SimTime,
+    /// Start of the first attempt of this delivery.
+    pub start: SimTime,
+    /// End of the delivery: effect, giving up, or being cut off.
+    pub done: SimTime,
+    /// When the position or the delivery was settled; `NEVER`: not by this delivery.
+    pub settled: SimTime,
+    /// What came of it.
+    pub result: DeliveryResult,
+}
+
+/// What came of one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// First effect of the event.
+    Effect,
+    /// A second or later effect.
+    DuplicateEffect,
+    /// Stopped by the idempotence window.
+    Suppressed,
+    /// Given up, to the dead-letter topic.
+    DeadLettered,
+    /// Given up.
+    Discarded,
+    /// Back in its queue.
+    Requeued,
+    /// Dropped by a crash.
+    CutOff,
+}

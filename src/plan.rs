@@ -1,0 +1,550 @@
+//! The checked, immutable model of a scenario: ids and numbers, ready to run.
+//!
+//! A [`Plan`] holds no text that still has to be interpreted: names are kept only for reports and for random streams.
+//! Everything that separates one bus from another is a policy value here; no vendor is named.
+
+use crate::dist::{Arrivals, Dist};
+use crate::time::{SimSpan, SimTime};
+
+/// Index of a topic or queue in [`Plan::topics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u32);
+
+/// Index of a producer in [`Plan::producers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProducerId(pub u32);
+
+/// Index of a consumer (one subscription, one group) in [`Plan::consumers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerId(pub u32);
+
+/// One checked scenario. All lists are sorted by name (faults, changes and expectations: as written).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Name of the scenario.
+    pub name: String,
+    /// Master seed of the experiment.
+    pub seed: u64,
+    /// Number of independent runs.
+    pub replications: u32,
+    /// Virtual time of one run.
+    pub duration: SimSpan,
+    /// Messages created before this are not measured.
+    pub warm_up: SimSpan,
+    /// Topics and queues of all buses, sorted by full name.
+    pub topics: Vec<TopicPlan>,
+    /// Producers, sorted by name.
+    pub producers: Vec<ProducerPlan>,
+    /// Consumers, sorted by name.
+    pub consumers: Vec<ConsumerPlan>,
+    /// Injected causes.
+    pub faults: Vec<FaultPlan>,
+    /// What operators do.
+    pub changes: Vec<ChangePlan>,
+    /// What the scenario claims.
+    pub expectations: Vec<Expectation>,
+    /// Texts of keys that are not numbers: key id `numeric_keys + i` is `key_labels[i]`.
+    pub key_labels: Vec<String>,
+    /// Key ids below this are numbers; their text is the decimal number.
+    pub numeric_keys: u32,
+    /// Event types; an event's type is an index into this list. Index 0 is "no type".
+    pub event_types: Vec<String>,
+    /// Most messages waiting at one subscription before a run stops (bounded memory).
+    pub backlog_bound: u64,
+}
+
+/// One topic (every subscription gets every event) or queue (every event goes to one consumer).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicPlan {
+    /// Name as used in paths and reports; `bus/topic` where two buses have the same topic name.
+    pub name: String,
+    /// Name of the bus.
+    pub bus: String,
+    /// Whether every subscription gets every event.
+    pub fan_out: bool,
+    /// Ordered lanes.
+    pub partitions: u32,
+    /// Nodes that lead the partitions: partition p is led by broker `p % brokers`.
+    pub brokers: u32,
+    /// How records are stored and become visible.
+    pub store: StorePolicy,
+}
+
+/// Time from a request's arrival at the bus until its records are visible and acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorePolicy {
+    /// One way between a client and the bus, ns.
+    pub network: Dist,
+    /// Append at the leader, ns.
+    pub append: Dist,
+    /// From the append until enough copies exist, ns. Constant 0 where there is one copy.
+    pub replicate: Dist,
+    /// Sync to disk, ns; delays the acknowledgement, not the visibility.
+    pub fsync: Dist,
+    /// Whether records can be seen only when replicated (a high watermark), or from the append on.
+    pub visible_when_replicated: bool,
+}
+
+/// Which copy a publish acknowledgement speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// The client does not wait for an answer.
+    None,
+    /// The leader has appended it.
+    Leader,
+    /// It is replicated (and synced, where the bus syncs).
+    All,
+}
+
+/// How a key selects a partition, and what happens without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitioner {
+    /// Key number modulo partitions; without a key in turn.
+    Modulo,
+    /// murmur2 of the key's text modulo partitions; without a key one partition until a batch is full (sticky).
+    Murmur2Sticky,
+}
+
+/// The publishing client of one producer or consumer for one topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientPlan {
+    /// How partitions are chosen.
+    pub partitioner: Partitioner,
+    /// Whether requests on one connection arrive in the order sent.
+    pub fifo_connection: bool,
+    /// Batching; none: every message is a request.
+    pub batching: Option<Batching>,
+    /// Requests without an answer that one connection may have; none: unlimited.
+    pub max_in_flight: Option<u32>,
+    /// What is waited for.
+    pub acks: Acks,
+    /// Whether the bus recognises a batch that it has already stored, and refuses batches out of sequence.
+    pub idempotent: bool,
+    /// What happens after a request without an answer.
+    pub retry: PublishRetry,
+}
+
+/// Client-side batching, per partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batching {
+    /// How long a batch waits for company after its first message.
+    pub linger: SimSpan,
+    /// A batch leaves when it holds this many bytes.
+    pub max_bytes: u64,
+}
+
+/// Retries of publish requests inside the client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishRetry {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// An attempt without an answer for so long has failed.
+    pub request_timeout: SimSpan,
+    /// The message has failed for good so long after it was handed to the client.
+    pub delivery_timeout: SimSpan,
+    /// Wait before the first retry; doubles each time, with a jitter of +-20 %.
+    pub backoff: SimSpan,
+    /// Longest wait between attempts.
+    pub backoff_max: SimSpan,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyPlan {
+    /// No key, no order.
+    None,
+    /// A new key for every message.
+    Unique,
+    /// One of `0..n`, equally likely.
+    Uniform(u32),
+    /// Key `i` of `0..keys` with weight `(i + 1)^-exponent`.
+    Zipf {
+        /// Number of keys.
+        keys: u32,
+        /// Skew; 0 is uniform.
+        exponent: f64,
+    },
+    /// Key ids with their shares (which add up to 1).
+    Weighted(Vec<(u32, f64)>),
+    /// The n-th arrival has the n-th key id of the list, again from the start after the end.
+    Trace(Vec<u32>),
+}
+
+/// Where events begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProducerPlan {
+    /// Name; also the path of its random streams.
+    pub name: String,
+    /// When something happens in the business.
+    pub arrivals: Arrivals,
+    /// Messages handled per arrival, each by itself.
+    pub events_per_arrival: Dist,
+    /// Key of each event.
+    pub key: KeyPlan,
+    /// Size of each event, bytes.
+    pub size: Dist,
+    /// Shares of event types (index into [`Plan::event_types`]); empty: all have type 0.
+    pub types: Vec<(u16, f64)>,
+    /// Processes. A key stays with one instance; without keys they take turns.
+    pub instances: u32,
+    /// What is done for each event.
+    pub handler: Handler,
+    /// How attempts fail.
+    pub failure: FailurePlan,
+    /// Client settings, one per topic that the handler publishes to.
+    pub clients: Vec<(TopicId, ClientPlan)>,
+}
+
+/// One subscription: who reads what, how, and what is done with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerPlan {
+    /// Name; also the path of its random streams.
+    pub name: String,
+    /// Topics and queues read, sorted.
+    pub subscribes: Vec<TopicId>,
+    /// Event types wanted; none: all.
+    pub types: Option<Vec<u16>>,
+    /// Share of the keys wanted, as an interval of the key hash: from, to (0 to 1). `(0.0, 1.0)`: all.
+    pub keys: (f64, f64),
+    /// Processes at the start.
+    pub members: u32,
+    /// Handlers at once in one member.
+    pub workers: u32,
+    /// What a member's workers keep.
+    pub order: WorkerOrder,
+    /// What is done for one message, or for one batch.
+    pub handler: Handler,
+    /// One handler call for several messages.
+    pub batch: Option<BatchPlan>,
+    /// Wakes, takes what is there, sleeps.
+    pub schedule: Option<SchedulePlan>,
+    /// How attempts fail.
+    pub failure: FailurePlan,
+    /// What follows a failed attempt.
+    pub retry: RetryPlan,
+    /// Where a message goes that is given up; none: it is discarded.
+    pub dead_letter: Option<TopicId>,
+    /// Duplicates inside the window have no effect.
+    pub idempotent: Option<IdempotencePlan>,
+    /// When a delivery is recorded as done.
+    pub settle: Settle,
+    /// How records reach the members.
+    pub dispatch: Dispatch,
+    /// How members are known, lost and replaced.
+    pub membership: Membership,
+    /// From the start of a process until it is ready.
+    pub startup: Dist,
+    /// Client settings, one per topic that the handler publishes to, and for the dead-letter topic.
+    pub clients: Vec<(TopicId, ClientPlan)>,
+    /// Whether this configuration promises that the events of a key take effect in publish order, and if not, why not.
+    pub key_order: Result<(), String>,
+}
+
+/// What a member's workers keep in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerOrder {
+    /// One message of a partition at a time.
+    Partition,
+    /// One message of a key at a time.
+    Key,
+    /// Nothing.
+    None,
+}
+
+/// One handler call for several messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// Most messages in a call.
+    pub max: u32,
+    /// How long a batch waits for company after its first message.
+    pub max_wait: SimSpan,
+}
+
+/// When a scheduled consumer wakes: `offset + k x every`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchedulePlan {
+    /// Time between two wakes.
+    pub every: SimSpan,
+    /// The first wake (default: one interval after the start).
+    pub offset: SimSpan,
+}
+
+/// Shares of handler attempts that go wrong. All zero: nothing fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FailurePlan {
+    /// The attempt fails; the next may succeed.
+    pub transient: f64,
+    /// The event's own fault: every attempt fails.
+    pub permanent: f64,
+    /// The handler never returns.
+    pub hang: f64,
+    /// The handler takes its process with it.
+    pub crash: f64,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPlan {
+    /// Attempts, the first included; `u32::MAX`: without end.
+    pub attempts: u32,
+    /// Where the message waits for its next attempt.
+    pub mode: RetryMode,
+    /// How long it waits.
+    pub backoff: Backoff,
+    /// Share of the wait that is random: the wait is `w x (1 - share x u)`, u uniform in 0..1. Full jitter is 1.
+    pub jitter: f64,
+}
+
+/// Where a failed message waits for its next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryMode {
+    /// In the handler: its worker is held.
+    Blocking,
+    /// Back in its queue, at its old place or near the head.
+    Requeue,
+}
+
+/// Wait before attempt n + 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Backoff {
+    /// Drawn each time.
+    Drawn(Dist),
+    /// The n-th of the list; the last one again and again.
+    Steps(Vec<SimSpan>),
+    /// `base x factor^(n-1)`, at most `max`.
+    Exponential {
+        /// First wait.
+        base: SimSpan,
+        /// Growth.
+        factor: f64,
+        /// Longest wait.
+        max: SimSpan,
+    },
+}
+
+/// Duplicates inside the window have no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotencePlan {
+    /// How long an effect is remembered.
+    pub window: SimSpan,
+    /// Recorded in the same transaction as the effect (exact), or in a store of its own (concurrent deliveries both pass).
+    pub same_transaction: bool,
+}
+
+/// When a delivery is recorded as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// After its effect.
+    After,
+    /// Before its effect: at most once.
+    Before,
+    /// On the client's timer: at the next poll after this time, what earlier polls returned.
+    Timer(SimSpan),
+}
+
+/// The two dispatch disciplines.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Dispatch {
+    /// Each partition has one owner, which fetches in order and settles by position.
+    Log(LogDispatch),
+    /// Members compete for messages, which are pushed to them within their credit and settled one by one.
+    Queue(QueueDispatch),
+}
+
+/// Reading a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogDispatch {
+    /// One way between the bus and a member, ns, drawn per fetch response.
+    pub network: Dist,
+    /// Most records that one poll returns. `u32::MAX`: no limit.
+    pub max_poll_records: u32,
+    /// Most bytes of one partition in one fetch response, in records of the mean size.
+    pub max_fetch_records: u32,
+    /// Whether every effect is committed at once (else: at the next poll).
+    pub commit_each: bool,
+}
+
+/// Reading a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueDispatch {
+    /// One way between the bus and a member, ns, drawn per delivery.
+    pub network: Dist,
+    /// Deliveries that a member may hold unsettled. `u32::MAX`: no limit.
+    pub prefetch: u32,
+}
+
+/// How members are known, lost and replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Membership {
+    /// A member that stops is noticed at once (a closed connection), and what it held is given to others at once.
+    Immediate,
+    /// A group with heartbeats and rebalances behind a barrier (eager).
+    Eager {
+        /// A member without heartbeats for so long is expelled.
+        session_timeout: SimSpan,
+        /// Time between two heartbeats; a member notices a rebalance by its next one.
+        heartbeat: SimSpan,
+        /// Longest wait for all members to rejoin; also the longest time between two polls.
+        rebalance_timeout: SimSpan,
+        /// One join and sync round: from the last member's rejoin until all have their assignment, ns.
+        join: Dist,
+    },
+}
+
+/// A handler: steps run in order, the worker held through all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Handler {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a handler.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Busy for so long, ns.
+    Work(Dist),
+    /// Idle for so long, worker held, ns.
+    Wait(Dist),
+    /// Publishes.
+    Publish(PublishStep),
+    /// One branch, by share (shares add up to 1).
+    Choose(Vec<(f64, Vec<Step>)>),
+}
+
+/// A publish step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishStep {
+    /// Where to.
+    pub to: TopicId,
+    /// Type of the published event; none: that of the event in hand.
+    pub event_type: Option<u16>,
+    /// Key; none: that of the event in hand.
+    pub key: Option<KeyPlan>,
+    /// Size, bytes; none: that of the event in hand (for a consumer: 1 KiB).
+    pub size: Option<Dist>,
+    /// Copies.
+    pub count: Dist,
+    /// Chance that it is done at all.
+    pub probability: f64,
+    /// Whether the worker waits for the acknowledgement.
+    pub wait_for_ack: bool,
+}
+
+/// An injected cause.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    /// Name for reports: as given, or `slow consumers.email`.
+    pub name: String,
+    /// Path of its random stream: its own name if it has one, else its index in the list.
+    pub stream: String,
+    /// First time, and the time between two occurrences if it recurs.
+    pub at: Dist,
+    /// Recurrence.
+    pub every: Option<Dist>,
+    /// How long; none: to the end.
+    pub lasts: Option<Dist>,
+    /// Whom.
+    pub target: FaultTarget,
+    /// What.
+    pub effect: Effect,
+}
+
+/// Whom a fault touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultTarget {
+    /// Members of a consumer.
+    Consumer(ConsumerId, Members),
+    /// A producer's arrivals.
+    Producer(ProducerId),
+    /// The connection from a producer to a topic's bus, one entry per fault; applies to all its clients.
+    ProducerLink(ProducerId),
+    /// The connection between a consumer's members and its bus.
+    ConsumerLink(ConsumerId),
+}
+
+/// Which members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// All together.
+    All,
+    /// One, by index.
+    One(u32),
+    /// One, drawn each time.
+    Any,
+    /// Each by itself, with its own times.
+    Each,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The process ends; handlers in hand are cut off. It starts again at the fault's end.
+    Crash,
+    /// Stands still; timers elsewhere run.
+    Pause,
+    /// Service takes so many times as long.
+    Slow(f64),
+    /// So many of the attempts fail.
+    Fail(f64),
+    /// The next n events never succeed.
+    Poison(u64),
+    /// So many times the arrivals.
+    Burst(f64),
+    /// Share of requests lost on the way.
+    Drop(f64),
+    /// Requests and answers take so much longer, one way, ns.
+    Delay(Dist),
+    /// Share of requests that arrive twice.
+    Duplicate(f64),
+    /// Share of requests that take effect but whose answer is lost.
+    LostResponse(f64),
+}
+
+/// What operators do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangePlan {
+    /// Name for reports.
+    pub name: String,
+    /// When.
+    pub at: SimTime,
+    /// For how long; none: for good.
+    pub lasts: Option<SimSpan>,
+    /// Which consumer.
+    pub consumer: ConsumerId,
+    /// New number of members.
+    pub members: u32,
+}
+
+/// One line of `expect`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// As written.
+    pub text: String,
+    /// Path of the metric in the result document, one entry per match of a wildcard, each a list of keys.
+    pub metrics: Vec<Vec<String>>,
+    /// Comparison.
+    pub op: Comparison,
+    /// Right-hand side in the metric's base unit (seconds, bytes, counts, shares 0 to 1).
+    pub value: f64,
+    /// Only for events created, or samples taken, in this interval.
+    pub during: Option<(SimTime, SimTime)>,
+    /// Where it stands in the file, for reports that point there: line, column (from 1).
+    pub place: (u32, u32),
+}
+
+/// A comparison operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}

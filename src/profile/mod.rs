@@ -1,0 +1,1 @@
+//! What each bus promises, as data.

@@ -1,0 +1,1 @@
+//! Summaries to bytes: text, JSON, pictures. Knows nothing of the engine.

@@ -1,0 +1,1 @@
+//! Scenario files: YAML to every diagnostic at once, to a plan.

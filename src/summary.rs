@@ -1,0 +1,132 @@
+//! What an experiment found: one tree of named metrics that serves the terminal, JSON, expectations and pictures alike.
+
+use serde_json::Value;
+
+use crate::stats::Histogram;
+use crate::time::{SimSpan, SimTime};
+
+/// The result of an experiment, ready to be rendered.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Master seed.
+    pub seed: u64,
+    /// Runs that were finished.
+    pub replications: u32,
+    /// Runs that were asked for (more than `replications` when interrupted).
+    pub replications_asked: u32,
+    /// Virtual time of one run.
+    pub duration: SimSpan,
+    /// Start of measurement.
+    pub warm_up: SimSpan,
+    /// What would mislead a reader who skipped it, most important first.
+    pub warnings: Vec<Warning>,
+    /// The sections `producers`, `topics`, `consumers`, `services`, `reads`, `flows`, `faults`, `events` of the result
+    /// document: numbers at the leaves (seconds, bytes, counts, shares 0 to 1; `null`: does not apply).
+    pub metrics: Value,
+    /// For each number in `metrics` that varies between runs: `[low, high]`, the 95 % confidence interval of its mean over
+    /// runs. Empty with one run.
+    pub ci95: Value,
+    /// The scenario's claims, judged.
+    pub expectations: Vec<Judged>,
+    /// Curves per consumer, in order of name.
+    pub curves: Vec<ConsumerCurves>,
+    /// Fault and change windows, for shading and for the text.
+    pub windows: Vec<Window>,
+    /// The command that repeats the experiment.
+    pub command: String,
+}
+
+/// Something that would mislead a reader who did not know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable code: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
+    /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted.
+    pub code: &'static str,
+    /// Path of the thing concerned (`consumers.email`), or `experiment`.
+    pub about: String,
+    /// One or two sentences.
+    pub text: String,
+}
+
+/// One judged expectation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// As written, with the wildcard resolved.
+    pub text: String,
+    /// The judgement.
+    pub verdict: Verdict,
+    /// The metric's value (pooled); none where it does not apply.
+    pub value: Option<f64>,
+    /// Its 95 % interval across runs.
+    pub interval: Option<(f64, f64)>,
+    /// Replications that would decide it, where it is undecided (an estimate).
+    pub needed: Option<u64>,
+    /// Line and column in the file.
+    pub place: (u32, u32),
+}
+
+/// Judgement of an expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The interval lies on the right side.
+    Holds,
+    /// The interval lies on the wrong side.
+    Fails,
+    /// The interval includes the limit.
+    Undecided,
+}
+
+/// What the pictures of one consumer need.
+#[derive(Clone, Debug)]
+pub struct ConsumerCurves {
+    /// Name of the consumer.
+    pub name: String,
+    /// Latency of all runs, ns.
+    pub latency: Histogram,
+    /// Time between two points of the lag curves.
+    pub interval: SimSpan,
+    /// Lag in records: mean over runs at each point.
+    pub lag: Vec<f64>,
+    /// Lag in records: largest of all runs at each point.
+    pub lag_max: Vec<f64>,
+    /// Age of the oldest unsettled record, seconds: mean over runs at each point.
+    pub lag_time: Vec<f64>,
+}
+
+/// A fault or change as an interval of virtual time (those of the first run where times are random).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Name of the fault or change.
+    pub name: String,
+    /// Whether it is a fault (else a planned change).
+    pub fault: bool,
+    /// Names of the consumers it touches.
+    pub touches: Vec<String>,
+    /// Start.
+    pub from: SimTime,
+    /// End.
+    pub to: SimTime,
+}
+
+impl Summary {
+    /// The number at a path of `metrics`, if there is one.
+    #[must_use]
+    pub fn number(&self, path: &[&str]) -> Option<f64> {
+        number_at(&self.metrics, path)
+    }
+
+    /// The 95 % interval of the number at a path of `metrics`, if there is one.
+    #[must_use]
+    pub fn interval(&self, path: &[&str]) -> Option<(f64, f64)> {
+        let pair = path.iter().try_fold(&self.ci95, |node, key| node.get(key))?;
+        Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?))
+    }
+}
+
+/// The number at a path of a tree of metrics.
+#[must_use]
+pub fn number_at(tree: &Value, path: &[&str]) -> Option<f64> {
+    path.iter().try_fold(tree, |node, key| node.get(key))?.as_f64()
+}
