@@ -548,17 +548,3 @@ pub enum Comparison {
     /// `!=`
     NotEqual,
 }
-
-/// The intervals of virtual time for which consumer `consumer` measures latency apart: those that expectations about it
-/// name, each once, in the order in which the expectations are written. `ConsumerOutcome::intervals` has this order.
-#[must_use]
-pub fn intervals_of(plan: &Plan, consumer: usize) -> Vec<(SimTime, SimTime)> {
-    let name = &plan.consumers[consumer].name;
-    let about =
-        |metric: &Vec<String>| matches!(metric.as_slice(), [section, of, ..] if section == "consumers" && of == name);
-    let mut intervals = Vec::new();
-    for expectation in plan.expectations.iter().filter(|e| e.metrics.iter().any(about)) {
-        intervals.extend(expectation.during.filter(|during| !intervals.contains(during)));
-    }
-    intervals
-}
