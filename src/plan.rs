@@ -548,3 +548,21 @@ pub enum Comparison {
     /// `!=`
     NotEqual,
 }
+
+impl Plan {
+    /// The intervals for which expectations ask about a consumer, each once, in order of appearance.
+    #[must_use]
+    pub fn intervals_of(&self, consumer: usize) -> Vec<(SimTime, SimTime)> {
+        let name = &self.consumers[consumer].name;
+        let mut found = Vec::new();
+        for expectation in &self.expectations {
+            let about = expectation.metrics.iter().any(|path| path.len() > 1 && path[0] == "consumers" && path[1] == *name);
+            if let Some(interval) = expectation.during.filter(|_| about) {
+                if !found.contains(&interval) {
+                    found.push(interval);
+                }
+            }
+        }
+        found
+    }
+}

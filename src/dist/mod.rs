@@ -83,7 +83,10 @@ pub enum Arrivals {
 /// The times at which one arrival process fires, in order.
 #[derive(Clone, Debug)]
 pub struct ArrivalTimes {
-    _private: (),
+    stream: Stream,
+    mean: f64,
+    n: u64,
+    now: u64,
 }
 
 impl Arrivals {
@@ -91,8 +94,9 @@ impl Arrivals {
     /// overlapping intervals multiply).
     #[must_use]
     pub fn start(&self, stream: Stream, bursts: &[(SimTime, SimTime, f64)]) -> ArrivalTimes {
-        let _ = (stream, bursts);
-        ArrivalTimes { _private: () }
+        let _ = bursts;
+        let Self::Poisson(rate) = self;
+        ArrivalTimes { stream, mean: 1e9 / rate, n: 0, now: 0 }
     }
 
     /// Mean arrivals per second over the first `duration` of a run, without bursts.
@@ -108,6 +112,30 @@ impl Arrivals {
 impl ArrivalTimes {
     /// Appends the next arrivals to `out`, at least one and at most `block`, or none when the process has ended. Times never decrease.
     pub fn next_block(&mut self, block: usize, out: &mut Vec<u64>) {
-        let _ = (block, out);
+        for _ in 0..block {
+            self.now += Dist::Exponential(self.mean).whole(&mut self.stream.at(self.n), About::default());
+            self.n += 1;
+            out.push(self.now);
+        }
+    }
+}
+
+/// No key.
+pub const NO_KEY: u32 = u32::MAX;
+/// Keys.
+#[derive(Clone, Debug)]
+pub struct KeySampler(crate::plan::KeyPlan);
+impl KeySampler {
+    /// New.
+    #[must_use]
+    pub fn new(plan: &crate::plan::KeyPlan) -> Self { Self(plan.clone()) }
+    /// Key.
+    #[must_use]
+    pub fn key(&self, draws: &mut Draws, n: u64) -> u32 {
+        match self.0 { crate::plan::KeyPlan::Uniform(k) => ((u128::from(draws.bits()) * u128::from(k)) >> 64) as u32, crate::plan::KeyPlan::Unique => n as u32, _ => NO_KEY }
+    }
+    /// Block.
+    pub fn fill(&self, stream: Stream, first: u64, out: &mut [u32]) {
+        for (i, o) in out.iter_mut().enumerate() { *o = self.key(&mut stream.at(first + i as u64), first + i as u64); }
     }
 }

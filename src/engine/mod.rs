@@ -1,7 +1,38 @@
 //! Runs one plan with one seed to an outcome.
+//!
+//! A topology is a graph of stations, each a small simulator with its own state and its own random streams:
+//!
+//! ```text
+//! Source --appends--> Topic --records--> Group --appends--> Topic ...      Join reads what groups have completed
+//! ```
+//!
+//! A station has one verb, `advance(until)`: handle everything strictly before `until`. A schedule decides how far each
+//! may run; it must not change a byte of the outcome. *Begun is state, completed is output*: a service in progress at a
+//! boundary is kept, and nothing is counted before its end lies below `until`.
 
-use crate::outcome::Outcome;
+mod client;
+mod group;
+mod handler;
+mod join;
+mod log;
+mod parallel;
+mod schedule;
+mod setup;
+mod source;
+mod timeline;
+mod topic;
+
+use group::{Group, GroupOptions};
+use join::Join;
+use log::Log;
+use schedule::{Order, Station};
+use setup::{Publisher, Setup};
+use source::Source;
+use topic::Topic;
+
+use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome};
 use crate::plan::Plan;
+use crate::time::SimTime;
 
 /// How stations are advanced. The choice must not change a byte of the outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +42,7 @@ pub enum Schedule {
     Windowed,
     /// Event by event in global time order: the reference.
     Stepwise,
-    /// As windowed, with the stations of one window on several threads.
+    /// As windowed, with the stations of one window on several threads. Topologies with cycles run windowed.
     Parallel,
 }
 
@@ -44,14 +75,224 @@ pub struct Broken {
 /// Hears how far a run has come, and may stop it.
 pub trait Progress: Sync {
     /// Virtual time reached; returns false to stop the run (its outcome is then dropped).
-    fn reached(&self, now: crate::time::SimTime) -> bool;
+    fn reached(&self, now: SimTime) -> bool;
 }
+
+/// Records per window: large enough to hide what a station costs per call, small enough for the caches.
+const WINDOW: u64 = 2048;
+/// The same where threads meet after each window.
+const PARALLEL_WINDOW: u64 = 8192;
 
 /// Runs a plan. `None`: stopped by `progress`.
 ///
 /// # Errors
 /// [`Broken`] when the books of a subscription do not close: a bug in the simulator.
 pub fn run(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result<Option<Outcome>, Broken> {
-    let _ = (plan, options, progress);
-    Err(Broken { invariant: "not built".into() })
+    let mut end = plan.duration.0;
+    let mut ended = Ended::AtDuration;
+    loop {
+        let mut world = World::new(plan, options, end);
+        if !world.run(options, &|now| progress.reached(now)) {
+            return Ok(None);
+        }
+        match world.exceeded() {
+            // The run stops where the bound was first exceeded, whatever the schedule: once more, up to there.
+            Some((at, consumer)) if ended == Ended::AtDuration => {
+                (end, ended) = (at + 1, Ended::BacklogBound { at: SimTime(at), consumer });
+            }
+            _ => return world.finish(plan, ended).map(Some),
+        }
+    }
+}
+
+/// All stations of one run.
+pub(crate) struct World {
+    setup: Setup,
+    order: Order,
+    end: u64,
+    sources: Vec<Source>,
+    topics: Vec<Topic>,
+    groups: Vec<Group>,
+    joins: Vec<Join>,
+}
+
+impl World {
+    fn new(plan: &Plan, options: &RunOptions, end: u64) -> Self {
+        let mut setup = Setup::new(plan, options.seed, options.coarse);
+        setup.end = end;
+        let order = Order::new(&setup, plan.producers.len(), plan.consumers.len());
+        setup.find_back_edges(&order);
+        let group_options = GroupOptions { trace: options.trace, general: options.general };
+        let joined = |topic: &&(usize, &setup::TopicSetup)| topic.1.judged || topic.1.readers.len() > 1;
+        Self {
+            end,
+            sources: (0..plan.producers.len()).map(|index| Source::new(plan, &setup, index)).collect(),
+            topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
+            groups: (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect(),
+            joins: setup.topics.iter().enumerate().collect::<Vec<_>>().iter().filter(joined)
+                .map(|(index, topic)| Join::new(*index, topic, setup.warm_up))
+                .collect(),
+            order,
+            setup,
+        }
+    }
+
+    fn run(&mut self, options: &RunOptions, keep_going: &dyn Fn(SimTime) -> bool) -> bool {
+        let window = |default| if options.window == 0 { default } else { options.window };
+        let order = self.order.clone();
+        match options.schedule {
+            Schedule::Stepwise => schedule::stepwise(self, &order, keep_going),
+            Schedule::Parallel if order.is_acyclic() => {
+                parallel::run(self, window(PARALLEL_WINDOW), options.threads, keep_going)
+            }
+            Schedule::Windowed | Schedule::Parallel => schedule::windowed(self, &order, window(WINDOW), keep_going),
+        }
+    }
+
+    /// When a station next does something.
+    fn next(&mut self, station: Station) -> u64 {
+        match station {
+            Station::Source(index) => self.sources[index].next(),
+            Station::Topic(index) => self.topics[index].next(),
+            Station::Group(index) => {
+                let group = &mut self.groups[index];
+                with_logs(&self.topics, group.topics().to_vec().as_slice(), |logs| group.next(logs))
+            }
+        }
+    }
+
+    /// Lets a station handle everything strictly before `until`.
+    fn advance(&mut self, station: Station, until: u64) {
+        match station {
+            Station::Source(index) => self.sources[index].advance(until, &mut self.topics),
+            Station::Topic(index) => self.topics[index].release(until),
+            Station::Group(index) => {
+                let group = &mut self.groups[index];
+                with_logs(&self.topics, group.topics().to_vec().as_slice(), |logs| group.advance(logs, until));
+                group.deliver(&mut self.topics);
+            }
+        }
+    }
+
+    /// Positions of the stations whose next time may change when one is advanced: itself, and those that hear from it.
+    fn affected(&self, order: &Order, station: Station) -> Vec<usize> {
+        let mut found = vec![order.position(station)];
+        let publisher = match station {
+            Station::Source(index) => Publisher::Producer(index),
+            Station::Group(index) => Publisher::Consumer(index),
+            Station::Topic(index) => {
+                let readers = &self.setup.topics[index].readers;
+                found.extend(readers.iter().map(|reader| order.position(Station::Group(*reader))));
+                return found;
+            }
+        };
+        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.contains(&publisher));
+        found.extend(topics.map(|(index, _)| order.position(Station::Topic(index))));
+        found
+    }
+
+    /// Follows events through all their groups, and trims what nobody needs any more.
+    fn settle(&mut self) {
+        for join in &mut self.joins {
+            join.advance(&mut self.topics, &mut self.groups);
+        }
+        for (index, topic) in self.topics.iter_mut().enumerate() {
+            let readers = &self.setup.topics[index].readers;
+            for partition in 0..topic.log.lanes.len() {
+                let keep = readers.iter().map(|reader| {
+                    let group = &self.groups[*reader];
+                    let slot = group.topics().iter().position(|topic| *topic == index).expect("a reader reads it");
+                    group.keep(slot, partition)
+                });
+                let keep = keep.min().unwrap_or(u64::MAX);
+                topic.log.lanes[partition].trim(keep);
+            }
+        }
+    }
+
+    /// Records appended so far, in all topics.
+    fn appended(&self) -> u64 {
+        self.topics.iter().map(|topic| topic.log.appended).sum()
+    }
+
+    /// Where a backlog first exceeded its bound, and whose.
+    fn exceeded(&self) -> Option<(u64, usize)> {
+        let groups = self.groups.iter().enumerate();
+        groups.filter_map(|(index, group)| Some((group.exceeded()?, index))).min()
+    }
+
+    fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, Broken> {
+        let end = self.end;
+        let mut faults: Vec<FaultOutcome> = plan.faults.iter().map(|fault| self.fault_outcome(plan, fault)).collect();
+        let mut topics: Vec<_> = self.topics.iter().map(Topic::outcome).collect();
+        for join in &mut self.joins {
+            join.finish(&mut topics);
+        }
+        let mut unsent = vec![0; topics.len()];
+        let sources = self.sources.iter().flat_map(Source::unsent);
+        for (topic, count) in sources.chain(self.groups.iter().flat_map(Group::unsent)) {
+            unsent[topic] += count;
+        }
+        let mut consumers = Vec::with_capacity(self.groups.len());
+        let mut trace = Vec::new();
+        for group in &mut self.groups {
+            let reads = group.topics().to_vec();
+            let mut outcome = with_logs(&self.topics, &reads, |logs| group.finish(logs, end, &mut faults));
+            for topic in reads {
+                let (rejected, indeterminate) = self.topics[topic].not_stored();
+                outcome.ledger.created += topics[topic].created;
+                outcome.ledger.rejected += rejected;
+                outcome.ledger.indeterminate += indeterminate;
+                outcome.ledger.publishing += self.topics[topic].pending() + unsent[topic];
+                outcome.ledger.stored += topics[topic].stored;
+            }
+            outcome.arrived = outcome.ledger.stored - outcome.ledger.filtered.min(outcome.ledger.stored);
+            trace.extend(group.take_trace());
+            consumers.push(outcome);
+        }
+        for (consumer, outcome) in plan.consumers.iter().zip(&consumers) {
+            check_books(&consumer.name, outcome)?;
+        }
+        trace.sort_by_key(|record| (record.consumer, record.topic, record.partition, record.offset, record.start, record.done));
+        let producers = self.sources.iter().map(Source::outcome).collect();
+        Ok(Outcome { ended, producers, topics, consumers, faults, trace })
+    }
+
+    fn fault_outcome(&self, plan: &Plan, fault: &crate::plan::FaultPlan) -> FaultOutcome {
+        let found = timeline::occurrences(plan, fault, self.setup.seed);
+        let shown = found.iter().take(1000).map(|o| (SimTime(o.from), SimTime(o.to.min(plan.duration.0))));
+        FaultOutcome { occurrences: shown.collect(), count: found.len() as u64, ..FaultOutcome::default() }
+    }
+}
+
+/// Calls `act` with the logs of the topics that a group reads, without allocating for the usual one.
+fn with_logs<T>(topics: &[Topic], reads: &[usize], act: impl FnOnce(&[&Log]) -> T) -> T {
+    match reads {
+        [one] => act(&[&topics[*one].log]),
+        many => act(&many.iter().map(|topic| &topics[*topic].log).collect::<Vec<_>>()),
+    }
+}
+
+/// The books of a subscription: every event ends somewhere, exactly once.
+fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), Broken> {
+    let l = &outcome.ledger;
+    let published = l.rejected + l.indeterminate + l.publishing + l.stored;
+    let ends = l.effected + l.filtered + l.skipped + l.discarded + l.dead_lettered + l.waiting + l.in_flight;
+    if l.created != published || l.stored != ends || l.effected != outcome.latency.count() {
+        let effects = outcome.latency.count();
+        return Err(Broken {
+            invariant: format!(
+                "the books of {name} do not close: created {} against {published}, stored {} against {ends}, effected {} \
+                 against {effects} latencies; {l:?}",
+                l.created, l.stored, l.effected
+            ),
+        });
+    }
+    let s = &outcome.stages;
+    let stages = s.buffer + s.publish + s.dispatch + s.wait + s.service + s.retry;
+    if stages != s.total {
+        let invariant = format!("the stages of {name} add up to {stages} ns, its latency to {} ns", s.total);
+        return Err(Broken { invariant });
+    }
+    Ok(())
 }

@@ -69,6 +69,23 @@ impl Histogram {
         }
     }
 
+    /// Counts one value so many times.
+    pub fn record_many(&mut self, value: u64, times: u64) {
+        if times > 0 {
+            self.record(value);
+            self.total += times - 1;
+            match u32::try_from(times - 1).ok().and_then(|more| self.counts[bucket(value)].checked_add(more)) {
+                Some(sum) => self.counts[bucket(value)] = sum,
+                None => self.spill(bucket(value), times - 1),
+            }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "bucket numbers are below 2^15")]
+    fn spill(&mut self, at: usize, times: u64) {
+        self.spilled.push((at as u32, times));
+    }
+
     /// Adds all values of another histogram.
     pub fn merge(&mut self, other: &Self) {
         if other.counts.len() > self.counts.len() {

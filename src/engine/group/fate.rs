@@ -1,0 +1,234 @@
+//! What becomes of a delivery, as far as it depends on the message alone: service times, failures, retries.
+
+use crate::dist::{About, Dist, NO_KEY};
+use crate::engine::handler::Program;
+use crate::engine::log::{Extra, Record};
+use crate::engine::setup::{Rounding, TopicSetup, plain_work};
+use crate::plan::{Backoff, ConsumerPlan, FailurePlan, RetryMode, RetryPlan};
+use crate::random::{Stream, fnv1a};
+
+/// Blocking attempts that are worked out before a message counts as stuck for good.
+const MOST_BLOCKING_ATTEMPTS: u32 = 100_000;
+
+/// What a delivery meets besides its own fate, at its start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conditions {
+    /// Service takes so many times as long.
+    pub(super) slow: f64,
+    /// Extra share of attempts that fail.
+    pub(super) fail: f64,
+    /// The event never succeeds.
+    pub(super) poisoned: bool,
+}
+
+impl Conditions {
+    /// Nothing unusual.
+    pub(super) const CALM: Self = Self { slow: 1.0, fail: 0.0, poisoned: false };
+}
+
+/// How a delivery ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With its effect.
+    Success,
+    /// All attempts of this delivery failed.
+    Failed,
+    /// The process crashes with the last attempt.
+    Crash,
+    /// The last attempt never returns.
+    Hang,
+}
+
+/// What becomes of one delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fate {
+    /// From the first attempt's start to the last attempt's start, ns.
+    pub(super) lead: u64,
+    /// The last attempt, ns.
+    pub(super) service: u64,
+    /// Attempts made.
+    pub(super) attempts: u32,
+    /// How it ends.
+    pub(super) end: End,
+}
+
+/// The fates of one subscription's messages.
+#[derive(Clone, Debug)]
+pub(super) struct Fates {
+    /// Service time, where a handler is one plain `work` step and nothing ever fails.
+    plain: Option<Dist>,
+    /// The handler.
+    pub(super) program: Program,
+    failure: FailurePlan,
+    fails: bool,
+    retry: RetryPlan,
+    rounding: Rounding,
+    streams: FailureStreams,
+    types: Option<Vec<u16>>,
+    keys: (f64, f64),
+    key_salt: u64,
+    offsets: Vec<Vec<u64>>,
+    codes: Vec<crate::engine::log::EventCode>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FailureStreams {
+    transient: Stream,
+    permanent: Stream,
+    hang: Stream,
+    crash: Stream,
+    fault: Stream,
+    backoff: Stream,
+}
+
+impl Fates {
+    pub(super) fn new(plan: &ConsumerPlan, seed: u64, rounding: Rounding, topics: &[&TopicSetup]) -> Self {
+        let stream = |purpose: &str| Stream::named(seed, &format!("{}/{purpose}", plan.name));
+        let fails = plan.failure != FailurePlan::default();
+        Self {
+            plain: if fails { None } else { plain_work(&plan.handler) },
+            program: Program::new(&plan.handler, &plan.name, seed, rounding),
+            failure: plan.failure,
+            fails,
+            retry: plan.retry.clone(),
+            rounding,
+            streams: FailureStreams {
+                transient: stream("failure/transient"),
+                permanent: stream("failure/permanent"),
+                hang: stream("failure/hang"),
+                crash: stream("failure/crash"),
+                fault: stream("failure/fault"),
+                backoff: stream("backoff"),
+            },
+            types: plan.types.clone(),
+            keys: plan.keys,
+            key_salt: fnv1a(b"share of keys"),
+            offsets: topics.iter().map(|topic| topic.offsets.clone()).collect(),
+            codes: topics.iter().map(|topic| crate::engine::log::EventCode::new(topic.publishers)).collect(),
+        }
+    }
+
+    /// Whether every message is wanted.
+    pub(super) fn wants_all(&self) -> bool {
+        self.types.is_none() && self.keys.0 <= 0.0 && self.keys.1 >= 1.0
+    }
+
+    /// Whether this subscription wants a message.
+    pub(super) fn wants(&self, record: &Record, extra: Extra) -> bool {
+        if self.wants_all() {
+            return true;
+        }
+        let position = crate::random::to_unit(fnv1a(&(self.key_salt ^ u64::from(record.key)).to_le_bytes()));
+        let key = record.key == NO_KEY || (position >= self.keys.0 && position < self.keys.1);
+        key && self.types.as_ref().is_none_or(|types| types.contains(&extra.event_type))
+    }
+
+    /// The number of an event in this subscription's streams.
+    #[inline]
+    pub(super) fn id(&self, slot: usize, event: u32) -> u64 {
+        let code = self.codes[slot];
+        self.offsets[slot][code.publisher(event)].wrapping_add(u64::from(code.sequence(event)))
+    }
+
+    /// Service times of plain messages (no failures, one `work` step), in blocks. `None`: not of this kind.
+    pub(super) fn plain_times(&self, ids: &[u64], out: &mut [u64]) -> bool {
+        let Some(dist) = &self.plain else { return false };
+        match dist.constant() {
+            Some(value) => out.fill(self.rounding.span(value)),
+            None => {
+                dist.fill(self.program.service_stream(), ids, out);
+                if self.rounding.0 > 1 {
+                    out.iter_mut().for_each(|time| *time = self.rounding.up(*time));
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether service times are plain.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain.is_some()
+    }
+
+    /// Retries wait in the handler.
+    pub(super) fn blocks(&self) -> bool {
+        self.retry.mode == RetryMode::Blocking
+    }
+
+    /// Attempts allowed.
+    pub(super) fn attempts(&self) -> u32 {
+        self.retry.attempts
+    }
+
+    /// What becomes of a delivery that begins with attempt number `first` (from 1); attempts are limited as if number
+    /// `counted` had been the first.
+    pub(super) fn fate(&self, id: u64, about: About, (first, counted): (u32, u32), conditions: Conditions) -> Fate {
+        let mut lead = 0u64;
+        let mut attempt = first;
+        loop {
+            let service = slowed(self.program.time(id, attempt, about), conditions.slow);
+            let made = attempt - first + 1;
+            let end = self.end(id, attempt, conditions);
+            let over = attempt - counted + 1 >= self.retry.attempts || self.retry.mode != RetryMode::Blocking;
+            if end != End::Failed || over {
+                return Fate { lead, service, attempts: made, end };
+            }
+            if made >= MOST_BLOCKING_ATTEMPTS {
+                return Fate { lead, service: u64::MAX / 4, attempts: made, end: End::Failed };
+            }
+            lead = lead.saturating_add(service).saturating_add(self.backoff(id, attempt)).min(u64::MAX / 4);
+            attempt += 1;
+        }
+    }
+
+    fn end(&self, id: u64, attempt: u32, conditions: Conditions) -> End {
+        if conditions.poisoned {
+            return End::Failed;
+        }
+        let n = u64::from(attempt);
+        if self.fails {
+            if self.failure.crash > 0.0 && self.streams.crash.part(n).unit(id) < self.failure.crash {
+                return End::Crash;
+            }
+            if self.failure.hang > 0.0 && self.streams.hang.part(n).unit(id) < self.failure.hang {
+                return End::Hang;
+            }
+            let permanent = self.failure.permanent > 0.0 && self.streams.permanent.unit(id) < self.failure.permanent;
+            if permanent || self.streams.transient.part(n).unit(id) < self.failure.transient {
+                return End::Failed;
+            }
+        }
+        if conditions.fail > 0.0 && self.streams.fault.part(n).unit(id) < conditions.fail {
+            return End::Failed;
+        }
+        End::Success
+    }
+
+    /// Wait after failed attempt number `attempt`, ns.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "waits are not negative; casts saturate")]
+    pub(super) fn backoff(&self, id: u64, attempt: u32) -> u64 {
+        let stream = self.streams.backoff.part(u64::from(attempt));
+        let wait = match &self.retry.backoff {
+            Backoff::Drawn(dist) => dist.whole(&mut stream.at(id), About::default()),
+            Backoff::Steps(steps) => {
+                steps.get(attempt as usize - 1).or(steps.last()).map_or(0, |span| span.0)
+            }
+            Backoff::Exponential { base, factor, max } => {
+                let grown = crate::math::pow(*factor, f64::from((attempt - 1).min(1000))) * base.0 as f64;
+                (grown as u64).min(max.0)
+            }
+        };
+        if self.retry.jitter <= 0.0 {
+            return self.rounding.up(wait);
+        }
+        let unit = stream.part(1).unit(id);
+        self.rounding.span(wait as f64 * (1.0 - self.retry.jitter * unit))
+    }
+}
+
+/// A service time under a slow-down.
+#[inline]
+#[expect(clippy::float_cmp, reason = "the factor of a calm member is exactly one")]
+pub(super) fn slowed(time: u64, factor: f64) -> u64 {
+    if factor == 1.0 { time } else { crate::time::SimSpan::from_nanos_f64(time as f64 * factor).0 }
+}

@@ -1,0 +1,430 @@
+//! What a subscription counts at each delivery: latency with its stages, order, duplicates, and where every event ended.
+
+use std::collections::BTreeMap;
+
+use crate::engine::log::{Column, EventCode, Extra, Log, Record};
+use crate::engine::setup::TopicSetup;
+use crate::outcome::{
+    ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums, TraceRecord,
+};
+use crate::plan::IdempotencePlan;
+use crate::stats::Histogram;
+use crate::time::SimTime;
+
+/// In a completion column: not wanted by this subscription.
+pub(in crate::engine) const NOT_WANTED: u64 = 1;
+/// In a completion column: will never take effect.
+pub(in crate::engine) const NEVER_DONE: u64 = 2;
+
+/// The times of one delivery that ended in success.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// At the member.
+    pub(super) arrived: u64,
+    /// First attempt's start.
+    pub(super) start: u64,
+    /// Successful attempt's start.
+    pub(super) success: u64,
+    /// Its end.
+    pub(super) done: u64,
+}
+
+/// How an event ended for the subscription, the better the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Conclusion {
+    Waiting,
+    InFlight,
+    Skipped,
+    Discarded,
+    DeadLettered,
+    Filtered,
+    Effected,
+}
+
+/// Counters of one subscription.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Meter {
+    consumer: u32,
+    pub(super) warm_up: u64,
+    pub(super) latency: Histogram,
+    pub(super) stages: StageSums,
+    pub(super) path: Option<PathOutcome>,
+    pub(super) intervals: Vec<(u64, u64, IntervalOutcome)>,
+    pub(super) ledger: Ledger,
+    pub(super) lost: BTreeMap<LossCause, u64>,
+    pub(super) duplicates_log: u64,
+    pub(super) duplicates_deliveries: u64,
+    pub(super) duplicates_effects: u64,
+    pub(super) duplicates_suppressed: u64,
+    pub(super) deliveries: u64,
+    pub(super) attempts: u64,
+    pub(super) failures: u64,
+    pub(super) cut_off: u64,
+    pub(super) overlap: u64,
+    pub(super) rewinds: u64,
+    pub(super) rebalances: u64,
+    /// Service time of calls for several messages at once; none: it follows from the stages.
+    pub(super) batch_service: Option<u128>,
+    pub(super) order: OrderOutcome,
+    idempotent: Option<IdempotencePlan>,
+    slots: Vec<Slot>,
+    copies: BTreeMap<(usize, u32), Copies>,
+    trace: Option<Vec<TraceRecord>>,
+}
+
+/// What the meter keeps for one subscribed topic.
+#[derive(Clone, Debug)]
+struct Slot {
+    topic: u32,
+    code: EventCode,
+    key_space: u32,
+    /// By publisher: the latest event of each key that has taken effect, plus one.
+    last: Vec<Vec<u32>>,
+    /// By publisher: when each event first took effect; 0: not yet.
+    completed: Vec<Column<u64>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Copies {
+    seen: u64,
+    best: Conclusion,
+    effected: u64,
+    measured: bool,
+}
+
+/// What the meter is made for.
+pub(super) struct MeterSetup<'a> {
+    pub(super) consumer: usize,
+    pub(super) warm_up: u64,
+    pub(super) topics: Vec<(usize, &'a TopicSetup)>,
+    pub(super) intervals: Vec<(SimTime, SimTime)>,
+    pub(super) idempotent: Option<IdempotencePlan>,
+    pub(super) path: bool,
+    pub(super) trace: bool,
+}
+
+impl Meter {
+    pub(super) fn new(setup: &MeterSetup<'_>) -> Self {
+        let slots = setup.topics.iter().map(|(index, topic)| {
+            let judged = topic.judged;
+            let columns = judged || topic.readers.len() > 1;
+            Slot {
+                topic: u32::try_from(*index).expect("topics fit 32 bits"),
+                code: EventCode::new(topic.publishers),
+                key_space: if judged { topic.key_space } else { 0 },
+                last: vec![vec![0; topic.key_space as usize]; if judged { topic.publishers } else { 0 }],
+                completed: vec![Column::default(); if columns { topic.publishers } else { 0 }],
+            }
+        });
+        Self {
+            consumer: u32::try_from(setup.consumer).expect("consumers fit 32 bits"),
+            warm_up: setup.warm_up,
+            latency: Histogram::default(),
+            stages: StageSums::default(),
+            path: setup.path.then(PathOutcome::default),
+            intervals: setup.intervals.iter().map(|(from, to)| (from.0, to.0, IntervalOutcome::default())).collect(),
+            ledger: Ledger::default(),
+            lost: BTreeMap::new(),
+            duplicates_log: 0,
+            duplicates_deliveries: 0,
+            duplicates_effects: 0,
+            duplicates_suppressed: 0,
+            deliveries: 0,
+            attempts: 0,
+            failures: 0,
+            cut_off: 0,
+            overlap: 0,
+            rewinds: 0,
+            rebalances: 0,
+            batch_service: None,
+            order: OrderOutcome::default(),
+            idempotent: setup.idempotent,
+            slots: slots.collect(),
+            copies: BTreeMap::new(),
+            trace: setup.trace.then(Vec::new),
+        }
+    }
+
+    /// Makes room for all events that the logs' publishers have numbered.
+    pub(super) fn reach(&mut self, slot: usize, log: &Log) {
+        for (column, numbered) in self.slots[slot].completed.iter_mut().zip(&log.numbered) {
+            column.reach(*numbered);
+        }
+    }
+
+    /// When each event of a publisher first took effect (by subscribed topic and publisher).
+    pub(in crate::engine) fn completed(&mut self, topic: usize, publisher: usize) -> Option<&mut Column<u64>> {
+        let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;
+        slot.completed.get_mut(publisher)
+    }
+
+    /// A first effect at its stored position, without retries, of a record that was never copied. The hot path.
+    #[inline]
+    pub(super) fn plain_effect(&mut self, log: &Log, slot: usize, record: &Record, start: u64, done: u64) {
+        let state = &mut self.slots[slot];
+        if !state.completed.is_empty() {
+            let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
+            if record.key < state.key_space {
+                let last = &mut state.last[publisher][record.key as usize];
+                if sequence < *last {
+                    self.late(log, slot, record, done);
+                } else {
+                    *last = sequence + 1;
+                }
+            }
+            self.slots[slot].completed[publisher].set(sequence, done);
+        }
+        if record.created < self.warm_up {
+            return;
+        }
+        let latency = done - record.created;
+        self.latency.record(latency);
+        self.stages.total += u128::from(latency);
+        self.stages.publish += u128::from(record.visible - record.created);
+        self.stages.wait += u128::from(start - record.visible);
+        if !self.intervals.is_empty() {
+            self.note_intervals(record.created, latency);
+        }
+    }
+
+    #[cold]
+    fn note_intervals(&mut self, created: u64, latency: u64) {
+        for (from, to, outcome) in &mut self.intervals {
+            if created >= *from && created < *to {
+                outcome.latency.record(latency);
+                outcome.sum += u128::from(latency);
+            }
+        }
+    }
+
+    /// Judges an event that took effect after a later one of its key and publisher.
+    #[cold]
+    fn late(&mut self, log: &Log, slot: usize, record: &Record, done: u64) {
+        if record.created < self.warm_up {
+            return;
+        }
+        let state = &self.slots[slot];
+        let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
+        let (keys, completed) = (&log.keys[publisher], &state.completed[publisher]);
+        let last = state.last[publisher][record.key as usize];
+        let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == record.key).map(|n| completed.get(n));
+        let earliest = overtakers.filter(|at| *at > NEVER_DONE && *at <= done).min().unwrap_or(done);
+        let between = (completed.base().max(keys.base())..last.max(sequence))
+            .filter(|n| *n != sequence && keys.get(*n) == record.key)
+            .filter(|n| (earliest..=done).contains(&completed.get(*n)));
+        let extent = between.count() as u64;
+        self.order.violations += 1;
+        self.order.extent_sum += extent;
+        self.order.extent_max = self.order.extent_max.max(extent);
+        self.order.late_time_sum += u128::from(done - earliest);
+        self.order.late_time_max = self.order.late_time_max.max(done - earliest);
+    }
+
+    /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one delivery")]
+    pub(super) fn effect(
+        &mut self,
+        log: &Log,
+        slot: usize,
+        record: &Record,
+        extra: Extra,
+        times: Times,
+        earlier: Option<u64>,
+    ) -> DeliveryResult {
+        let earlier = earlier.or_else(|| self.copies.get(&(slot, EventCode::plain(record.event))).and_then(|copies| {
+            (copies.best == Conclusion::Effected).then_some(copies.effected)
+        }));
+        if let Some(earlier) = earlier {
+            return self.again(record, times, earlier);
+        }
+        self.first_effect(log, slot, record, extra, times);
+        self.conclude(slot, record, Conclusion::Effected);
+        if record.is_copied() {
+            if let Some(copies) = self.copies.get_mut(&(slot, EventCode::plain(record.event))) {
+                copies.effected = times.done;
+            }
+        }
+        DeliveryResult::Effect
+    }
+
+    fn again(&mut self, record: &Record, times: Times, earlier: u64) -> DeliveryResult {
+        let stopped = self.idempotent.is_some_and(|plan| {
+            // A store of its own is checked when the handler starts: a duplicate that started before the effect was
+            // recorded passes.
+            times.done.saturating_sub(earlier) <= plan.window.0 && (plan.same_transaction || times.start >= earlier)
+        });
+        let measured = u64::from(record.created >= self.warm_up);
+        if stopped {
+            self.duplicates_suppressed += measured;
+            return DeliveryResult::Suppressed;
+        }
+        self.duplicates_effects += measured;
+        DeliveryResult::DuplicateEffect
+    }
+
+    fn first_effect(&mut self, log: &Log, slot: usize, record: &Record, extra: Extra, times: Times) {
+        let state = &mut self.slots[slot];
+        let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
+        if !state.completed.is_empty() {
+            state.completed[publisher].set(sequence, times.done);
+            if record.key < state.key_space {
+                let last = &mut state.last[publisher][record.key as usize];
+                if sequence < *last {
+                    self.late(log, slot, record, times.done);
+                } else {
+                    *last = sequence + 1;
+                }
+            }
+        }
+        if record.created < self.warm_up {
+            return;
+        }
+        let latency = times.done - record.created;
+        self.latency.record(latency);
+        let sent = extra.sent.clamp(record.created, record.visible);
+        let arrived = times.arrived.max(record.visible);
+        self.stages.total += u128::from(latency);
+        self.stages.buffer += u128::from(sent - record.created);
+        self.stages.publish += u128::from(record.visible - sent);
+        self.stages.dispatch += u128::from(arrived - record.visible);
+        self.stages.wait += u128::from(times.start - arrived);
+        self.stages.retry += u128::from(times.success - times.start);
+        if let Some(path) = &mut self.path {
+            path.latency.record(times.done - extra.origin);
+            path.sum += u128::from(times.done - extra.origin);
+        }
+        if !self.intervals.is_empty() {
+            self.note_intervals(record.created, latency);
+        }
+    }
+
+    /// Notes how a stored record ended for the subscription.
+    pub(super) fn conclude(&mut self, slot: usize, record: &Record, how: Conclusion) {
+        if record.is_copied() {
+            return self.conclude_copy(slot, record, how);
+        }
+        let state = &mut self.slots[slot];
+        if let Some(column) = state.completed.get_mut(state.code.publisher(record.event)) {
+            let sequence = state.code.sequence(record.event);
+            match how {
+                Conclusion::Filtered => column.set(sequence, NOT_WANTED),
+                Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => column.set(sequence, NEVER_DONE),
+                Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => {}
+            }
+        }
+        if record.created >= self.warm_up {
+            count(&mut self.ledger, &mut self.lost, how);
+        }
+    }
+
+    fn conclude_copy(&mut self, slot: usize, record: &Record, how: Conclusion) {
+        let measured = record.created >= self.warm_up;
+        let key = (slot, EventCode::plain(record.event));
+        let copies = self.copies.entry(key).or_insert(Copies { seen: 0, best: Conclusion::Waiting, effected: 0, measured });
+        copies.seen += 1;
+        copies.best = copies.best.max(how);
+        if copies.seen > 1 {
+            self.duplicates_log += u64::from(measured);
+        }
+    }
+
+    /// Keeps a record of one delivery, where the run was asked to.
+    #[inline]
+    pub(super) fn trace(&mut self, make: impl FnOnce() -> TraceRecord) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(make());
+        }
+    }
+
+    /// Number of the last record (from 1); 0: none.
+    pub(super) fn traced(&self) -> u32 {
+        self.trace.as_ref().map_or(0, |trace| u32::try_from(trace.len()).expect("traced runs are short"))
+    }
+
+    /// Notes when the delivery of a record (by its number) was settled.
+    pub(super) fn settled(&mut self, number: u32, now: u64) {
+        let record = self.trace.as_mut().and_then(|trace| trace.get_mut((number as usize).checked_sub(1)?));
+        if let Some(record) = record {
+            record.settled = SimTime(now);
+        }
+    }
+
+    /// Whether deliveries are recorded one by one.
+    pub(super) fn traces(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// A trace record with what the meter knows.
+    pub(super) fn trace_of(&self, slot: usize, partition: u32, offset: u64, record: &Record) -> TraceRecord {
+        let state = &self.slots[slot];
+        TraceRecord {
+            consumer: self.consumer,
+            topic: state.topic,
+            partition,
+            offset,
+            publisher: u32::try_from(state.code.publisher(record.event)).expect("publishers fit 32 bits"),
+            event: state.code.sequence(record.event),
+            key: record.key,
+            created: SimTime(record.created),
+            visible: SimTime(record.visible),
+            start: SimTime::NEVER,
+            done: SimTime::NEVER,
+            settled: SimTime::NEVER,
+            result: DeliveryResult::CutOff,
+        }
+    }
+
+    /// The records of all deliveries so far.
+    pub(in crate::engine) fn take_trace(&mut self) -> Vec<TraceRecord> {
+        self.trace.take().unwrap_or_default()
+    }
+
+    /// Writes all counters into an outcome. Copied events are settled here: each counts once, by the best of its copies.
+    pub(super) fn finish(&mut self, outcome: &mut ConsumerOutcome) {
+        for copies in std::mem::take(&mut self.copies).into_values().filter(|copies| copies.measured) {
+            count(&mut self.ledger, &mut self.lost, copies.best);
+        }
+        // Each other stage is summed where it happens; what is left of the total is the successful attempts.
+        let rest = self.stages.buffer + self.stages.publish + self.stages.dispatch + self.stages.wait + self.stages.retry;
+        self.stages.service = self.stages.total - rest;
+        let judged = self.slots.iter().any(|slot| slot.key_space > 0);
+        self.order.judged = if judged { self.latency.count() } else { 0 };
+        outcome.latency = std::mem::take(&mut self.latency);
+        outcome.stages = self.stages;
+        outcome.path = self.path.take();
+        outcome.intervals = self.intervals.drain(..).map(|(_, _, interval)| interval).collect();
+        outcome.ledger = self.ledger;
+        outcome.lost = std::mem::take(&mut self.lost);
+        outcome.duplicates_log = self.duplicates_log;
+        outcome.duplicates_deliveries = self.duplicates_deliveries;
+        outcome.duplicates_effects = self.duplicates_effects;
+        outcome.duplicates_suppressed = self.duplicates_suppressed;
+        outcome.deliveries = self.deliveries;
+        outcome.attempts = self.attempts;
+        outcome.failures = self.failures;
+        outcome.cut_off = self.cut_off;
+        outcome.overlap = self.overlap;
+        outcome.rewinds = self.rewinds;
+        outcome.rebalances = self.rebalances;
+        outcome.service_sum = self.batch_service.unwrap_or(self.stages.service);
+        outcome.order = self.order;
+    }
+}
+
+fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusion) {
+    match how {
+        Conclusion::Waiting => ledger.waiting += 1,
+        Conclusion::InFlight => ledger.in_flight += 1,
+        Conclusion::Filtered => ledger.filtered += 1,
+        Conclusion::Effected => ledger.effected += 1,
+        Conclusion::DeadLettered => ledger.dead_lettered += 1,
+        Conclusion::Skipped => {
+            ledger.skipped += 1;
+            *lost.entry(LossCause::CommittedBeforeEffect).or_default() += 1;
+        }
+        Conclusion::Discarded => {
+            ledger.discarded += 1;
+            *lost.entry(LossCause::AttemptsExhausted).or_default() += 1;
+        }
+    }
+}

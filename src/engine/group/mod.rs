@@ -1,0 +1,474 @@
+//! The station Group: one subscription - who reads what, how records reach its members, and what becomes of them.
+//!
+//! A group is a core (fates, meters, conditions of its members, the control timeline) and one dispatch discipline:
+//!
+//! ```text
+//! control timeline --(crash, restart, pause, slow, scale, lag sample)--> Core
+//! log --records--> Serial | Polled | Queue --effects--> Meter, ports to other topics
+//! ```
+//!
+//! Control at time t comes after everything before t and before any record at t.
+
+mod control;
+mod fate;
+mod lag;
+pub(super) mod meter;
+mod outputs;
+mod polled;
+mod queue;
+mod serial;
+
+use control::{Control, Timeline};
+use fate::{Conditions, Fates};
+use lag::LagMeter;
+use meter::{Meter, MeterSetup};
+use outputs::Outputs;
+use polled::Polled;
+use queue::Queue;
+use serial::Serial;
+
+use super::log::{Lane, Log};
+use super::setup::{Publisher, Rounding, Setup};
+use super::timeline::Link;
+use super::topic::Topic;
+use crate::outcome::{ConsumerOutcome, FaultOutcome, TraceRecord};
+use crate::plan::{ConsumerId, Dispatch, FaultTarget, Membership, Plan, Settle};
+
+/// Where a group's partition lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LaneId {
+    /// Position of the topic among the group's topics.
+    pub(super) slot: usize,
+    /// Partition of that topic.
+    pub(super) partition: u32,
+}
+
+/// Records of a partition that are visible and not settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lag {
+    /// How many.
+    pub(super) records: u64,
+    /// Creation of the oldest, ns.
+    pub(super) oldest: Option<u64>,
+}
+
+/// The outer conditions of one member.
+#[derive(Clone, Debug)]
+struct MemberConditions {
+    /// Part of the group's wanted size.
+    wanted: bool,
+    /// Crashes that hold it down.
+    down: u32,
+    /// Service takes so many times as long: the product of all slow-downs.
+    slow: f64,
+    slows: Vec<(usize, f64)>,
+    fails: Vec<(usize, f64)>,
+    paused_until: u64,
+}
+
+impl MemberConditions {
+    fn is_up(&self) -> bool {
+        self.wanted && self.down == 0
+    }
+}
+
+/// What all disciplines share.
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    index: usize,
+    warm_up: u64,
+    end: u64,
+    rounding: Rounding,
+    workers: u32,
+    fates: Fates,
+    meter: Meter,
+    /// Topics read, by slot.
+    topics: Vec<usize>,
+    lanes: Vec<LaneId>,
+    /// First lane of each slot.
+    first_lane: Vec<usize>,
+    members: Vec<MemberConditions>,
+    poison_left: u64,
+    serial_is_plain: bool,
+    outputs: Outputs,
+    link: Link,
+    seed: u64,
+    name: String,
+    /// Worker time spent since the warm-up, ns.
+    busy: u128,
+    available: u128,
+    available_since: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Discipline {
+    Serial(Box<Serial>),
+    Polled(Box<Polled>),
+    Queue(Box<Queue>),
+}
+
+macro_rules! each {
+    ($discipline:expr, $it:ident => $call:expr) => {
+        match $discipline {
+            Discipline::Serial($it) => $call,
+            Discipline::Polled($it) => $call,
+            Discipline::Queue($it) => $call,
+        }
+    };
+}
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    core: Core,
+    discipline: Discipline,
+    timeline: Timeline,
+    lag: LagMeter,
+}
+
+/// Options of a run that concern groups.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GroupOptions {
+    pub(super) trace: bool,
+    pub(super) general: bool,
+}
+
+impl Group {
+    pub(super) fn new(plan: &Plan, setup: &Setup, index: usize, options: GroupOptions) -> Self {
+        let core = Core::new(plan, setup, index, options);
+        let consumer = &plan.consumers[index];
+        let discipline = match &consumer.dispatch {
+            Dispatch::Queue(dispatch) => Discipline::Queue(Box::new(Queue::new(&core, consumer, dispatch))),
+            Dispatch::Log(_) if !options.general && is_serial(plan, setup, index, &core) => {
+                Discipline::Serial(Box::new(Serial::new(&core)))
+            }
+            Dispatch::Log(dispatch) => Discipline::Polled(Box::new(Polled::new(&core, plan, consumer, dispatch))),
+        };
+        Self { timeline: Timeline::new(plan, setup, index), lag: LagMeter::new(plan, setup, index), core, discipline }
+    }
+
+    /// Topics that it reads.
+    pub(super) fn topics(&self) -> &[usize] {
+        &self.core.topics
+    }
+
+    /// When the group next does something, given what the logs hold (`u64::MAX`: nothing before new input).
+    pub(super) fn next(&mut self, logs: &[&Log]) -> u64 {
+        let control = self.timeline.next().min(self.lag.next());
+        let core = &mut self.core;
+        let own = match &mut self.discipline {
+            Discipline::Serial(serial) => serial.next(core, logs, control),
+            Discipline::Polled(polled) => polled.next(core, logs),
+            Discipline::Queue(queue) => queue.next(core, logs),
+        };
+        own.min(control)
+    }
+
+    /// Handles everything strictly before `until`.
+    pub(super) fn advance(&mut self, logs: &[&Log], until: u64) {
+        loop {
+            let control = self.timeline.next().min(self.lag.next());
+            let limit = control.min(until);
+            each!(&mut self.discipline, it => it.run(&mut self.core, logs, limit));
+            if control >= until {
+                return;
+            }
+            if self.timeline.next() == control {
+                let event = self.timeline.take();
+                self.apply(logs, control, event);
+            } else {
+                self.sample(logs, control);
+            }
+        }
+    }
+
+    /// Hands all that the group has published to the topics.
+    pub(super) fn deliver(&mut self, topics: &mut [Topic]) {
+        self.core.outputs.deliver(topics);
+    }
+
+    fn sample(&mut self, logs: &[&Log], now: u64) {
+        let Self { core, discipline, lag, .. } = self;
+        let log_lane = |lane: usize| &logs[core.lanes[lane].slot].lanes[core.lanes[lane].partition as usize];
+        match discipline {
+            Discipline::Serial(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
+            Discipline::Polled(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
+            Discipline::Queue(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
+        }
+    }
+
+    #[cold]
+    fn apply(&mut self, logs: &[&Log], now: u64, event: Control) {
+        self.core.note_available(now);
+        match event {
+            Control::WarmUp => {
+                self.core.busy = 0;
+                self.core.available = 0;
+                each!(&mut self.discipline, it => it.warm(now));
+            }
+            Control::Track(tracker) => self.lag.track(tracker, now, &self.core.meter),
+            Control::Crash(member) => self.each_member(member, |group, m| group.crash(logs, now, m)),
+            Control::Restart(member) => self.each_member(member, |group, m| group.restart(logs, now, m)),
+            Control::Pause(member, until) => self.each_member(member, |group, m| {
+                group.core.members[m].paused_until = group.core.members[m].paused_until.max(until);
+                let core = &mut group.core;
+                each!(&mut group.discipline, it => it.pause(core, logs, m, now, until));
+            }),
+            Control::SlowOn(member, fault, factor) => self.each_member(member, |group, m| {
+                group.core.members[m].slows.push((fault, factor));
+                group.core.members[m].refresh();
+            }),
+            Control::SlowOff(member, fault) => self.each_member(member, |group, m| {
+                remove_one(&mut group.core.members[m].slows, fault);
+                group.core.members[m].refresh();
+            }),
+            Control::FailOn(member, fault, share) => {
+                self.each_member(member, |group, m| group.core.members[m].fails.push((fault, share)));
+            }
+            Control::FailOff(member, fault) => {
+                self.each_member(member, |group, m| remove_one(&mut group.core.members[m].fails, fault));
+            }
+            Control::Poison(count) => self.core.poison_left += count,
+            Control::Scale(size) => self.scale(logs, now, size as usize),
+            Control::Join(member) => {
+                if !self.core.members[member].wanted {
+                    self.core.members[member].wanted = true;
+                    self.joined(logs, now, member);
+                }
+            }
+        }
+    }
+
+    fn each_member(&mut self, member: Option<u32>, act: impl Fn(&mut Self, usize)) {
+        match member {
+            Some(member) => act(self, member as usize),
+            None => (0..self.core.members.len()).for_each(|member| act(self, member)),
+        }
+    }
+
+    fn crash(&mut self, logs: &[&Log], now: u64, member: usize) {
+        let was_up = self.core.members[member].is_up();
+        self.core.members[member].down += 1;
+        if was_up {
+            self.core.outputs.abandon(member, self.core.warm_up);
+            let core = &mut self.core;
+            each!(&mut self.discipline, it => it.crash(core, logs, member, now));
+        }
+    }
+
+    fn restart(&mut self, logs: &[&Log], now: u64, member: usize) {
+        self.core.members[member].down -= 1;
+        if self.core.members[member].is_up() {
+            self.joined(logs, now, member);
+        }
+    }
+
+    fn joined(&mut self, logs: &[&Log], now: u64, member: usize) {
+        let core = &mut self.core;
+        match &mut self.discipline {
+            Discipline::Serial(serial) => serial.regroup(core, logs, now),
+            Discipline::Polled(polled) => polled.join(core, logs, member, now),
+            Discipline::Queue(queue) => queue.join(core, logs, member, now),
+        }
+    }
+
+    fn scale(&mut self, logs: &[&Log], now: u64, size: usize) {
+        for member in size..self.core.members.len() {
+            if std::mem::take(&mut self.core.members[member].wanted) {
+                let core = &mut self.core;
+                match &mut self.discipline {
+                    Discipline::Serial(serial) => serial.regroup(core, logs, now),
+                    Discipline::Polled(polled) => polled.leave(core, logs, member, now),
+                    Discipline::Queue(queue) => queue.leave(core, logs, member, now),
+                }
+            }
+            self.timeline.cancel_joins(member);
+        }
+        for member in 0..size {
+            if !self.core.members[member].wanted {
+                self.timeline.join_after_startup(member, now);
+            }
+        }
+    }
+
+    /// Lowest offset of a topic's partition that the group still needs.
+    pub(super) fn keep(&self, slot: usize, partition: usize) -> u64 {
+        let lane = self.core.first_lane[slot] + partition;
+        each!(&self.discipline, it => it.keep(lane))
+    }
+
+    /// The meter, for what spans groups.
+    pub(super) fn meter(&mut self) -> &mut Meter {
+        &mut self.core.meter
+    }
+
+    /// When the backlog first exceeded the plan's bound.
+    pub(super) fn exceeded(&self) -> Option<u64> {
+        self.lag.exceeded()
+    }
+
+    /// Records handed over one by one.
+    pub(super) fn take_trace(&mut self) -> Vec<TraceRecord> {
+        self.core.meter.take_trace()
+    }
+
+    /// Measured events of each topic that sit in this group's clients, not appended.
+    pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
+        self.core.outputs.unsent(self.core.warm_up)
+    }
+
+    /// Closes the accounts at the end of the run.
+    pub(super) fn finish(&mut self, logs: &[&Log], end: u64, faults: &mut [FaultOutcome]) -> ConsumerOutcome {
+        self.core.note_available(end);
+        each!(&mut self.discipline, it => it.finish(&mut self.core, logs, end));
+        self.lag.close(&self.core.meter, end);
+        let mut outcome = ConsumerOutcome::default();
+        self.core.meter.finish(&mut outcome);
+        outcome.busy = self.core.busy;
+        outcome.available = self.core.available;
+        self.lag.finish(self.core.index, &mut outcome, faults);
+        outcome
+    }
+}
+
+fn remove_one(list: &mut Vec<(usize, f64)>, fault: usize) {
+    if let Some(at) = list.iter().position(|(f, _)| *f == fault) {
+        list.remove(at);
+    }
+}
+
+impl MemberConditions {
+    /// The product of all factors, in the order of the faults (the same rounding whatever came first).
+    fn refresh(&mut self) {
+        self.slows.sort_by_key(|(fault, _)| *fault);
+        self.slow = self.slows.iter().map(|(_, factor)| factor).product();
+    }
+}
+
+impl Core {
+    fn new(plan: &Plan, setup: &Setup, index: usize, options: GroupOptions) -> Self {
+        let consumer = &plan.consumers[index];
+        let topics: Vec<usize> = consumer.subscribes.iter().map(|topic| topic.0 as usize).collect();
+        let mut lanes = Vec::new();
+        let mut first_lane = Vec::new();
+        for (slot, topic) in topics.iter().enumerate() {
+            first_lane.push(lanes.len());
+            lanes.extend((0..setup.topics[*topic].partitions).map(|partition| LaneId { slot, partition }));
+        }
+        let fed_by_consumers = |topic: &usize| setup.topics[*topic].who.iter().any(|w| matches!(w, Publisher::Consumer(_)));
+        let meter = Meter::new(&MeterSetup {
+            consumer: index,
+            warm_up: setup.warm_up,
+            topics: topics.iter().map(|topic| (*topic, &setup.topics[*topic])).collect(),
+            intervals: plan.intervals_of(index),
+            idempotent: consumer.idempotent,
+            path: topics.iter().any(fed_by_consumers),
+            trace: options.trace,
+        });
+        let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
+        let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups);
+        let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
+        let largest = plan.changes.iter().filter(|change| change.consumer == id).map(|change| change.members).max();
+        let members = consumer.members.max(largest.unwrap_or(0));
+        let conditions = |member| MemberConditions {
+            wanted: member < consumer.members,
+            down: 0,
+            slow: 1.0,
+            slows: Vec::new(),
+            fails: Vec::new(),
+            paused_until: 0,
+        };
+        Self {
+            index,
+            warm_up: setup.warm_up,
+            end: setup.end,
+            rounding: setup.rounding,
+            workers: consumer.workers,
+            serial_is_plain: fates.is_plain() && topics.iter().all(|topic| !setup.topics[*topic].rich),
+            fates,
+            meter,
+            lanes,
+            first_lane,
+            members: (0..members).map(conditions).collect(),
+            poison_left: 0,
+            outputs: Outputs::new(setup, index, members),
+            link: Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id)),
+            seed: setup.seed,
+            name: consumer.name.clone(),
+            busy: 0,
+            available: 0,
+            available_since: 0,
+            topics,
+        }
+    }
+
+    #[inline]
+    fn log_lane<'a>(&self, logs: &[&'a Log], lane: usize) -> &'a Lane {
+        let id = self.lanes[lane];
+        &logs[id.slot].lanes[id.partition as usize]
+    }
+
+    fn note_available(&mut self, now: u64) {
+        let up = self.members.iter().filter(|member| member.is_up()).count() as u128;
+        self.available += up * u128::from(self.workers) * u128::from(now.min(self.end) - self.available_since.min(now));
+        self.available_since = now;
+    }
+
+    /// Whether nothing but slow-downs touches a member.
+    fn is_calm(&self, member: usize) -> bool {
+        self.poison_left == 0 && self.members[member].fails.is_empty()
+    }
+
+    /// What a delivery that starts now at a member meets; takes one poison if there is any left.
+    fn conditions(&mut self, member: usize) -> Conditions {
+        let poisoned = self.poison_left > 0;
+        self.poison_left = self.poison_left.saturating_sub(1);
+        let state = &self.members[member];
+        // Failing for several reasons at once: the chance that none of them strikes is the product.
+        let fail = 1.0 - state.fails.iter().map(|(_, share)| 1.0 - share).product::<f64>();
+        Conditions { slow: state.slow, fail: if state.fails.is_empty() { 0.0 } else { fail }, poisoned }
+    }
+
+    /// Partitions given to live members by range, topic by topic: contiguous shares, the first ones one larger.
+    fn assign(&self, live: &[usize]) -> Vec<Option<usize>> {
+        let mut owners = Vec::with_capacity(self.lanes.len());
+        for (slot, first) in self.first_lane.iter().enumerate() {
+            let end = self.first_lane.get(slot + 1).copied().unwrap_or(self.lanes.len());
+            let partitions = end - first;
+            if live.is_empty() {
+                owners.extend((0..partitions).map(|_| None));
+                continue;
+            }
+            let (share, extra) = (partitions / live.len(), partitions % live.len());
+            for (position, member) in live.iter().enumerate() {
+                let count = share + usize::from(position < extra);
+                owners.extend((0..count).map(|_| Some(*member)));
+            }
+        }
+        owners
+    }
+}
+
+/// Whether the serial discipline does all that this consumer asks for.
+fn is_serial(plan: &Plan, setup: &Setup, index: usize, core: &Core) -> bool {
+    let consumer = &plan.consumers[index];
+    let Dispatch::Log(dispatch) = &consumer.dispatch else { return false };
+    let copies = consumer.subscribes.iter().any(|topic| {
+        setup.clients.iter().any(|((_, to), client)| *to == topic.0 as usize && !client.link.is_clean())
+    });
+    consumer.membership == Membership::Immediate
+        && dispatch.network.constant().is_some_and(|delay| delay <= 0.0)
+        && dispatch.commit_each
+        && consumer.settle == Settle::After
+        && consumer.workers == 1
+        && consumer.batch.is_none()
+        && consumer.schedule.is_none()
+        && consumer.dead_letter.is_none()
+        && core.fates.wants_all()
+        && core.fates.blocks()
+        && core.fates.program.is_silent()
+        && consumer.failure.hang <= 0.0
+        && consumer.failure.crash <= 0.0
+        && core.link.is_clean()
+        && !copies
+}

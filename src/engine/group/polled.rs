@@ -1,0 +1,883 @@
+//! Polled dispatch: each partition has one owner, which fetches by long poll, hands records to its workers and settles by
+//! position. Membership changes go through a barrier (see `rounds.rs`).
+//!
+//! ```text
+//! log --fetch response--> buffer --poll--> ready --worker--> effect --> prefix --commit--> committed
+//! ```
+
+mod member;
+mod rounds;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use member::{Chunk, Fetch, Item, Member, Run, Session};
+use rounds::Rounds;
+
+use super::fate::{End, slowed};
+use super::meter::{Conclusion, Times};
+use super::{Core, Lag};
+use crate::dist::{About, Dist, NO_KEY};
+use crate::engine::handler::Action;
+use crate::engine::log::Log;
+use crate::outcome::DeliveryResult;
+use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Plan, Settle, WorkerOrder};
+use crate::random::Stream;
+use crate::time::SimTime;
+
+/// A fetch request that is lost is sent again after this time (the reference client's `request.timeout.ms`).
+const REQUEST_TIMEOUT: u64 = 30_000_000_000;
+
+/// Polled dispatch of one group.
+#[derive(Clone, Debug)]
+pub(super) struct Polled {
+    config: Config,
+    lanes: Vec<Lane>,
+    members: Vec<Member>,
+    /// When each member next does something.
+    due: Vec<u64>,
+    rounds: Rounds,
+    /// Next wake of a scheduled consumer.
+    wake: u64,
+    /// Keys in handlers' hands, where two could hold one.
+    held: Option<BTreeMap<u32, u32>>,
+    seen: u64,
+    actions: Vec<Action>,
+    woken: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Config {
+    network: Dist,
+    fetch: Stream,
+    link: Stream,
+    max_poll: usize,
+    max_fetch: u64,
+    commit_each: bool,
+    settle: Settle,
+    workers: u32,
+    order: WorkerOrder,
+    batch: Option<BatchPlan>,
+    every: Option<u64>,
+    dead_letter: Option<usize>,
+    startup: Dist,
+    startup_stream: Stream,
+    progress_timeout: u64,
+}
+
+/// One partition, as the group knows it. `committed <= polled <= fetched`, and `prefix <= polled`.
+#[derive(Clone, Debug)]
+struct Lane {
+    broker: usize,
+    owner: Option<usize>,
+    committed: u64,
+    /// All before this are finished in this assignment.
+    prefix: u64,
+    finished: BTreeSet<u64>,
+    polled: u64,
+    fetched: u64,
+    /// A scheduled consumer takes records before this only.
+    awake: u64,
+    /// Highest offset ever handed to a member, plus one.
+    reached: u64,
+    marks: VecDeque<Mark>,
+    marks_from: u64,
+}
+
+/// What is known of a record that is in hand or not settled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    started: bool,
+    concluded: bool,
+    effected: u64,
+    attempts: u32,
+    trace: u32,
+}
+
+impl Polled {
+    pub(super) fn new(core: &Core, plan: &Plan, consumer: &ConsumerPlan, dispatch: &LogDispatch) -> Self {
+        let stream = |purpose: &str| Stream::named(core.seed, &format!("{}/{purpose}", core.name));
+        let rounds = Rounds::new(&consumer.membership, core);
+        let config = Config {
+            network: dispatch.network.clone(),
+            fetch: stream("fetch"),
+            link: stream("link"),
+            max_poll: dispatch.max_poll_records as usize,
+            max_fetch: u64::from(dispatch.max_fetch_records).max(1),
+            commit_each: dispatch.commit_each,
+            settle: consumer.settle,
+            workers: consumer.workers,
+            order: consumer.order,
+            batch: consumer.batch,
+            every: consumer.schedule.map(|schedule| schedule.every.0.max(1)),
+            dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
+            startup: consumer.startup.clone(),
+            startup_stream: stream("restart"),
+            progress_timeout: rounds.progress_timeout(),
+        };
+        let lanes = core.lanes.iter().map(|id| {
+            let topic = &plan.topics[core.topics[id.slot]];
+            Lane {
+                // Different topics may live on different buses: their brokers are kept apart.
+                broker: id.slot * 10_000 + (id.partition % topic.brokers.max(1)) as usize,
+                owner: None,
+                committed: 0,
+                prefix: 0,
+                finished: BTreeSet::new(),
+                polled: 0,
+                fetched: 0,
+                awake: if config.every.is_some() { 0 } else { u64::MAX },
+                reached: 0,
+                marks: VecDeque::new(),
+                marks_from: 0,
+            }
+        });
+        let count = core.members.len();
+        let overlaps = (consumer.workers > 1 && consumer.order == WorkerOrder::None)
+            || plan.faults.iter().any(|fault| fault.effect == crate::plan::Effect::Pause);
+        let mut polled = Self {
+            lanes: lanes.collect(),
+            members: (0..count).map(|_| Member::new(config.workers)).collect(),
+            due: vec![u64::MAX; count],
+            wake: consumer.schedule.map_or(u64::MAX, |schedule| schedule.offset.0),
+            held: overlaps.then(BTreeMap::new),
+            seen: 0,
+            actions: Vec::new(),
+            woken: Vec::new(),
+            config,
+            rounds,
+        };
+        let live: Vec<usize> = (0..count).filter(|member| core.members[*member].is_up()).collect();
+        live.iter().for_each(|member| polled.members[*member].in_group = true);
+        polled.give(core, &live);
+        for member in live {
+            polled.due[member] = 0;
+        }
+        polled
+    }
+
+    /// When the group next does something.
+    pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log]) -> u64 {
+        self.notice(core, logs);
+        self.due.iter().copied().min().unwrap_or(u64::MAX).min(self.rounds.next()).min(self.wake)
+    }
+
+    /// Members whose parked fetches may now be answered are due at another time.
+    fn notice(&mut self, core: &Core, logs: &[&Log]) {
+        let appended = logs.iter().map(|log| log.appended).sum();
+        if appended == self.seen {
+            return;
+        }
+        self.seen = appended;
+        for member in 0..self.members.len() {
+            if self.members[member].sessions.iter().any(Session::is_parked) {
+                self.due[member] = self.due_of(core, logs, member);
+            }
+        }
+    }
+
+    /// Handles everything strictly before `limit`, in order of time, group first, then members by index.
+    pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
+        for (slot, log) in logs.iter().enumerate() {
+            core.meter.reach(slot, log);
+        }
+        self.notice(core, logs);
+        loop {
+            let (mut now, mut who) = (self.rounds.next().min(self.wake), usize::MAX);
+            for (member, due) in self.due.iter().enumerate() {
+                if *due < now {
+                    (now, who) = (*due, member);
+                }
+            }
+            if now >= limit {
+                return;
+            }
+            if who == usize::MAX {
+                self.step_group(core, logs, now);
+            } else {
+                self.step(core, logs, who, now);
+                self.due[who] = self.due_of(core, logs, who);
+            }
+        }
+    }
+
+    fn step_group(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
+        if self.wake == now {
+            self.wake = now.saturating_add(self.config.every.unwrap_or(u64::MAX));
+            for lane in 0..self.lanes.len() {
+                let end = core.log_lane(logs, lane).visible_end(self.lanes[lane].committed, now);
+                self.lanes[lane].awake = self.lanes[lane].awake.max(end);
+            }
+            for member in 0..self.members.len() {
+                self.pump(core, logs, member, now);
+            }
+        }
+        if self.rounds.next() == now {
+            self.step_rounds(core, logs, now);
+        }
+        self.look_at_all(core, logs);
+    }
+
+    fn look_at_all(&mut self, core: &Core, logs: &[&Log]) {
+        for member in 0..self.members.len() {
+            self.due[member] = self.due_of(core, logs, member);
+        }
+    }
+
+    fn due_of(&self, core: &Core, logs: &[&Log], member: usize) -> u64 {
+        let conditions = &core.members[member];
+        let state = &self.members[member];
+        if conditions.down > 0 {
+            return u64::MAX;
+        }
+        if !(state.in_group || state.zombie) {
+            return core.outputs.next(member);
+        }
+        let fetches = state.sessions.iter().map(|session| self.fetch_due(core, logs, session)).min();
+        let mut due = state.ends.peek().map_or(u64::MAX, |end| end.0.0);
+        due = due.min(core.outputs.next(member)).min(fetches.unwrap_or(u64::MAX)).min(state.notice_at);
+        if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front()) {
+            if !state.idle.is_empty() && state.ready.len() < batch.max as usize {
+                due = due.min(state.not_seen(first.arrived.saturating_add(batch.max_wait.0)));
+            }
+        }
+        if let Settle::Timer(_) = self.config.settle {
+            if state.blocked && state.lanes.iter().any(|lane| self.lanes[*lane].committed < self.lanes[*lane].polled) {
+                due = due.min(state.not_seen(state.auto_at));
+            }
+        }
+        if due == u64::MAX { due } else { due.max(conditions.paused_until) }
+    }
+
+    fn fetch_due(&self, core: &Core, logs: &[&Log], session: &Session) -> u64 {
+        match &session.fetch {
+            Fetch::Idle => u64::MAX,
+            Fetch::Arriving { at, .. } => *at,
+            Fetch::Parked { from, lanes } => {
+                let heads = lanes.iter().filter_map(|lane| {
+                    let state = &self.lanes[*lane];
+                    if state.fetched >= state.awake {
+                        return None;
+                    }
+                    Some(core.log_lane(logs, *lane).get(state.fetched)?.visible)
+                });
+                heads.min().map_or(u64::MAX, |visible| visible.max(*from))
+            }
+        }
+    }
+
+    /// Does all that is due at a member by `now`.
+    fn step(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        self.members[member].looked_at = now + 1;
+        if core.outputs.next(member) <= now {
+            core.outputs.step(member, now);
+        }
+        self.wake_waiters(core, logs, member, now);
+        for session in 0..self.members[member].sessions.len() {
+            while self.fetch_due(core, logs, &self.members[member].sessions[session]) <= now {
+                self.step_fetch(core, logs, member, session, now);
+            }
+        }
+        while self.members[member].ends.peek().is_some_and(|end| end.0.0 <= now) {
+            let (_, worker) = self.members[member].ends.pop().expect("just seen").0;
+            self.continue_run(core, logs, member, worker, now);
+            if core.members[member].down > 0 {
+                return;
+            }
+        }
+        if self.members[member].notice_at <= now {
+            self.members[member].notice_at = u64::MAX;
+            self.members[member].noticed = true;
+        }
+        if let Settle::Timer(interval) = self.config.settle {
+            if self.members[member].blocked && now >= self.members[member].auto_at {
+                self.commit_polled(core, member, now);
+                self.members[member].auto_at = now.saturating_add(interval.0.max(1));
+            }
+        }
+        self.pump(core, logs, member, now);
+    }
+
+    fn wake_waiters(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        loop {
+            let mut woken = std::mem::take(&mut self.woken);
+            core.outputs.woken(member, &mut woken);
+            if woken.is_empty() {
+                self.woken = woken;
+                return;
+            }
+            for worker in woken.drain(..) {
+                let Some(run) = &mut self.members[member].runs[worker as usize] else { continue };
+                run.waits = run.waits.saturating_sub(1);
+                if run.waits == 0 {
+                    self.continue_run(core, logs, member, worker, now);
+                }
+            }
+            self.woken = woken;
+        }
+    }
+
+    fn network(&mut self, core: &Core, member: usize, now: u64) -> u64 {
+        let count = self.members[member].fetches;
+        self.members[member].fetches += 1;
+        let own = match self.config.network.constant() {
+            Some(value) => core.rounding.span(value),
+            None => {
+                let mut draws = self.config.fetch.part(member as u64).at(count);
+                core.rounding.up(self.config.network.whole(&mut draws, About::default()))
+            }
+        };
+        if core.link.is_clean() {
+            return own;
+        }
+        let verdict = core.link.verdict(self.config.link.part(member as u64), count, now);
+        own + verdict.delay + if verdict.dropped || verdict.response_lost { REQUEST_TIMEOUT } else { 0 }
+    }
+
+    /// Sends fetch requests for partitions of which nothing is buffered.
+    fn fetch(&mut self, core: &Core, member: usize, now: u64) {
+        for at in 0..self.members[member].sessions.len() {
+            let session = &self.members[member].sessions[at];
+            if !matches!(session.fetch, Fetch::Idle) {
+                continue;
+            }
+            let lanes = session.lanes.iter().copied().filter(|lane| {
+                let state = &self.lanes[*lane];
+                state.polled == state.fetched && (state.fetched < state.awake)
+            });
+            let lanes: Vec<usize> = lanes.collect();
+            if !lanes.is_empty() {
+                let from = now + self.network(core, member, now);
+                self.members[member].sessions[at].fetch = Fetch::Parked { from, lanes };
+            }
+        }
+    }
+
+    fn step_fetch(&mut self, core: &Core, logs: &[&Log], member: usize, session: usize, now: u64) {
+        match std::mem::replace(&mut self.members[member].sessions[session].fetch, Fetch::Idle) {
+            Fetch::Idle => {}
+            Fetch::Parked { lanes, .. } => {
+                let ends = lanes.into_iter().filter_map(|lane| {
+                    let state = &self.lanes[lane];
+                    let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
+                    let end = core.log_lane(logs, lane).visible_end(state.fetched, now + 1).min(most);
+                    (end > state.fetched).then_some((lane, end))
+                });
+                let ends = ends.collect();
+                let at = now + self.network(core, member, now);
+                self.members[member].sessions[session].fetch = Fetch::Arriving { at, ends };
+            }
+            Fetch::Arriving { at, ends } => {
+                for (lane, end) in ends {
+                    let from = std::mem::replace(&mut self.lanes[lane].fetched, end);
+                    self.members[member].buffer.push_back(Chunk { lane, from, to: end, arrived: at });
+                }
+            }
+        }
+    }
+
+    /// Lets idle workers begin what they may, and polls for more while that helps.
+    fn pump(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        let conditions = &core.members[member];
+        let present = self.members[member].in_group || self.members[member].zombie;
+        if conditions.down > 0 || now < conditions.paused_until || !present {
+            return;
+        }
+        loop {
+            if self.config.batch.is_none() {
+                while self.start_one(core, logs, member, now) {}
+            }
+            if self.may_poll(member) {
+                if self.members[member].noticed || self.members[member].zombie || self.members[member].leaving {
+                    self.part(core, logs, member, now);
+                    return;
+                }
+                if self.poll(core, logs, member, now) {
+                    continue;
+                }
+            }
+            if self.config.batch.is_none() || !self.start_batch(core, logs, member, now) {
+                return;
+            }
+        }
+    }
+
+    fn may_poll(&self, member: usize) -> bool {
+        let state = &self.members[member];
+        if state.idle.is_empty() {
+            return false;
+        }
+        if let Some(batch) = self.config.batch {
+            return state.ready.len() < batch.max as usize;
+        }
+        // A bounded queue behind the poll loop: what waits for a busy key or partition may fill one poll, not more.
+        state.ready.is_empty() && state.waiting < self.config.max_poll
+    }
+
+    /// One call of poll: commits, takes buffered records, fetches more. Whether any were taken.
+    fn poll(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        self.commit_at_poll(core, member, now);
+        let room = match self.config.batch {
+            Some(batch) => self.config.max_poll.min(batch.max as usize - self.members[member].ready.len()),
+            None => self.config.max_poll,
+        };
+        let mut taken = 0;
+        while taken < room {
+            let Some(chunk) = self.members[member].buffer.front_mut() else { break };
+            let count = ((chunk.to - chunk.from) as usize).min(room - taken);
+            let (lane, from, arrived) = (chunk.lane, chunk.from, chunk.arrived);
+            chunk.from += count as u64;
+            if chunk.from == chunk.to {
+                self.members[member].buffer.pop_front();
+            }
+            for offset in from..from + count as u64 {
+                self.take(core, logs, member, Item { lane, offset, arrived });
+            }
+            taken += count;
+        }
+        self.fetch(core, member, now);
+        self.members[member].blocked = taken == 0;
+        if self.config.settle == Settle::Before && taken > 0 {
+            self.commit_polled(core, member, now);
+        }
+        taken > 0
+    }
+
+    fn take(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item) {
+        let state = &mut self.lanes[item.lane];
+        state.polled = item.offset + 1;
+        state.reached = state.reached.max(item.offset + 1);
+        state.mark(item.offset);
+        let slot = core.lanes[item.lane].slot;
+        let log_lane = core.log_lane(logs, item.lane);
+        if !core.fates.wants_all() {
+            let record = *log_lane.at(item.offset);
+            if !core.fates.wants(&record, log_lane.extra(item.offset)) {
+                if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
+                    core.meter.conclude(slot, &record, Conclusion::Filtered);
+                }
+                self.finished(core, member, item, true, 0);
+                return;
+            }
+        }
+        let claim = match self.config.order {
+            _ if self.config.workers <= 1 || self.config.batch.is_some() => None,
+            WorkerOrder::None => None,
+            WorkerOrder::Partition => Some(item.lane as u64),
+            WorkerOrder::Key => {
+                let key = log_lane.at(item.offset).key;
+                (key != NO_KEY).then_some(u64::from(key) | (1 << 40))
+            }
+        };
+        let member = &mut self.members[member];
+        if let Some(claim) = claim {
+            if let Some(queue) = member.claims.get_mut(&claim) {
+                queue.push_back(item);
+                member.waiting += 1;
+                return;
+            }
+            member.claims.insert(claim, VecDeque::new());
+        }
+        member.ready.push_back(item);
+    }
+
+    fn commit_at_poll(&mut self, core: &mut Core, member: usize, now: u64) {
+        match self.config.settle {
+            Settle::After => {
+                for at in 0..self.members[member].lanes.len() {
+                    let lane = self.members[member].lanes[at];
+                    let prefix = self.lanes[lane].prefix;
+                    self.commit(core, member, lane, prefix, now);
+                }
+            }
+            Settle::Timer(interval) => {
+                if now >= self.members[member].auto_at {
+                    self.commit_polled(core, member, now);
+                    self.members[member].auto_at = now.saturating_add(interval.0);
+                }
+            }
+            Settle::Before => {}
+        }
+    }
+
+    fn commit_polled(&mut self, core: &mut Core, member: usize, now: u64) {
+        for at in 0..self.members[member].lanes.len() {
+            let lane = self.members[member].lanes[at];
+            let polled = self.lanes[lane].polled;
+            self.commit(core, member, lane, polled, now);
+        }
+    }
+
+    fn commit(&mut self, core: &mut Core, member: usize, lane: usize, to: u64, now: u64) {
+        let state = &mut self.lanes[lane];
+        if to <= state.committed || state.owner != Some(member) || self.members[member].zombie {
+            return;
+        }
+        if !core.link.is_clean() {
+            let count = self.members[member].fetches;
+            self.members[member].fetches += 1;
+            if core.link.verdict(self.config.link.part(member as u64).part(1), count, now).dropped {
+                return;
+            }
+        }
+        if core.meter.traces() {
+            for offset in state.committed..to {
+                let trace = state.mark(offset).trace;
+                core.meter.settled(trace, now);
+            }
+        }
+        state.committed = to;
+        state.forget();
+    }
+
+    fn start_one(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        let state = &mut self.members[member];
+        if state.idle.is_empty() {
+            return false;
+        }
+        let Some(item) = state.ready.pop_front() else { return false };
+        self.start(core, logs, member, item, Vec::new(), now);
+        true
+    }
+
+    fn start_batch(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        let Some(batch) = self.config.batch else { return false };
+        let state = &mut self.members[member];
+        let Some(first) = state.ready.front().copied() else { return false };
+        let asleep = state.lanes.iter().all(|lane| self.lanes[*lane].polled >= self.lanes[*lane].awake);
+        let full = state.ready.len() >= batch.max as usize;
+        let waited = now >= first.arrived.saturating_add(batch.max_wait.0);
+        if state.idle.is_empty() || !(full || waited || asleep) {
+            return false;
+        }
+        // Ordered batches run one after the other: a batch holds many keys.
+        if self.config.order != WorkerOrder::None && state.running() > 0 {
+            return false;
+        }
+        let count = state.ready.len().min(batch.max as usize);
+        let mut items: Vec<Item> = state.ready.drain(..count).collect();
+        let more = items.split_off(1);
+        self.start(core, logs, member, items[0], more, now);
+        true
+    }
+
+    fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, more: Vec<Item>, now: u64) {
+        let mut conditions = core.conditions(member);
+        for item in std::iter::once(&item).chain(&more) {
+            let record = core.log_lane(logs, item.lane).at(item.offset);
+            let measured = u64::from(record.created >= core.warm_up);
+            let mark = self.lanes[item.lane].mark(item.offset);
+            core.meter.duplicates_deliveries += measured * u64::from(mark.started);
+            core.meter.deliveries += measured;
+            mark.started = true;
+            if let Some(held) = self.held.as_mut().filter(|_| record.key != NO_KEY) {
+                let holders = held.entry(record.key).or_default();
+                core.meter.overlap += measured * u64::from(*holders > 0);
+                *holders += 1;
+            }
+        }
+        let slot = core.lanes[item.lane].slot;
+        let lane = core.log_lane(logs, item.lane);
+        let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
+        let id = core.fates.id(slot, record.event);
+        let about = About { key: record.key, event_type: extra.event_type, index: id };
+        conditions.slow = core.members[member].slow;
+        let mark = self.lanes[item.lane].mark(item.offset);
+        let first = mark.attempts + 1;
+        let mut fate = core.fates.fate(id, about, (first, first), conditions);
+        mark.attempts += fate.attempts;
+        if fate.end == End::Hang {
+            // The handler never returns: the client gives up the group when it has not polled for too long, and whoever
+            // watches the process starts it again.
+            fate.service = self.config.progress_timeout;
+        }
+        let measured = u64::from(record.created >= core.warm_up);
+        core.meter.attempts += measured * u64::from(fate.attempts);
+        core.meter.failures += measured * u64::from(fate.attempts - u32::from(fate.end == End::Success));
+        let worker = self.members[member].idle.pop().expect("an idle worker").0;
+        let success = now.saturating_add(fate.lead);
+        let staged = fate.end == End::Success && !core.fates.program.is_silent();
+        let mut run = Run {
+            item,
+            more,
+            generation: self.members[member].generation,
+            start: now,
+            success,
+            busy_from: now,
+            end: fate.end,
+            actions: Vec::new(),
+            at: 0,
+            slow: conditions.slow,
+            waits: 0,
+            id,
+        };
+        let mut end = success.saturating_add(fate.service);
+        if staged {
+            core.fates.program.actions(id, first + fate.attempts - 1, about, &mut self.actions);
+            run.actions.clone_from(&self.actions);
+            end = success;
+        }
+        self.members[member].runs[worker as usize] = Some(run);
+        if staged && fate.lead == 0 {
+            self.continue_run(core, logs, member, worker, now);
+        } else {
+            self.members[member].end_at(end, worker);
+        }
+    }
+
+    /// Goes on with a handler until it needs time or an acknowledgement, or is done.
+    fn continue_run(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, now: u64) {
+        let Some(mut run) = self.members[member].runs[worker as usize].take() else { return };
+        while let Some(action) = run.actions.get(run.at).cloned() {
+            run.at += 1;
+            match action {
+                Action::Spend(0) => {}
+                Action::Spend(span) => {
+                    self.members[member].end_at(now.saturating_add(slowed(span, run.slow)), worker);
+                    self.members[member].runs[worker as usize] = Some(run);
+                    return;
+                }
+                Action::Publish { step, copies } => {
+                    let lane = core.log_lane(logs, run.item.lane);
+                    let (record, extra) = (*lane.at(run.item.offset), lane.extra(run.item.offset));
+                    let publishing = &core.fates.program.publishes[step];
+                    let waits = publishing.plan.wait_for_ack;
+                    let topic = publishing.plan.to.0 as usize;
+                    for n in 0..copies {
+                        let publishing = &core.fates.program.publishes[step];
+                        let drawn = publishing.draw(run.id, n, (record.key, extra.event_type, 1024));
+                        run.waits += u32::from(waits);
+                        core.outputs.publish(member, topic, now, drawn, extra.origin, waits.then_some(worker));
+                    }
+                    if run.waits > 0 {
+                        self.members[member].runs[worker as usize] = Some(run);
+                        return;
+                    }
+                }
+            }
+        }
+        self.complete(core, logs, member, worker, run, now);
+    }
+
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
+        core.busy += u128::from(now - run.busy_from.min(now));
+        if matches!(run.end, End::Crash | End::Hang) {
+            self.members[member].runs[worker as usize] = Some(run);
+            return self.crash_itself(core, logs, member, now);
+        }
+        if !run.more.is_empty() || self.config.batch.is_some() {
+            let service = core.meter.batch_service.get_or_insert(0);
+            *service += u128::from(now - run.success);
+        }
+        let current = run.generation == self.members[member].generation && !self.members[member].zombie;
+        self.conclude(core, logs, member, run.item, &run, (now, current));
+        for at in 0..run.more.len() {
+            self.conclude(core, logs, member, run.more[at], &run, (now, current));
+        }
+        self.members[member].free_worker(worker);
+    }
+
+    fn conclude(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, run: &Run, (now, current): (u64, bool)) {
+        let id = core.lanes[item.lane];
+        let lane = core.log_lane(logs, item.lane);
+        let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
+        self.release_key(record.key);
+        let mark = self.lanes[item.lane].known(item.offset);
+        let result = if run.end == End::Success {
+            let earlier = match mark {
+                None => Some(run.start),
+                Some(mark) => (mark.effected > 0).then_some(mark.effected),
+            };
+            let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
+            core.meter.effect(logs[id.slot], id.slot, &record, extra, times, earlier)
+        } else if mark.is_none_or(|mark| mark.concluded) {
+            DeliveryResult::Discarded
+        } else if let Some(topic) = self.config.dead_letter {
+            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.origin, None);
+            core.meter.conclude(id.slot, &record, Conclusion::DeadLettered);
+            DeliveryResult::DeadLettered
+        } else {
+            core.meter.conclude(id.slot, &record, Conclusion::Discarded);
+            DeliveryResult::Discarded
+        };
+        let trace = self.traced(core, logs, item, run.start, now, result);
+        if mark.is_some() {
+            let mark = self.lanes[item.lane].mark(item.offset);
+            mark.concluded = true;
+            mark.trace = trace;
+            if result == DeliveryResult::Effect {
+                mark.effected = now.max(1);
+            }
+        }
+        self.finished(core, member, item, current, now);
+        if let Some(claim) = self.claim_of(item, record.key) {
+            self.members[member].release(claim);
+        }
+    }
+
+    fn claim_of(&self, item: Item, key: u32) -> Option<u64> {
+        if self.config.workers <= 1 || self.config.batch.is_some() {
+            return None;
+        }
+        match self.config.order {
+            WorkerOrder::None => None,
+            WorkerOrder::Partition => Some(item.lane as u64),
+            WorkerOrder::Key => (key != NO_KEY).then_some(u64::from(key) | (1 << 40)),
+        }
+    }
+
+    fn release_key(&mut self, key: u32) {
+        let Some(held) = self.held.as_mut().filter(|_| key != NO_KEY) else { return };
+        if let Some(holders) = held.get_mut(&key) {
+            *holders -= 1;
+            if *holders == 0 {
+                held.remove(&key);
+            }
+        }
+    }
+
+    /// A record is done with in the current assignment: the prefix may grow.
+    fn finished(&mut self, core: &mut Core, member: usize, item: Item, current: bool, now: u64) {
+        let state = &mut self.lanes[item.lane];
+        if !current || state.owner != Some(member) {
+            state.forget();
+            return;
+        }
+        if item.offset == state.prefix {
+            state.prefix += 1;
+            while state.finished.remove(&state.prefix) {
+                state.prefix += 1;
+            }
+        } else {
+            state.finished.insert(item.offset);
+        }
+        if self.config.commit_each {
+            let prefix = state.prefix;
+            self.commit(core, member, item.lane, prefix, now);
+        } else {
+            state.forget();
+        }
+    }
+
+    fn traced(&self, core: &mut Core, logs: &[&Log], item: Item, start: u64, done: u64, result: DeliveryResult) -> u32 {
+        if !core.meter.traces() {
+            return 0;
+        }
+        let id = core.lanes[item.lane];
+        let record = core.log_lane(logs, item.lane).at(item.offset);
+        let mut trace = core.meter.trace_of(id.slot, id.partition, item.offset, record);
+        (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
+        if item.offset < self.lanes[item.lane].committed {
+            trace.settled = SimTime(start);
+        }
+        core.meter.trace(|| trace);
+        core.meter.traced()
+    }
+
+    /// Gives up all that a member holds; what its handlers have begun is cut off.
+    fn drop_hand(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
+        for run in runs {
+            core.busy += u128::from(now - run.busy_from.min(now));
+            for item in std::iter::once(run.item).chain(run.more) {
+                let id = core.lanes[item.lane];
+                let record = *core.log_lane(logs, item.lane).at(item.offset);
+                core.meter.cut_off += u64::from(record.created >= core.warm_up);
+                self.release_key(record.key);
+                let _ = self.traced(core, logs, item, run.start, now, DeliveryResult::CutOff);
+                self.lost_if_committed(core, id.slot, item, &record);
+            }
+        }
+        let state = &mut self.members[member];
+        let waiting = state.claims.values_mut().flat_map(|queue| queue.drain(..));
+        let unstarted: Vec<Item> = state.ready.drain(..).chain(waiting).collect();
+        for item in unstarted {
+            let record = *core.log_lane(logs, item.lane).at(item.offset);
+            self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
+        }
+        self.members[member].empty(self.config.workers);
+    }
+
+    /// A record in hand whose position has been committed will not come again.
+    fn lost_if_committed(&mut self, core: &mut Core, slot: usize, item: Item, record: &crate::engine::log::Record) {
+        let state = &mut self.lanes[item.lane];
+        if item.offset < state.committed && state.known(item.offset).is_some_and(|mark| !mark.concluded) {
+            state.mark(item.offset).concluded = true;
+            core.meter.conclude(slot, record, Conclusion::Skipped);
+            state.forget();
+        }
+    }
+
+    /// From now on busy time counts.
+    pub(super) fn warm(&mut self, now: u64) {
+        for run in self.members.iter_mut().flat_map(|member| member.runs.iter_mut().flatten()) {
+            run.busy_from = run.busy_from.max(now);
+        }
+    }
+
+    /// A member stands still until `until`.
+    pub(super) fn pause(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64, until: u64) {
+        let shift = until.saturating_sub(now);
+        self.members[member].shift(shift);
+        self.rounds.paused(member, now, until);
+        self.due[member] = self.due_of(core, logs, member);
+    }
+
+    /// Records not settled of one partition at `now`, and the creation of the oldest.
+    pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
+        let committed = self.lanes[lane].committed;
+        let end = log_lane.visible_end(committed, now);
+        Lag { records: end - committed, oldest: (end > committed).then(|| log_lane.at(committed).created) }
+    }
+
+    /// Lowest offset that is still needed: the oldest that is not settled, or whose handler has not come back.
+    pub(super) fn keep(&self, lane: usize) -> u64 {
+        let held = self.members.iter().flat_map(|member| member.held_offsets(lane)).min();
+        self.lanes[lane].marks_from.min(held.unwrap_or(u64::MAX)).min(self.lanes[lane].committed)
+    }
+
+    /// Settles the accounts of what was not finished.
+    pub(super) fn finish(&mut self, core: &mut Core, logs: &[&Log], end: u64) {
+        for run in self.members.iter().flat_map(|member| member.runs.iter().flatten()) {
+            core.busy += u128::from(end.saturating_sub(run.busy_from));
+        }
+        for lane in 0..self.lanes.len() {
+            let log_lane = core.log_lane(logs, lane);
+            let slot = core.lanes[lane].slot;
+            for offset in self.lanes[lane].marks_from.min(self.lanes[lane].committed)..log_lane.end() {
+                let mark = self.lanes[lane].known(offset);
+                let how = match mark {
+                    None if offset < self.lanes[lane].marks_from => continue,
+                    Some(mark) if mark.concluded => continue,
+                    Some(mark) if mark.started => Conclusion::InFlight,
+                    _ => Conclusion::Waiting,
+                };
+                core.meter.conclude(slot, log_lane.at(offset), how);
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// The mark of a record, made if it is new.
+    fn mark(&mut self, offset: u64) -> &mut Mark {
+        let at = usize::try_from(offset - self.marks_from).expect("marks are bounded by what is in hand");
+        if at >= self.marks.len() {
+            self.marks.resize(at + 1, Mark::default());
+        }
+        &mut self.marks[at]
+    }
+
+    /// The mark of a record, if there is one (not so for records settled and forgotten, and for new ones).
+    fn known(&self, offset: u64) -> Option<Mark> {
+        let at = usize::try_from(offset.checked_sub(self.marks_from)?).ok()?;
+        self.marks.get(at).copied()
+    }
+
+    /// Forgets what is both settled and concluded.
+    fn forget(&mut self) {
+        while self.marks_from < self.committed && self.marks.front().is_some_and(|mark| mark.concluded) {
+            self.marks.pop_front();
+            self.marks_from += 1;
+        }
+    }
+}

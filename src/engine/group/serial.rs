@@ -1,0 +1,408 @@
+//! Serial dispatch: each partition has one owner, who takes records the moment they are visible, one at a time.
+//!
+//! Between two control events nothing can happen to a member but its own work, so each runs ahead alone: its queue is the
+//! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
+
+use super::fate::{Conditions, End, slowed};
+use super::meter::{Conclusion, Times};
+use super::{Core, Lag};
+use crate::dist::About;
+use crate::engine::log::{Log, Record};
+use crate::outcome::DeliveryResult;
+use crate::time::SimTime;
+
+/// Service times drawn at a time, per partition.
+const BLOCK: usize = 64;
+
+/// Serial dispatch of one group.
+#[derive(Clone, Debug)]
+pub(super) struct Serial {
+    lanes: Vec<Lane>,
+    members: Vec<Member>,
+    /// Earliest time at which some member does something, as far as is known.
+    soonest: u64,
+    /// Records seen of each topic.
+    seen: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Lane {
+    owner: Option<usize>,
+    /// Next record to begin.
+    next: u64,
+    /// Records before this are settled.
+    settled: u64,
+    /// A record whose handler was cut off, until it is begun again.
+    cut: Option<u64>,
+    times: [u64; BLOCK],
+    times_from: u64,
+    times_to: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Member {
+    lanes: Vec<usize>,
+    free: u64,
+    begun: Option<Begun>,
+    due: u64,
+}
+
+/// A service in progress: it keeps the speed with which it began.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    lane: usize,
+    offset: u64,
+    start: u64,
+    /// Start of the successful attempt.
+    success: u64,
+    done: u64,
+    busy_from: u64,
+    attempts: u32,
+    end: End,
+}
+
+impl Serial {
+    pub(super) fn new(core: &Core) -> Self {
+        let lane = Lane { owner: None, next: 0, settled: 0, cut: None, times: [0; BLOCK], times_from: 0, times_to: 0 };
+        let mut serial = Self {
+            lanes: vec![lane; core.lanes.len()],
+            members: vec![Member { due: u64::MAX, ..Member::default() }; core.members.len()],
+            soonest: u64::MAX,
+            seen: vec![0; core.topics.len()],
+        };
+        serial.assign(core, 0);
+        serial
+    }
+
+    /// When something is due, given what the logs hold.
+    pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log], control: u64) -> u64 {
+        self.notice(core, logs, control);
+        self.soonest
+    }
+
+    /// Lets members that new records find idle begin them (as far as `limit` allows).
+    fn notice(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
+        for (slot, log) in logs.iter().enumerate() {
+            let fresh = log.appended - self.seen[slot];
+            if fresh == 0 {
+                continue;
+            }
+            self.seen[slot] = log.appended;
+            if fresh > 1 {
+                self.look_at_all(core, logs);
+                continue;
+            }
+            let lane = core.first_lane[slot] + log.last_lane as usize;
+            let Some(owner) = self.lanes[lane].owner else { continue };
+            if self.members[owner].begun.is_none() && core.members[owner].is_up() {
+                core.meter.reach(slot, log);
+                self.begin_one(core, logs, owner, limit);
+            }
+        }
+    }
+
+    fn look_at_all(&mut self, core: &Core, logs: &[&Log]) {
+        self.soonest = u64::MAX;
+        for member in 0..self.members.len() {
+            self.members[member].due = self.due(core, logs, member);
+            self.soonest = self.soonest.min(self.members[member].due);
+        }
+    }
+
+    fn due(&self, core: &Core, logs: &[&Log], member: usize) -> u64 {
+        let state = &self.members[member];
+        if let Some(begun) = &state.begun {
+            return begun.done;
+        }
+        if !core.members[member].is_up() {
+            return u64::MAX;
+        }
+        let heads = state.lanes.iter().filter_map(|lane| core.log_lane(logs, *lane).get(self.lanes[*lane].next));
+        heads.map(|record| record.visible.max(state.free)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Begins the next record of an idle member, if it starts before `limit`. Nothing is completed.
+    fn begin_one(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
+        if let Some((lane, start)) = self.head(core, logs, member).filter(|(_, start)| *start < limit) {
+            self.begin(core, logs, member, lane, start);
+        }
+        self.members[member].due = self.due(core, logs, member);
+        self.soonest = self.soonest.min(self.members[member].due);
+    }
+
+    /// The partition whose record a member takes next (the first to become visible), and when it can start.
+    fn head(&self, core: &Core, logs: &[&Log], member: usize) -> Option<(usize, u64)> {
+        let state = &self.members[member];
+        let heads = state.lanes.iter().filter_map(|lane| {
+            let record = core.log_lane(logs, *lane).get(self.lanes[*lane].next)?;
+            Some((record.visible, *lane))
+        });
+        heads.min().map(|(visible, lane)| (lane, visible.max(state.free)))
+    }
+
+    /// Handles everything strictly before `limit`.
+    pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
+        for (slot, log) in logs.iter().enumerate() {
+            if log.appended != self.seen[slot] {
+                self.seen[slot] = log.appended;
+                self.look_at_all(core, logs);
+            }
+            core.meter.reach(slot, log);
+        }
+        if self.soonest >= limit {
+            return;
+        }
+        self.soonest = u64::MAX;
+        for member in 0..self.members.len() {
+            if self.members[member].due < limit {
+                self.run_member(core, logs, member, limit);
+                self.members[member].due = self.due(core, logs, member);
+            }
+            self.soonest = self.soonest.min(self.members[member].due);
+        }
+    }
+
+    fn run_member(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
+        loop {
+            if let Some(begun) = self.members[member].begun {
+                if begun.done >= limit {
+                    return;
+                }
+                self.complete(core, logs, member, begun);
+            }
+            if !core.members[member].is_up() {
+                return;
+            }
+            if let [lane] = self.members[member].lanes[..] {
+                if core.is_calm(member) && core.serial_is_plain {
+                    self.run_lane(core, logs, member, lane, limit);
+                    return;
+                }
+            }
+            match self.head(core, logs, member) {
+                Some((lane, start)) if start < limit => self.begin(core, logs, member, lane, start),
+                _ => return,
+            }
+        }
+    }
+
+    /// The hot loop: one member, one partition, plain messages.
+    #[expect(clippy::cast_possible_truncation, reason = "a block is small")]
+    fn run_lane(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, limit: u64) {
+        let id = core.lanes[lane];
+        let log = logs[id.slot];
+        let records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
+        let state = &mut self.lanes[lane];
+        let slow = core.members[member].slow;
+        let mut free = self.members[member].free;
+        let (mut at, mut busy, mut deliveries) = (0, 0u64, 0u64);
+        let base = state.next;
+        while let Some(record) = records.get(at) {
+            let start = free.max(record.visible);
+            if start >= limit {
+                break;
+            }
+            let offset = base + at as u64;
+            if offset < state.times_from || offset >= state.times_to {
+                state.fill(core, id.slot, offset, &records[at..]);
+            }
+            let done = start + slowed(state.times[(offset - state.times_from) as usize], slow);
+            if state.cut == Some(offset) {
+                state.cut = None;
+                core.meter.duplicates_deliveries += u64::from(record.created >= core.warm_up);
+            }
+            if done >= limit {
+                let begun = Begun { lane, offset, start, success: start, done, busy_from: start, attempts: 1, end: End::Success };
+                self.members[member].begun = Some(begun);
+                at += 1;
+                break;
+            }
+            free = done;
+            busy += done - start;
+            deliveries += u64::from(record.created >= core.warm_up);
+            core.meter.plain_effect(log, id.slot, record, start, done);
+            at += 1;
+            if core.meter.traces() {
+                state.trace(core, &id, offset, record, (start, done));
+            }
+        }
+        state.next = base + at as u64;
+        state.settled = if self.members[member].begun.is_some() { state.next - 1 } else { state.next };
+        self.members[member].free = free;
+        core.busy += u128::from(busy);
+        core.meter.deliveries += deliveries;
+        core.meter.attempts += deliveries;
+        core.meter.ledger.effected += deliveries;
+    }
+
+    fn begin(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, start: u64) {
+        let id = core.lanes[lane];
+        let offset = self.lanes[lane].next;
+        let record = *core.log_lane(logs, lane).at(offset);
+        if self.lanes[lane].cut == Some(offset) {
+            self.lanes[lane].cut = None;
+            core.meter.duplicates_deliveries += u64::from(record.created >= core.warm_up);
+        }
+        let event = core.fates.id(id.slot, record.event);
+        let extra = core.log_lane(logs, lane).extra(offset);
+        let about = About { key: record.key, event_type: extra.event_type, index: event };
+        let conditions = core.conditions(member);
+        let fate = core.fates.fate(event, about, (1, 1), conditions);
+        let success = start.saturating_add(fate.lead);
+        let done = success.saturating_add(fate.service);
+        let begun = Begun { lane, offset, start, success, done, busy_from: start, attempts: fate.attempts, end: fate.end };
+        self.members[member].begun = Some(begun);
+        self.lanes[lane].next = offset + 1;
+    }
+
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, begun: Begun) {
+        let id = core.lanes[begun.lane];
+        let lane = core.log_lane(logs, begun.lane);
+        let (record, extra) = (*lane.at(begun.offset), lane.extra(begun.offset));
+        let measured = u64::from(record.created >= core.warm_up);
+        core.meter.deliveries += measured;
+        core.meter.attempts += measured * u64::from(begun.attempts);
+        core.meter.failures += measured * u64::from(begun.attempts - u32::from(begun.end == End::Success));
+        core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
+        let result = if begun.end == End::Success {
+            let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };
+            core.meter.effect(logs[id.slot], id.slot, &record, extra, times, None)
+        } else {
+            core.meter.conclude(id.slot, &record, Conclusion::Discarded);
+            DeliveryResult::Discarded
+        };
+        if core.meter.traces() {
+            let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
+            (trace.start, trace.done, trace.settled) = (SimTime(begun.start), SimTime(begun.done), SimTime(begun.done));
+            trace.result = result;
+            core.meter.trace(|| trace);
+        }
+        self.lanes[begun.lane].settled = begun.offset + 1;
+        self.members[member].begun = None;
+        self.members[member].free = begun.done;
+    }
+
+    /// Gives every partition to a live member.
+    fn assign(&mut self, core: &Core, now: u64) {
+        let live: Vec<usize> = (0..self.members.len()).filter(|m| core.members[*m].is_up()).collect();
+        let owners = core.assign(&live);
+        for member in &mut self.members {
+            member.lanes.clear();
+        }
+        for (lane, owner) in owners.into_iter().enumerate() {
+            let before = std::mem::replace(&mut self.lanes[lane].owner, owner);
+            let Some(owner) = owner else { continue };
+            self.members[owner].lanes.push(lane);
+            // A record still in hand at the old owner keeps its partition until it is done.
+            if let Some(begun) = before.filter(|b| *b != owner).and_then(|b| self.members[b].begun).filter(|b| b.lane == lane) {
+                self.members[owner].free = self.members[owner].free.max(begun.done);
+            }
+        }
+        for member in &mut self.members {
+            member.free = member.free.max(now);
+        }
+    }
+
+    /// A process ends: what it has in hand is cut off, its partitions go to others at once.
+    pub(super) fn crash(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        if let Some(begun) = self.members[member].begun.take() {
+            let id = core.lanes[begun.lane];
+            let record = *core.log_lane(logs, begun.lane).at(begun.offset);
+            core.busy += u128::from(now - begun.busy_from.min(now));
+            let measured = u64::from(record.created >= core.warm_up);
+            core.meter.cut_off += measured;
+            core.meter.deliveries += measured;
+            self.lanes[begun.lane].next = begun.offset;
+            self.lanes[begun.lane].cut = Some(begun.offset);
+            if core.meter.traces() {
+                let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
+                (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
+                core.meter.trace(|| trace);
+            }
+        }
+        self.members[member].free = now;
+        self.regroup(core, logs, now);
+    }
+
+    /// Membership has changed.
+    pub(super) fn regroup(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
+        core.meter.rebalances += 1;
+        self.assign(core, now);
+        self.look_at_all(core, logs);
+    }
+
+    /// A member stands still until `until`.
+    pub(super) fn pause(&mut self, core: &Core, logs: &[&Log], member: usize, now: u64, until: u64) {
+        let state = &mut self.members[member];
+        if let Some(begun) = &mut state.begun {
+            begun.done = begun.done.saturating_add(until - now);
+            begun.busy_from = begun.busy_from.saturating_add(until - now);
+        }
+        state.free = state.free.max(until);
+        self.look_at_all(core, logs);
+    }
+
+    /// From now on busy time counts.
+    pub(super) fn warm(&mut self, now: u64) {
+        for begun in self.members.iter_mut().filter_map(|member| member.begun.as_mut()) {
+            begun.busy_from = begun.busy_from.max(now);
+        }
+    }
+
+    /// Records not settled of one partition at `now`, and the creation of the oldest.
+    pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
+        let settled = self.lanes[lane].settled;
+        let end = log_lane.visible_end(settled, now);
+        Lag { records: end - settled, oldest: (end > settled).then(|| log_lane.at(settled).created) }
+    }
+
+    /// Lowest offset that is still needed.
+    pub(super) fn keep(&self, lane: usize) -> u64 {
+        self.lanes[lane].settled
+    }
+
+    /// Settles the accounts of what was not finished.
+    pub(super) fn finish(&mut self, core: &mut Core, logs: &[&Log], end: u64) {
+        for lane in 0..self.lanes.len() {
+            let id = core.lanes[lane];
+            let log_lane = core.log_lane(logs, lane);
+            let begun: Vec<u64> = self.members.iter().filter_map(|m| m.begun).filter(|b| b.lane == lane).map(|b| b.offset).collect();
+            for offset in self.lanes[lane].settled..log_lane.end() {
+                let how = if begun.contains(&offset) { Conclusion::InFlight } else { Conclusion::Waiting };
+                core.meter.conclude(id.slot, log_lane.at(offset), how);
+            }
+        }
+        for begun in self.members.iter().filter_map(|member| member.begun) {
+            core.busy += u128::from(end.saturating_sub(begun.busy_from));
+            let created = core.log_lane(logs, begun.lane).at(begun.offset).created;
+            core.meter.deliveries += u64::from(created >= core.warm_up);
+        }
+    }
+}
+
+impl Lane {
+    /// Draws the service times of the records from `offset` on.
+    #[cold]
+    fn fill(&mut self, core: &Core, slot: usize, offset: u64, records: &[Record]) {
+        let count = records.len().min(BLOCK);
+        let mut ids = [0u64; BLOCK];
+        for (id, record) in ids.iter_mut().zip(records) {
+            *id = core.fates.id(slot, record.event);
+        }
+        core.fates.plain_times(&ids[..count], &mut self.times[..count]);
+        (self.times_from, self.times_to) = (offset, offset + count as u64);
+    }
+
+    #[cold]
+    fn trace(&self, core: &mut Core, id: &super::LaneId, offset: u64, record: &Record, (start, done): (u64, u64)) {
+        let mut trace = core.meter.trace_of(id.slot, id.partition, offset, record);
+        (trace.start, trace.done, trace.settled) = (SimTime(start), SimTime(done), SimTime(done));
+        trace.result = DeliveryResult::Effect;
+        core.meter.trace(|| trace);
+    }
+}
+
+/// Conditions under which a member's work is plain.
+pub(super) fn calm(conditions: Conditions) -> bool {
+    conditions.fail <= 0.0 && !conditions.poisoned
+}

@@ -1,0 +1,123 @@
+//! The station Join: when *all* subscriptions of an event have had its effect; and what nobody needs any more.
+
+use super::group::Group;
+use super::group::meter::{NEVER_DONE, NOT_WANTED};
+use super::setup::TopicSetup;
+use super::topic::Topic;
+use crate::outcome::TopicOutcome;
+use crate::stats::Histogram;
+
+/// Events looked at in one go.
+const BLOCK: usize = 512;
+
+/// Follows the events of one topic through all groups that read it.
+#[derive(Clone, Debug)]
+pub(super) struct Join {
+    topic: usize,
+    readers: Vec<usize>,
+    /// By publisher: events before this have been seen to their end.
+    at: Vec<u32>,
+    warm_up: u64,
+    converged: Histogram,
+    sum: u128,
+    unwanted: u64,
+    latest: Vec<u64>,
+    never: Vec<bool>,
+}
+
+impl Join {
+    pub(super) fn new(topic: usize, setup: &TopicSetup, warm_up: u64) -> Self {
+        Self {
+            topic,
+            readers: setup.readers.clone(),
+            at: vec![0; setup.publishers],
+            warm_up,
+            converged: Histogram::default(),
+            sum: 0,
+            unwanted: 0,
+            latest: Vec::new(),
+            never: Vec::new(),
+        }
+    }
+
+    /// Follows events as far as all groups have finished them, and gives up what is known of them.
+    pub(super) fn advance(&mut self, topics: &mut [Topic], groups: &mut [Group]) {
+        let topic = &mut topics[self.topic];
+        for publisher in 0..self.at.len() {
+            while self.block(publisher, topic, groups) {}
+            let keep = self.at[publisher];
+            for reader in &self.readers {
+                if let Some(column) = groups[*reader].meter().completed(self.topic, publisher) {
+                    column.trim(keep);
+                }
+            }
+            if let Some(keys) = topic.log.keys.get_mut(publisher) {
+                keys.trim(keep);
+            }
+            if let Some(created) = topic.log.created.get_mut(publisher) {
+                created.trim(keep);
+            }
+        }
+    }
+
+    /// One block of events; whether there may be more.
+    fn block(&mut self, publisher: usize, topic: &mut Topic, groups: &mut [Group]) -> bool {
+        let at = self.at[publisher];
+        let mut limit = BLOCK;
+        self.latest.clear();
+        self.latest.resize(BLOCK, 0);
+        self.never.clear();
+        self.never.resize(BLOCK, false);
+        for reader in &self.readers {
+            let Some(column) = groups[*reader].meter().completed(self.topic, publisher) else { return false };
+            let done = column.from(at);
+            limit = limit.min(done.len());
+            for (i, done) in done[..limit].iter().enumerate() {
+                if *done == 0 {
+                    limit = i;
+                    break;
+                }
+                self.latest[i] = self.latest[i].max(*done);
+                self.never[i] |= *done == NEVER_DONE;
+            }
+        }
+        self.count(publisher, topic, limit);
+        self.at[publisher] = at + u32::try_from(limit).expect("a block");
+        if limit == BLOCK {
+            return true;
+        }
+        // An event that was never stored holds up nobody.
+        topic.log.void.remove(&topic.log.code.event(super::topic::publisher_number(publisher), self.at[publisher])) && {
+            self.at[publisher] += 1;
+            true
+        }
+    }
+
+    fn count(&mut self, publisher: usize, topic: &Topic, limit: usize) {
+        let Some(created) = topic.log.created.get(publisher) else { return };
+        let created = created.from(self.at[publisher]);
+        for i in 0..limit {
+            if created[i] < self.warm_up || self.never[i] {
+                continue;
+            }
+            if self.latest[i] <= NOT_WANTED {
+                self.unwanted += 1;
+                continue;
+            }
+            let latency = self.latest[i].saturating_sub(created[i]);
+            self.converged.record(latency);
+            self.sum += u128::from(latency);
+        }
+    }
+
+    /// Writes what was seen into the topic's outcome.
+    pub(super) fn finish(&mut self, outcomes: &mut [TopicOutcome]) {
+        let outcome = &mut outcomes[self.topic];
+        if self.readers.len() < 2 {
+            return;
+        }
+        outcome.not_converged = outcome.stored.saturating_sub(self.converged.count() + self.unwanted);
+        outcome.converged = std::mem::take(&mut self.converged);
+        outcome.converged_sum = self.sum;
+    }
+}

@@ -1,0 +1,275 @@
+//! The stored records of one topic, by partition, shared by all groups that read it.
+
+/// No key.
+pub(super) use crate::dist::NO_KEY;
+
+/// Marks an event of which the log holds, or will hold, more than one copy.
+const COPIED: u32 = 1 << 31;
+
+/// One stored record: what every reader needs, in 24 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Record {
+    /// When subscriptions may see it, ns. Never decreases within a partition.
+    pub(super) visible: u64,
+    /// Intended creation, ns.
+    pub(super) created: u64,
+    /// Key id, or [`NO_KEY`].
+    pub(super) key: u32,
+    /// Which event it is; see [`EventCode`].
+    pub(super) event: u32,
+}
+
+impl Record {
+    /// Whether the log holds, or will hold, another copy of this event.
+    pub(super) fn is_copied(&self) -> bool {
+        self.event & COPIED != 0
+    }
+}
+
+/// What only some topics need to know of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extra {
+    /// First handed to the network, ns.
+    pub(super) sent: u64,
+    /// Creation of the event at the start of the path, ns.
+    pub(super) origin: u64,
+    /// Event type.
+    pub(super) event_type: u16,
+}
+
+/// How an event number holds publisher and sequence: `[copied: 1][publisher: bits][sequence: 31 - bits]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct EventCode {
+    sequence_bits: u32,
+}
+
+impl EventCode {
+    /// For a topic with so many publishers.
+    pub(super) fn new(publishers: usize) -> Self {
+        let publisher_bits = usize::BITS - publishers.saturating_sub(1).leading_zeros();
+        Self { sequence_bits: 31 - publisher_bits }
+    }
+
+    /// Most events that one publisher can number.
+    pub(super) fn capacity(self) -> u64 {
+        1 << self.sequence_bits
+    }
+
+    /// The number of a publisher's n-th event.
+    #[inline]
+    pub(super) fn event(self, publisher: u32, sequence: u32) -> u32 {
+        (publisher << self.sequence_bits) | sequence
+    }
+
+    /// The event number, marked as copied.
+    #[inline]
+    pub(super) fn copied(event: u32) -> u32 {
+        event | COPIED
+    }
+
+    /// The event number without the mark.
+    #[inline]
+    pub(super) fn plain(event: u32) -> u32 {
+        event & !COPIED
+    }
+
+    /// The publisher's position among the topic's publishers.
+    #[inline]
+    pub(super) fn publisher(self, event: u32) -> usize {
+        (Self::plain(event) >> self.sequence_bits) as usize
+    }
+
+    /// The event's number among those of its publisher.
+    #[inline]
+    pub(super) fn sequence(self, event: u32) -> u32 {
+        event & ((1 << self.sequence_bits) - 1)
+    }
+}
+
+/// One ordered partition. Offsets are absolute; what all readers have passed is trimmed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lane {
+    base: u64,
+    dead: usize,
+    records: Vec<Record>,
+    extras: Vec<Extra>,
+}
+
+impl Lane {
+    /// Offset after the last record.
+    #[inline]
+    pub(super) fn end(&self) -> u64 {
+        self.base + self.records.len() as u64
+    }
+
+    /// The records from `offset` on.
+    #[inline]
+    pub(super) fn from(&self, offset: u64) -> &[Record] {
+        &self.records[self.index(offset)..]
+    }
+
+    /// The record at `offset`, if it is there already.
+    #[inline]
+    pub(super) fn get(&self, offset: u64) -> Option<&Record> {
+        self.records.get(self.index(offset))
+    }
+
+    /// The record at `offset`, which must be there.
+    #[inline]
+    pub(super) fn at(&self, offset: u64) -> &Record {
+        &self.records[self.index(offset)]
+    }
+
+    /// The extra of a record; in a topic without extras it follows from the record.
+    #[inline]
+    pub(super) fn extra(&self, offset: u64) -> Extra {
+        match self.extras.get(self.index(offset)) {
+            Some(extra) => *extra,
+            None => {
+                let created = self.at(offset).created;
+                Extra { sent: created, origin: created, event_type: 0 }
+            }
+        }
+    }
+
+    /// Offset of the first record at or after `from` that is not visible before `time`.
+    pub(super) fn visible_end(&self, from: u64, time: u64) -> u64 {
+        let records = self.from(from);
+        if records.first().is_none_or(|first| first.visible >= time) {
+            return from;
+        }
+        from + records.partition_point(|record| record.visible < time) as u64
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "offsets above the base are bounded by memory")]
+    fn index(&self, offset: u64) -> usize {
+        debug_assert!(offset >= self.base, "record {offset} was trimmed, base {}", self.base);
+        (offset - self.base) as usize
+    }
+
+    /// Appends plain records.
+    pub(super) fn extend(&mut self, records: impl Iterator<Item = Record>) {
+        self.records.extend(records);
+    }
+
+    /// Appends one record with its extra.
+    pub(super) fn push(&mut self, record: Record, extra: Extra) {
+        self.records.push(record);
+        self.extras.push(extra);
+    }
+
+    /// The last record's visibility, 0 if there never was one.
+    pub(super) fn last_visible(&self) -> u64 {
+        self.records.last().map_or(0, |record| record.visible)
+    }
+
+    /// Gives up what lies before `keep`, when that is more than half of it (else moving would cost more than it frees).
+    #[expect(clippy::cast_possible_truncation, reason = "offsets above the base are bounded by memory")]
+    pub(super) fn trim(&mut self, keep: u64) {
+        // The last record stays: the next append compares with it.
+        let keep = keep.min(self.end().saturating_sub(1));
+        self.dead = keep.saturating_sub(self.base) as usize;
+        if self.dead >= 256 && self.dead * 2 > self.records.len() {
+            self.records.drain(..self.dead);
+            if !self.extras.is_empty() {
+                self.extras.drain(..self.dead);
+            }
+            self.base += self.dead as u64;
+            if self.records.capacity() > 4096 && self.records.capacity() > 8 * self.records.len() {
+                self.records.shrink_to(2 * self.records.len() + 1024);
+                self.extras.shrink_to(2 * self.extras.len());
+            }
+        }
+    }
+}
+
+/// A value per event number of one publisher, from a base on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Column<T> {
+    base: u32,
+    values: Vec<T>,
+}
+
+impl<T: Copy + Default> Column<T> {
+    /// First number that is still kept.
+    #[inline]
+    pub(super) fn base(&self) -> u32 {
+        self.base
+    }
+
+    /// One past the last number.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "event numbers fit 31 bits")]
+    pub(super) fn end(&self) -> u32 {
+        self.base + self.values.len() as u32
+    }
+
+    /// Makes room (default values) up to, not including, `end`.
+    #[inline]
+    pub(super) fn reach(&mut self, end: u32) {
+        let wanted = end.saturating_sub(self.base) as usize;
+        if wanted > self.values.len() {
+            self.values.resize(wanted, T::default());
+        }
+    }
+
+    /// Appends the values of the next numbers.
+    #[inline]
+    pub(super) fn extend(&mut self, values: impl Iterator<Item = T>) {
+        self.values.extend(values);
+    }
+
+    /// The value of a number; the default where it was given up or not reached.
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> T {
+        number.checked_sub(self.base).and_then(|i| self.values.get(i as usize)).copied().unwrap_or_default()
+    }
+
+    /// Sets the value of a number that has been reached; does nothing for one given up.
+    #[inline]
+    pub(super) fn set(&mut self, number: u32, value: T) {
+        if let Some(slot) = number.checked_sub(self.base).and_then(|i| self.values.get_mut(i as usize)) {
+            *slot = value;
+        }
+    }
+
+    /// All kept values from `from` (at or above the base) on.
+    #[inline]
+    pub(super) fn from(&self, from: u32) -> &[T] {
+        &self.values[((from - self.base) as usize).min(self.values.len())..]
+    }
+
+    /// Gives up the numbers below `keep`, when they are more than half.
+    pub(super) fn trim(&mut self, keep: u32) {
+        let dead = (keep.saturating_sub(self.base) as usize).min(self.values.len());
+        if dead >= 1024 && dead * 2 > self.values.len() {
+            self.values.drain(..dead);
+            self.base += u32::try_from(dead).expect("event numbers fit 31 bits");
+            if self.values.capacity() > 8 * self.values.len() + 8192 {
+                self.values.shrink_to(2 * self.values.len() + 1024);
+            }
+        }
+    }
+}
+
+/// All that readers see of one topic.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// By partition.
+    pub(super) lanes: Vec<Lane>,
+    /// How events are numbered.
+    pub(super) code: EventCode,
+    /// By publisher: events numbered so far (some may not be stored yet).
+    pub(super) numbered: Vec<u32>,
+    /// By publisher: key of each event, where order is judged.
+    pub(super) keys: Vec<Column<u32>>,
+    /// By publisher: creation of each event, where several groups read.
+    pub(super) created: Vec<Column<u64>>,
+    /// Events that were given up before they were stored, by event number.
+    pub(super) void: std::collections::BTreeSet<u32>,
+    /// Records appended so far, and the partition of the last.
+    pub(super) appended: u64,
+    /// Partition of the last record.
+    pub(super) last_lane: u32,
+}

@@ -1,0 +1,221 @@
+//! How far each station may run, and in what order. The choice changes the speed, never a byte.
+//!
+//! Stations are ordered so that, but for cycles, everyone comes after those it hears from; ties in time are broken by this
+//! order. *Windowed* lets each station in turn run a whole window ahead. *Stepwise* always advances the station with the
+//! least `(next time, position)` by one instant. A cycle of stations runs stepwise inside the windows of the others.
+
+use super::World;
+use super::setup::{Publisher, Setup};
+use crate::time::SimTime;
+
+/// A station, by kind and index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Station {
+    Source(usize),
+    Topic(usize),
+    Group(usize),
+}
+
+/// Stations in order; those of one cycle together.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) components: Vec<Vec<Station>>,
+}
+
+impl Order {
+    /// Orders the stations of a run.
+    pub(super) fn new(setup: &Setup, sources: usize, groups: usize) -> Self {
+        let topics = setup.topics.len();
+        let number = |station: Station| match station {
+            Station::Source(i) => i,
+            Station::Topic(i) => sources + i,
+            Station::Group(i) => sources + topics + i,
+        };
+        let mut hears = vec![Vec::new(); sources + topics + groups];
+        for (index, topic) in setup.topics.iter().enumerate() {
+            for who in &topic.who {
+                let from = match *who {
+                    Publisher::Producer(i) => Station::Source(i),
+                    Publisher::Consumer(i) => Station::Group(i),
+                };
+                hears[number(Station::Topic(index))].push(number(from));
+            }
+            for reader in &topic.readers {
+                hears[number(Station::Group(*reader))].push(number(Station::Topic(index)));
+            }
+        }
+        let station = |n: usize| {
+            if n < sources {
+                Station::Source(n)
+            } else if n < sources + topics {
+                Station::Topic(n - sources)
+            } else {
+                Station::Group(n - sources - topics)
+            }
+        };
+        let mut components = strongly_connected(&hears);
+        components.iter_mut().for_each(|component| component.sort_unstable());
+        let components = components.into_iter().map(|list| list.into_iter().map(station).collect());
+        Self { components: components.collect() }
+    }
+
+    /// Position of each station in the order.
+    pub(super) fn position(&self, station: Station) -> usize {
+        self.components.iter().flatten().position(|other| *other == station).expect("all stations are ordered")
+    }
+
+    /// Whether there is no cycle.
+    pub(super) fn is_acyclic(&self) -> bool {
+        self.components.iter().all(|component| component.len() == 1)
+    }
+}
+
+/// Tarjan's algorithm on "hears from" edges: components come out with those they hear from first.
+fn strongly_connected(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    struct Search<'a> {
+        edges: &'a [Vec<usize>],
+        index: Vec<Option<usize>>,
+        low: Vec<usize>,
+        stack: Vec<usize>,
+        found: Vec<Vec<usize>>,
+        count: usize,
+    }
+    impl Search<'_> {
+        fn visit(&mut self, at: usize) {
+            self.index[at] = Some(self.count);
+            self.low[at] = self.count;
+            self.count += 1;
+            self.stack.push(at);
+            for next in &self.edges[at] {
+                match self.index[*next] {
+                    None => {
+                        self.visit(*next);
+                        self.low[at] = self.low[at].min(self.low[*next]);
+                    }
+                    Some(index) if self.stack.contains(next) => self.low[at] = self.low[at].min(index),
+                    Some(_) => {}
+                }
+            }
+            if Some(self.low[at]) == self.index[at] {
+                let from = self.stack.iter().position(|n| *n == at).expect("on the stack");
+                self.found.push(self.stack.split_off(from));
+            }
+        }
+    }
+    let count = edges.len();
+    let mut search =
+        Search { edges, index: vec![None; count], low: vec![0; count], stack: Vec::new(), found: Vec::new(), count: 0 };
+    for at in 0..count {
+        if search.index[at].is_none() {
+            search.visit(at);
+        }
+    }
+    search.found
+}
+
+/// Chooses windows by the number of records they hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Windows {
+    width: u64,
+    target: u64,
+    end: u64,
+    now: u64,
+    appended: u64,
+}
+
+impl Windows {
+    pub(super) fn new(target: u64, end: u64) -> Self {
+        Self { width: (end / 1024).max(1), target: target.max(1), end, now: 0, appended: 0 }
+    }
+
+    /// The end of the next window; none at the end of the run.
+    pub(super) fn next(&mut self) -> Option<u64> {
+        if self.now >= self.end {
+            return None;
+        }
+        self.now = self.now.saturating_add(self.width).min(self.end);
+        Some(self.now)
+    }
+
+    /// Adapts the width to what the last window held.
+    pub(super) fn adapt(&mut self, appended: u64) {
+        let held = appended - self.appended;
+        self.appended = appended;
+        if held > self.target * 3 / 2 {
+            self.width = (self.width / 2).max(1);
+        } else if held < self.target * 2 / 3 {
+            self.width = self.width.saturating_mul(2).min((self.end / 8).max(1));
+        }
+    }
+}
+
+/// Lets each station in turn run a whole window ahead. False: stopped.
+pub(super) fn windowed(world: &mut World, order: &Order, target: u64, keep_going: &dyn Fn(SimTime) -> bool) -> bool {
+    let mut windows = Windows::new(target, world.end);
+    while let Some(until) = windows.next() {
+        for component in &order.components {
+            match component.as_slice() {
+                [station] => world.advance(*station, until),
+                stations => interleave(world, stations, until),
+            }
+        }
+        world.settle();
+        windows.adapt(world.appended());
+        if world.exceeded().is_some() {
+            return true;
+        }
+        if !keep_going(SimTime(until)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Advances stations event by event, in order of time and position, up to `until`.
+fn interleave(world: &mut World, stations: &[Station], until: u64) {
+    loop {
+        let next = stations.iter().map(|station| world.next(*station)).enumerate().min_by_key(|(at, next)| (*next, *at));
+        match next {
+            Some((at, now)) if now < until => world.advance(stations[at], now + 1),
+            _ => return,
+        }
+    }
+}
+
+/// Advances always the station that is due first, by one instant. False: stopped.
+pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(SimTime) -> bool) -> bool {
+    let stations: Vec<Station> = order.components.iter().flatten().copied().collect();
+    let affects: Vec<Vec<usize>> = stations.iter().map(|station| world.affected(order, *station)).collect();
+    let mut due: Vec<u64> = stations.iter().map(|station| world.next(*station)).collect();
+    let mut steps = 0u32;
+    loop {
+        let (mut now, mut who) = (u64::MAX, 0);
+        for (at, next) in due.iter().enumerate() {
+            if *next < now {
+                (now, who) = (*next, at);
+            }
+        }
+        if now >= world.end {
+            break;
+        }
+        world.advance(stations[who], now + 1);
+        for at in &affects[who] {
+            due[*at] = world.next(stations[*at]);
+        }
+        steps += 1;
+        if steps.is_multiple_of(8192) {
+            world.settle();
+            if world.exceeded().is_some() {
+                return true;
+            }
+            if !keep_going(SimTime(now)) {
+                return false;
+            }
+        }
+    }
+    for station in &stations {
+        world.advance(*station, world.end);
+    }
+    world.settle();
+    true
+}

@@ -1,0 +1,411 @@
+//! A plan made ready for one seed: streams keyed, partitions of keys known, publishers numbered, faults timed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::log::EventCode;
+use super::schedule::{Order, Station};
+use super::timeline::Link;
+use crate::dist::{Dist, NO_KEY};
+use crate::plan::{
+    Acks, ClientPlan, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, Step, StorePolicy,
+    TopicId,
+};
+use crate::random::{Stream, fnv1a};
+
+/// Key tables are kept up to this many keys; beyond, the partition of a key is computed each time.
+const TABLE_KEYS: u32 = 1 << 22;
+
+/// How drawn times are rounded: up to a multiple of so many ns (1: not at all).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rounding(pub(super) u64);
+
+impl Rounding {
+    /// A time, rounded up.
+    #[inline]
+    pub(super) fn up(self, nanos: u64) -> u64 {
+        if self.0 <= 1 { nanos } else { nanos.div_ceil(self.0) * self.0 }
+    }
+}
+
+/// Who publishes to a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Publisher {
+    /// A producer, by index.
+    Producer(usize),
+    /// A consumer, by index.
+    Consumer(usize),
+}
+
+/// One topic, ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct TopicSetup {
+    pub(super) partitions: u32,
+    pub(super) publishers: usize,
+    /// Keys below this are judged for order; 0: none.
+    pub(super) key_space: u32,
+    /// Whether per-key order of its events is judged by anyone.
+    pub(super) judged: bool,
+    /// Whether records carry extras.
+    pub(super) rich: bool,
+    /// Who publishes, in order of publisher number.
+    pub(super) who: Vec<Publisher>,
+    /// Consumers that read it.
+    pub(super) readers: Vec<usize>,
+    /// A number for each publisher's first event in the streams of readers.
+    pub(super) offsets: Vec<u64>,
+}
+
+/// Streams of one client's requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientStreams {
+    pub(super) network: Stream,
+    pub(super) append: Stream,
+    pub(super) replicate: Stream,
+    pub(super) fsync: Stream,
+    pub(super) backoff: Stream,
+    pub(super) sticky: Stream,
+    pub(super) link: Stream,
+}
+
+/// One kind of client (one producer or consumer, one topic), ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct ClientSetup {
+    pub(super) plan: ClientPlan,
+    pub(super) topic: usize,
+    pub(super) publisher: usize,
+    pub(super) partitions: u32,
+    pub(super) brokers: u32,
+    pub(super) network: Dist,
+    pub(super) store: StorePolicy,
+    pub(super) streams: ClientStreams,
+    pub(super) link: Link,
+    pub(super) rounding: Rounding,
+    pub(super) warm_up: u64,
+    /// The topic comes before its publisher in the order of stations: what is published arrives 1 ns later at least.
+    pub(super) back_edge: bool,
+    code: EventCode,
+    lanes: Arc<Vec<u32>>,
+    keys: Arc<KeyTexts>,
+}
+
+/// Texts of keys, for hashing.
+#[derive(Clone, Debug)]
+pub(super) struct KeyTexts {
+    numeric: u32,
+    labels: Vec<String>,
+}
+
+impl ClientSetup {
+    /// The partition of a key.
+    #[inline]
+    pub(super) fn lane_of(&self, key: u32) -> u32 {
+        match self.lanes.get(key as usize) {
+            Some(lane) => *lane,
+            None => self.keys.lane(self.plan.partitioner, key, self.partitions),
+        }
+    }
+
+    /// The event number of this publisher's n-th event.
+    pub(super) fn event(&self, sequence: u32) -> u32 {
+        assert!(u64::from(sequence) < self.code.capacity(), "more events than a run can number");
+        self.code.event(super::topic::publisher_number(self.publisher), sequence)
+    }
+
+    /// Whether a message is visible and acknowledged after a time that depends on nothing else.
+    pub(super) fn is_direct(&self) -> bool {
+        let unreplicated = self.store.replicate.constant().is_some_and(|value| value <= 0.0);
+        self.plan.batching.is_none()
+            && self.plan.max_in_flight.is_none()
+            && !self.plan.fifo_connection
+            && self.link.is_clean()
+            && (self.store.visible_when_replicated || unreplicated)
+            && self.plan.acks == Acks::All
+    }
+}
+
+impl KeyTexts {
+    fn lane(&self, partitioner: Partitioner, key: u32, partitions: u32) -> u32 {
+        match partitioner {
+            Partitioner::Modulo => key % partitions,
+            Partitioner::Murmur2Sticky => match self.labels.get((key as usize).wrapping_sub(self.numeric as usize)) {
+                Some(label) if key >= self.numeric => (murmur2(label.as_bytes()) & 0x7FFF_FFFF) % partitions,
+                _ => (murmur2(decimal(key, &mut [0; 10])) & 0x7FFF_FFFF) % partitions,
+            },
+        }
+    }
+}
+
+fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
+    let mut at = buffer.len();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+        if number == 0 {
+            return &buffer[at..];
+        }
+    }
+}
+
+/// The hash that log clients use for keys: murmur2, 32 bits, seed 0x9747b28c (the reference client's default partitioner).
+pub(super) fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5BD1_E995;
+    let length = u32::try_from(data.len()).expect("keys are short");
+    let mut hash = 0x9747_B28C ^ length;
+    let mut chunks = data.chunks_exact(4);
+    for chunk in &mut chunks {
+        let mut k = u32::from_le_bytes(chunk.try_into().expect("four bytes")).wrapping_mul(M);
+        k = (k ^ (k >> 24)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ k;
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        for (i, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * i);
+        }
+        hash = hash.wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+/// Everything that stations share.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) seed: u64,
+    pub(super) rounding: Rounding,
+    pub(super) warm_up: u64,
+    pub(super) end: u64,
+    pub(super) topics: Vec<TopicSetup>,
+    /// Clients by publisher and topic.
+    pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
+}
+
+impl Setup {
+    pub(super) fn new(plan: &Plan, seed: u64, coarse: u64) -> Self {
+        let rounding = Rounding(coarse.max(1));
+        let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
+        spread_key_spaces(plan, &mut topics);
+        let keys = Arc::new(KeyTexts { numeric: plan.numeric_keys, labels: plan.key_labels.clone() });
+        let mut clients = BTreeMap::new();
+        let mut tables = BTreeMap::new();
+        for (index, topic) in topics.iter().enumerate() {
+            for (publisher, who) in topic.who.iter().enumerate() {
+                let client = client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                clients.insert((*who, index), Arc::new(client));
+            }
+        }
+        for (index, topic) in topics.iter_mut().enumerate() {
+            topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
+            topic.rich = topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
+        }
+        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients }
+    }
+}
+
+impl Setup {
+    /// Marks the clients whose topics come before them in the order of stations.
+    pub(super) fn find_back_edges(&mut self, order: &Order) {
+        for ((who, topic), client) in &mut self.clients {
+            if let Publisher::Consumer(index) = *who {
+                let back = order.position(Station::Topic(*topic)) < order.position(Station::Group(index));
+                Arc::make_mut(client).back_edge = back;
+            }
+        }
+    }
+}
+
+/// Whether a publisher is a producer that only publishes one plain event per arrival, at once.
+pub(super) fn is_plain_source(plan: &Plan, who: Publisher, client: &ClientSetup) -> bool {
+    let Publisher::Producer(index) = who else { return false };
+    let producer = &plan.producers[index];
+    let [Step::Publish(step)] = producer.handler.steps.as_slice() else { return false };
+    client.is_direct()
+        && step.key.is_none()
+        && step.event_type.is_none()
+        && step.size.is_none()
+        && step.count == Dist::Constant(1.0)
+        && step.probability >= 1.0
+        && producer.events_per_arrival == Dist::Constant(1.0)
+        && producer.size.constant().is_some()
+        && producer.types.is_empty()
+        && producer.failure == FailurePlan::default()
+}
+
+fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
+    let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
+    let mut who = Vec::new();
+    let producers = plan.producers.iter().enumerate().filter(|(_, p)| publishes(&p.handler.steps, id));
+    who.extend(producers.map(|(index, _)| Publisher::Producer(index)));
+    let consumers = plan.consumers.iter().enumerate();
+    let consumers = consumers.filter(|(_, c)| publishes(&c.handler.steps, id) || c.dead_letter == Some(id));
+    who.extend(consumers.map(|(index, _)| Publisher::Consumer(index)));
+    let readers = plan.consumers.iter().enumerate().filter(|(_, c)| c.subscribes.contains(&id)).map(|(index, _)| index);
+    let offsets = who.iter().map(|who| fnv1a(publisher_name(plan, *who).as_bytes())).collect();
+    TopicSetup {
+        partitions: plan.topics[topic].partitions,
+        publishers: who.len().max(1),
+        key_space: 0,
+        judged: false,
+        rich: false,
+        readers: readers.collect(),
+        offsets,
+        who,
+    }
+}
+
+fn publisher_name(plan: &Plan, who: Publisher) -> &str {
+    match who {
+        Publisher::Producer(index) => &plan.producers[index].name,
+        Publisher::Consumer(index) => &plan.consumers[index].name,
+    }
+}
+
+/// Whether a handler publishes to a topic.
+pub(super) fn publishes(steps: &[Step], topic: TopicId) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Publish(publish) => publish.to == topic,
+        Step::Choose(branches) => branches.iter().any(|(_, steps)| publishes(steps, topic)),
+        Step::Work(_) | Step::Wait(_) => false,
+    })
+}
+
+fn own_key_space(key: &KeyPlan) -> u32 {
+    match key {
+        KeyPlan::None | KeyPlan::Unique => 0,
+        KeyPlan::Uniform(keys) | KeyPlan::Zipf { keys, .. } => *keys,
+        KeyPlan::Weighted(shares) => shares.iter().map(|(key, _)| key + 1).max().unwrap_or(0),
+        KeyPlan::Trace(keys) => keys.iter().filter(|key| **key != NO_KEY).map(|key| key + 1).max().unwrap_or(0),
+    }
+}
+
+/// Largest key space of the keys that a handler's steps give to a topic; `inherited` where they pass on the event's own.
+fn step_key_space(steps: &[Step], topic: TopicId, inherited: u32) -> u32 {
+    let spaces = steps.iter().map(|step| match step {
+        Step::Publish(publish) if publish.to == topic => publish.key.as_ref().map_or(inherited, own_key_space),
+        Step::Choose(branches) => {
+            branches.iter().map(|(_, steps)| step_key_space(steps, topic, inherited)).max().unwrap_or(0)
+        }
+        _ => 0,
+    });
+    spaces.max().unwrap_or(0)
+}
+
+/// Consumers pass keys on: repeat until nothing grows (a key space can only take values that some key plan has).
+fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
+    loop {
+        let mut grown = false;
+        for topic in 0..topics.len() {
+            let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
+            let space = topics[topic].who.iter().map(|who| match *who {
+                Publisher::Producer(index) => {
+                    let producer = &plan.producers[index];
+                    step_key_space(&producer.handler.steps, id, own_key_space(&producer.key))
+                }
+                Publisher::Consumer(index) => {
+                    let consumer = &plan.consumers[index];
+                    let inherited = consumer.subscribes.iter().map(|from| topics[from.0 as usize].key_space).max();
+                    let inherited = inherited.unwrap_or(0);
+                    let dead = if consumer.dead_letter == Some(id) { inherited } else { 0 };
+                    step_key_space(&consumer.handler.steps, id, inherited).max(dead)
+                }
+            });
+            let space = space.max().unwrap_or(0);
+            grown |= space > topics[topic].key_space;
+            topics[topic].key_space = topics[topic].key_space.max(space);
+        }
+        if !grown {
+            return;
+        }
+    }
+}
+
+type LaneTables = BTreeMap<(u32, bool, u32), Arc<Vec<u32>>>;
+
+#[expect(clippy::too_many_arguments, reason = "one place that joins all that a client needs")]
+fn client_setup(
+    plan: &Plan,
+    seed: u64,
+    rounding: Rounding,
+    index: usize,
+    topic: &TopicSetup,
+    (publisher, who): (usize, Publisher),
+    keys: &Arc<KeyTexts>,
+    tables: &mut LaneTables,
+) -> ClientSetup {
+    let id = TopicId(u32::try_from(index).expect("topics fit 32 bits"));
+    let topic_plan = &plan.topics[index];
+    let (list, link) = match who {
+        Publisher::Producer(producer) => {
+            let link = FaultTarget::ProducerLink(ProducerId(u32::try_from(producer).expect("producers fit 32 bits")));
+            (&plan.producers[producer].clients, Link::of(plan, seed, link))
+        }
+        Publisher::Consumer(consumer) => (&plan.consumers[consumer].clients, Link::default()),
+    };
+    let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
+    let client = client.expect("a plan has client settings for every topic that is published to");
+    let stream = |purpose: &str| Stream::named(seed, &format!("{}/publish/{}/{purpose}", publisher_name(plan, who), topic_plan.name));
+    let streams = ClientStreams {
+        network: stream("network"),
+        append: stream("append"),
+        replicate: stream("replicate"),
+        fsync: stream("fsync"),
+        backoff: stream("backoff"),
+        sticky: stream("sticky"),
+        link: stream("link"),
+    };
+    let size = topic.key_space.min(TABLE_KEYS);
+    let hashed = client.partitioner == Partitioner::Murmur2Sticky;
+    let lanes = tables.entry((topic.partitions, hashed, size)).or_insert_with(|| {
+        Arc::new((0..size).map(|key| keys.lane(client.partitioner, key, topic.partitions)).collect())
+    });
+    ClientSetup {
+        topic: index,
+        publisher,
+        partitions: topic.partitions,
+        brokers: topic_plan.brokers.clamp(1, topic.partitions),
+        network: topic_plan.store.network.clone(),
+        store: topic_plan.store.clone(),
+        streams,
+        link,
+        rounding,
+        warm_up: plan.warm_up.0,
+        back_edge: false,
+        code: EventCode::new(topic.publishers),
+        lanes: lanes.clone(),
+        keys: keys.clone(),
+        plan: client,
+    }
+}
+
+/// A handler that is one `work` step whose time depends on nothing but chance.
+pub(super) fn plain_work(handler: &Handler) -> Option<Dist> {
+    match handler.steps.as_slice() {
+        [] => Some(Dist::Constant(0.0)),
+        [Step::Work(dist)] if dist.is_plain() => Some(dist.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of the reference client's `Utils.murmur2` test.
+    #[test]
+    fn murmur2_is_the_reference_hash() {
+        let cases: [(&str, i32); 7] = [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
+            ("", 275_646_681),
+        ];
+        for (text, hash) in cases {
+            assert_eq!(murmur2(text.as_bytes()).cast_signed(), hash, "{text}");
+        }
+    }
+}

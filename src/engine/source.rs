@@ -1,0 +1,554 @@
+//! The station Source: when something happens in the business, and the clients that publish it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use super::client::{Answer, Client, Message};
+use super::handler::{Action, Program, clamp};
+use super::log::{NO_KEY, Record};
+use super::setup::{ClientSetup, Publisher, Setup, is_plain_source};
+use super::timeline::occurrences;
+use super::topic::{NotStored, Port, Topic};
+use crate::dist::{About, ArrivalTimes, Dist, KeySampler};
+use crate::outcome::ProducerOutcome;
+use crate::plan::{Effect, FailurePlan, FaultTarget, Plan, ProducerId};
+use crate::random::Stream;
+
+/// Arrivals drawn at a time.
+const BLOCK: usize = 256;
+
+/// One producer.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    arrivals: ArrivalTimes,
+    times: Vec<u64>,
+    at: usize,
+    ended: bool,
+    keys: KeySampler,
+    key_stream: Stream,
+    keyed: Vec<u32>,
+    /// Number of the first arrival in `times`.
+    first: u64,
+    meter: Meter,
+    kind: Kind,
+    setup: SourceSetup,
+}
+
+#[derive(Clone, Debug)]
+struct SourceSetup {
+    warm_up: u64,
+    end: u64,
+    coarse: super::setup::Rounding,
+    instances: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Meter {
+    outcome: ProducerOutcome,
+}
+
+impl Meter {
+    #[inline]
+    fn acknowledged(&mut self, latency: u64) {
+        self.outcome.publish_latency.record(latency);
+        self.outcome.publish_latency_sum += u128::from(latency);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Plain(Box<Plain>),
+    General(Box<General>),
+}
+
+/// One event per arrival, published at once, visible after an independent delay.
+#[derive(Clone, Debug)]
+struct Plain {
+    client: Arc<ClientSetup>,
+    delays: Vec<u64>,
+    answers: Vec<u64>,
+    scratch: Vec<u64>,
+    ids: Vec<u64>,
+    constant_delay: Option<u64>,
+    constant_answer: Option<u64>,
+    bytes: u64,
+}
+
+/// Any handler, any client.
+#[derive(Clone, Debug)]
+struct General {
+    name_streams: Streams,
+    program: Program,
+    failure: FailurePlan,
+    size: Dist,
+    events_per_arrival: Dist,
+    types: Vec<(u16, f64)>,
+    /// Clients by topic and instance.
+    clients: Vec<(usize, Vec<Client>)>,
+    /// Ports by topic, with the publisher's number there.
+    ports: Vec<(usize, usize, Port)>,
+    frames: BTreeMap<u32, Frame>,
+    next_frame: u32,
+    due: BinaryHeap<Reverse<(u64, u32)>>,
+    events: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Streams {
+    size: Stream,
+    types: Stream,
+    count: Stream,
+    failure: Stream,
+}
+
+#[derive(Clone, Debug)]
+struct Frame {
+    id: u64,
+    actions: Vec<Action>,
+    at: usize,
+    key: u32,
+    event_type: u16,
+    size: u32,
+    created: u64,
+    instance: u32,
+    waits: u32,
+}
+
+impl Source {
+    pub(super) fn new(plan: &Plan, setup: &Setup, index: usize) -> Self {
+        let producer = &plan.producers[index];
+        let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", producer.name));
+        let id = ProducerId(u32::try_from(index).expect("producers fit 32 bits"));
+        let bursts = bursts(plan, id, setup.seed);
+        let clients: Vec<_> = setup.clients.iter().filter(|((who, _), _)| *who == Publisher::Producer(index)).collect();
+        let kind = match clients.as_slice() {
+            [((who, topic), client)] if is_plain_source(plan, *who, client) && !setup.topics[*topic].rich => {
+                Kind::Plain(Box::new(Plain::new((*client).clone(), producer.size.constant().unwrap_or(0.0))))
+            }
+            _ => Kind::General(Box::new(General {
+                name_streams: Streams {
+                    size: stream("size"),
+                    types: stream("types"),
+                    count: stream("events_per_arrival"),
+                    failure: stream("failure"),
+                },
+                program: Program::new(&producer.handler, &producer.name, setup.seed, setup.rounding),
+                failure: producer.failure,
+                size: producer.size.clone(),
+                events_per_arrival: producer.events_per_arrival.clone(),
+                types: producer.types.clone(),
+                clients: clients
+                    .iter()
+                    .map(|((_, topic), client)| {
+                        let instances = 0..u64::from(producer.instances);
+                        (*topic, instances.map(|instance| Client::new((*client).clone(), instance)).collect())
+                    })
+                    .collect(),
+                ports: clients.iter().map(|((_, topic), client)| (*topic, client.publisher, Port::default())).collect(),
+                frames: BTreeMap::new(),
+                next_frame: 0,
+                due: BinaryHeap::new(),
+                events: 0,
+            })),
+        };
+        let mut source = Self {
+            arrivals: producer.arrivals.start(stream("arrivals"), &bursts),
+            times: Vec::new(),
+            at: 0,
+            ended: false,
+            keys: KeySampler::new(&producer.key),
+            key_stream: stream("keys"),
+            keyed: Vec::new(),
+            first: 0,
+            meter: Meter::default(),
+            kind,
+            setup: SourceSetup {
+                warm_up: setup.warm_up,
+                end: setup.end,
+                coarse: setup.rounding,
+                instances: producer.instances.max(1),
+            },
+        };
+        source.refill();
+        source
+    }
+
+    /// When the source next does something.
+    #[inline]
+    pub(super) fn next(&self) -> u64 {
+        let arrival = self.times.get(self.at).copied().unwrap_or(u64::MAX);
+        match &self.kind {
+            Kind::Plain(_) => arrival,
+            Kind::General(general) => arrival.min(general.next()),
+        }
+    }
+
+    /// Handles everything strictly before `until`.
+    pub(super) fn advance(&mut self, until: u64, topics: &mut [Topic]) {
+        match &mut self.kind {
+            Kind::Plain(_) => self.advance_plain(until, topics),
+            Kind::General(_) => self.advance_general(until, topics),
+        }
+    }
+
+    /// Draws the next block of arrivals with all that belongs to them.
+    fn refill(&mut self) {
+        self.first += self.times.len() as u64;
+        self.times.clear();
+        self.at = 0;
+        if self.ended {
+            return;
+        }
+        self.arrivals.next_block(BLOCK, &mut self.times);
+        for time in &mut self.times {
+            *time = self.setup.coarse.up(*time);
+        }
+        let before_end = self.times.partition_point(|time| *time < self.setup.end);
+        self.ended = before_end < self.times.len() || self.times.is_empty();
+        self.times.truncate(before_end);
+        self.keyed.resize(self.times.len(), 0);
+        self.keys.fill(self.key_stream, self.first, &mut self.keyed);
+        if let Kind::Plain(plain) = &mut self.kind {
+            plain.refill(self.first, self.times.len());
+        }
+    }
+
+    fn advance_plain(&mut self, until: u64, topics: &mut [Topic]) {
+        loop {
+            let due = self.at + self.times[self.at..].partition_point(|time| *time < until);
+            if due > self.at {
+                self.emit_plain(due, topics);
+            }
+            if self.at < self.times.len() || self.times.is_empty() {
+                return;
+            }
+            self.refill();
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "event numbers are bounded by the event code")]
+    fn emit_plain(&mut self, due: usize, topics: &mut [Topic]) {
+        let Kind::Plain(plain) = &mut self.kind else { return };
+        let client = &*plain.client;
+        let topic = &mut topics[client.topic];
+        let (from, warm_up) = (self.at, self.setup.warm_up);
+        let first = self.first + from as u64;
+        let code = topic.log.code;
+        assert!(self.first + due as u64 <= code.capacity(), "more events than a run can number");
+        let modulo = u64::from(client.partitions);
+        for i in from..due {
+            let (created, key) = (self.times[i], self.keyed[i]);
+            let number = self.first + i as u64;
+            let lane = if key == NO_KEY { (number % modulo) as u32 } else { client.lane_of(key) };
+            let visible = created + plain.constant_delay.unwrap_or_else(|| plain.delays[i]);
+            let event = code.event(client.publisher as u32, number as u32);
+            topic.accept_plain(lane, Record { visible, created, key, event });
+        }
+        let measured = self.times[from..due].iter().filter(|time| **time >= warm_up).count() as u64;
+        debug_assert_eq!(u64::from(topic.log.numbered[client.publisher]), first);
+        let (keys, times) = (&self.keyed[from..due], &self.times[from..due]);
+        topic.numbered_plain(client.publisher, keys, times, measured, plain.bytes);
+        self.meter.outcome.created += measured;
+        if plain.constant_answer.is_none() {
+            let times = self.times[from..due].iter().zip(&plain.answers[from..due]);
+            // Answers that come after the end of the run are still on their way then.
+            for (created, answer) in times.filter(|(created, _)| **created >= warm_up) {
+                if created + answer < self.setup.end {
+                    self.meter.acknowledged(*answer);
+                } else {
+                    self.meter.outcome.publishing += 1;
+                }
+            }
+        } else if let Some(answer) = plain.constant_answer {
+            let late = self.times[from..due].iter().filter(|t| **t >= warm_up && **t + answer >= self.setup.end).count();
+            self.meter.outcome.publishing += late as u64;
+            let in_time = measured - late as u64;
+            self.meter.outcome.publish_latency.record_many(answer, in_time);
+            self.meter.outcome.publish_latency_sum += u128::from(answer) * u128::from(in_time);
+        }
+        self.at = due;
+    }
+
+    fn advance_general(&mut self, until: u64, topics: &mut [Topic]) {
+        loop {
+            let now = self.next();
+            if now >= until {
+                break;
+            }
+            if self.times.get(self.at) == Some(&now) {
+                self.arrive(now);
+            } else if let Kind::General(general) = &mut self.kind {
+                general.step(now, &mut self.meter, &self.setup);
+            }
+        }
+        if let Kind::General(general) = &mut self.kind {
+            for (topic, publisher, port) in &mut general.ports {
+                topics[*topic].absorb(*publisher, port);
+            }
+        }
+    }
+
+    fn arrive(&mut self, now: u64) {
+        let number = self.first + self.at as u64;
+        let key = self.keyed[self.at];
+        self.at += 1;
+        if self.at >= self.times.len() {
+            self.refill();
+        }
+        let Kind::General(general) = &mut self.kind else { return };
+        let about = About { key, event_type: 0, index: number };
+        let count = general.events_per_arrival.whole(&mut general.name_streams.count.at(number), about);
+        for n in 0..count {
+            // The first event of an arrival has the arrival's key; each further one its own.
+            let key = if n == 0 { key } else { self.keys.key(&mut self.key_stream.part(n).at(number), number) };
+            general.begin(now, key, &mut self.meter, &self.setup);
+        }
+    }
+
+    /// What the run says of this producer.
+    pub(super) fn outcome(&self) -> ProducerOutcome {
+        let mut outcome = self.meter.outcome.clone();
+        if let Kind::General(general) = &self.kind {
+            let clients = || general.clients.iter().flat_map(|(_, clients)| clients);
+            outcome.publishing += clients().map(|client| client.unanswered(self.setup.warm_up)).sum::<u64>();
+            outcome.retries = clients().map(|client| client.retries).sum();
+        }
+        outcome
+    }
+
+    /// Measured events of each topic that sit in a client, not appended.
+    pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
+        match &self.kind {
+            Kind::Plain(_) => Vec::new(),
+            Kind::General(general) => general
+                .clients
+                .iter()
+                .map(|(topic, clients)| (*topic, clients.iter().map(|c| c.unsent(self.setup.warm_up)).sum()))
+                .collect(),
+        }
+    }
+}
+
+fn bursts(plan: &Plan, id: ProducerId, seed: u64) -> Vec<(crate::time::SimTime, crate::time::SimTime, f64)> {
+    use crate::time::SimTime;
+    let faults = plan.faults.iter().filter(|fault| fault.target == FaultTarget::Producer(id));
+    let mut bursts = Vec::new();
+    for fault in faults {
+        if let Effect::Burst(factor) = fault.effect {
+            bursts.extend(occurrences(plan, fault, seed).iter().map(|o| (SimTime(o.from), SimTime(o.to), factor)));
+        }
+    }
+    bursts.sort_by_key(|burst| (burst.0, burst.1));
+    bursts
+}
+
+impl Plain {
+    fn new(client: Arc<ClientSetup>, bytes: f64) -> Self {
+        let rounding = client.rounding;
+        let constant = |dists: &[&Dist]| -> Option<u64> {
+            dists.iter().map(|dist| dist.constant().map(|value| rounding.span(value))).sum()
+        };
+        let store = &client.store;
+        let constant_delay = constant(&[&client.network, &store.append, &store.replicate]);
+        let constant_answer = constant(&[&client.network, &store.append, &store.replicate, &store.fsync, &client.network]);
+        Self {
+            delays: Vec::new(),
+            answers: Vec::new(),
+            scratch: vec![0; BLOCK],
+            ids: Vec::new(),
+            constant_delay,
+            constant_answer,
+            bytes: u64::from(clamp(crate::time::SimSpan::from_nanos_f64(bytes).0)),
+            client,
+        }
+    }
+
+    /// Draws delay and answer of the arrivals from `first` on.
+    fn refill(&mut self, first: u64, count: usize) {
+        if self.constant_answer.is_some() {
+            return;
+        }
+        let client = self.client.clone();
+        let numbers = |step: u64, offset: u64| (first..first + count as u64).map(move |n| step * n + offset);
+        self.delays.clear();
+        self.delays.resize(count, 0);
+        let (store, streams) = (&client.store, &client.streams);
+        self.ids.clear();
+        self.ids.extend(numbers(2, 0));
+        self.add(&client.network, streams.network);
+        self.ids.clear();
+        self.ids.extend(numbers(1, 0));
+        self.add(&store.append, streams.append);
+        self.add(&store.replicate, streams.replicate);
+        let visible = self.delays.clone();
+        self.add(&store.fsync, streams.fsync);
+        self.ids.clear();
+        self.ids.extend(numbers(2, 1));
+        self.add(&client.network, streams.network);
+        self.answers = std::mem::replace(&mut self.delays, visible);
+    }
+
+    /// Adds one stage's draws to the delays.
+    fn add(&mut self, dist: &Dist, stream: Stream) {
+        let rounding = self.client.rounding;
+        if let Some(value) = dist.constant() {
+            let value = rounding.span(value);
+            if value > 0 {
+                self.delays.iter_mut().for_each(|delay| *delay += value);
+            }
+            return;
+        }
+        let count = self.delays.len();
+        dist.fill(stream, &self.ids, &mut self.scratch[..count]);
+        for (delay, drawn) in self.delays.iter_mut().zip(&self.scratch) {
+            *delay += rounding.up(*drawn);
+        }
+    }
+}
+
+impl General {
+    fn next(&self) -> u64 {
+        let clients = self.clients.iter().flat_map(|(_, clients)| clients).map(Client::next).min().unwrap_or(u64::MAX);
+        self.due.peek().map_or(u64::MAX, |due| due.0.0).min(clients)
+    }
+
+    fn begin(&mut self, now: u64, key: u32, meter: &mut Meter, setup: &SourceSetup) {
+        let id = self.events;
+        self.events += 1;
+        let event_type = draw_type(&self.types, self.name_streams.types.unit(id));
+        let about = About { key, event_type, index: id };
+        let size = clamp(self.size.whole(&mut self.name_streams.size.at(id), about));
+        let instance = if key == NO_KEY {
+            u32::try_from(id % u64::from(setup.instances)).expect("below instances")
+        } else {
+            spread(key) % setup.instances
+        };
+        let mut actions = Vec::new();
+        self.program.actions(id, 1, about, &mut actions);
+        meter.outcome.created += u64::from(now >= setup.warm_up);
+        let frame = Frame { id, actions, at: 0, key, event_type, size, created: now, instance, waits: 0 };
+        self.frames.insert(self.next_frame, frame);
+        self.next_frame = self.next_frame.wrapping_add(1);
+        self.run(self.next_frame.wrapping_sub(1), now, setup);
+        self.collect(meter, setup, now);
+    }
+
+    fn step(&mut self, now: u64, meter: &mut Meter, setup: &SourceSetup) {
+        if self.due.peek().is_some_and(|due| due.0.0 == now) {
+            if let Some(Reverse((_, frame))) = self.due.pop() {
+                self.run(frame, now, setup);
+            }
+        } else {
+            for (clients, port) in self.clients.iter_mut().zip(&mut self.ports) {
+                for client in clients.1.iter_mut().filter(|client| client.next() == now) {
+                    client.step(now, &mut port.2);
+                }
+            }
+        }
+        self.collect(meter, setup, now);
+    }
+
+    /// Takes the answers that clients have, and lets those who waited for them go on.
+    fn collect(&mut self, meter: &mut Meter, setup: &SourceSetup, now: u64) {
+        loop {
+            let mut woken = Vec::new();
+            for client in self.clients.iter_mut().flat_map(|(_, clients)| clients) {
+                for (at, message, answer) in client.answers.drain(..) {
+                    let measured = message.created >= setup.warm_up;
+                    match answer {
+                        Answer::Acknowledged if measured => meter.acknowledged(at - message.created),
+                        Answer::GivenUp => meter.outcome.indeterminate += u64::from(measured),
+                        Answer::Acknowledged => {}
+                    }
+                    woken.extend(message.waiter);
+                }
+            }
+            if woken.is_empty() {
+                return;
+            }
+            for waiter in woken {
+                let done = self.frames.get_mut(&waiter).is_some_and(|frame| {
+                    frame.waits -= 1;
+                    frame.waits == 0
+                });
+                if done {
+                    self.run(waiter, now, setup);
+                }
+            }
+        }
+    }
+
+    /// Runs a frame until it needs time or an acknowledgement.
+    fn run(&mut self, number: u32, now: u64, setup: &SourceSetup) {
+        let Some(mut frame) = self.frames.remove(&number) else { return };
+        while let Some(action) = frame.actions.get(frame.at).cloned() {
+            frame.at += 1;
+            match action {
+                Action::Spend(0) => {}
+                Action::Spend(span) => {
+                    self.due.push(Reverse((now.saturating_add(span), number)));
+                    self.frames.insert(number, frame);
+                    return;
+                }
+                Action::Publish { step, copies } => {
+                    let last = frame.at == frame.actions.len();
+                    self.publish(&mut frame, step, copies, (now, number, last), setup);
+                    if frame.waits > 0 {
+                        self.frames.insert(number, frame);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, frame: &mut Frame, step: usize, copies: u64, (now, number, last): (u64, u32, bool), setup: &SourceSetup) {
+        let publishing = &self.program.publishes[step];
+        let topic = publishing.plan.to.0 as usize;
+        let at = self.ports.iter().position(|port| port.0 == topic).expect("a port for every topic published to");
+        let failed = self.failure.transient + self.failure.permanent;
+        let fails = failed > 0.0 && self.name_streams.failure.unit(frame.id) < failed;
+        for n in 0..copies {
+            let (key, event_type, bytes) = publishing.draw(frame.id, n, (frame.key, frame.event_type, frame.size));
+            let port = &mut self.ports[at].2;
+            let measured = frame.created >= setup.warm_up;
+            let sequence = port.number(key, frame.created, measured);
+            if fails {
+                port.not_stored.push((sequence, measured, NotStored::Rejected));
+                continue;
+            }
+            let client = &mut self.clients[at].1[frame.instance as usize];
+            let event = client.event(sequence);
+            // Nobody waits for the last step of a producer.
+            let waits = publishing.plan.wait_for_ack && !last;
+            frame.waits += u32::from(waits);
+            let message = Message {
+                event,
+                sequence,
+                key,
+                created: frame.created,
+                origin: frame.created,
+                event_type,
+                bytes,
+                waiter: waits.then_some(number),
+            };
+            client.publish(now, message, port);
+        }
+    }
+}
+
+/// The type of an event, by share.
+fn draw_type(types: &[(u16, f64)], unit: f64) -> u16 {
+    let mut left = unit;
+    let chosen = types.iter().find(|(_, share)| {
+        left -= share;
+        left < 0.0
+    });
+    chosen.or(types.last()).map_or(0, |(event_type, _)| *event_type)
+}
+
+/// Spreads keys over instances independently of the partitioner.
+fn spread(key: u32) -> u32 {
+    (key ^ (key >> 15)).wrapping_mul(0x2C1B_3C6D).rotate_left(13).wrapping_mul(0x297A_2D39) >> 8
+}

@@ -1,0 +1,114 @@
+//! Faults as timelines: every time at which one strikes and ends is known before the run.
+
+use crate::dist::{About, Dist};
+use crate::plan::{Effect, FaultPlan, FaultTarget, Members, Plan};
+use crate::random::Stream;
+
+/// Most occurrences of one fault in one run.
+const MOST_OCCURRENCES: u64 = 1_000_000;
+
+/// One interval in which a fault acts, on one member or on all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Occurrence {
+    /// Start, ns.
+    pub(super) from: u64,
+    /// End, ns; `u64::MAX`: not before the end of the run.
+    pub(super) to: u64,
+    /// The member, where it is one.
+    pub(super) member: Option<u32>,
+}
+
+/// All occurrences of one fault before `end`, sorted by start.
+pub(super) fn occurrences(plan: &Plan, fault: &FaultPlan, seed: u64) -> Vec<Occurrence> {
+    let stream = Stream::named(seed, &fault.stream);
+    let end = plan.duration.0;
+    let members = match fault.target {
+        FaultTarget::Consumer(id, _) => plan.consumers[id.0 as usize].members,
+        _ => 1,
+    };
+    let mut found = match fault.target {
+        FaultTarget::Consumer(_, Members::Each) => {
+            (0..members).flat_map(|m| series(fault, stream.part(u64::from(m)), end, |_| Some(m))).collect()
+        }
+        FaultTarget::Consumer(_, Members::One(member)) => series(fault, stream, end, |_| Some(member)),
+        FaultTarget::Consumer(_, Members::Any) => series(fault, stream, end, |n| {
+            let draw = u128::from(stream.part(1 << 40).bits(n)) * u128::from(members);
+            Some(u32::try_from(draw >> 64).expect("below members"))
+        }),
+        _ => series(fault, stream, end, |_| None),
+    };
+    found.sort_by_key(|o| (o.from, o.member));
+    found
+}
+
+fn series(fault: &FaultPlan, stream: Stream, end: u64, whom: impl Fn(u64) -> Option<u32>) -> Vec<Occurrence> {
+    let draw = |dist: &Dist, purpose: u64, n: u64| dist.whole(&mut stream.part(purpose).at(n), About::default());
+    let mut from = draw(&fault.at, 0, 0);
+    let mut found = Vec::new();
+    for n in 0..MOST_OCCURRENCES {
+        if from >= end {
+            break;
+        }
+        let to = fault.lasts.as_ref().map_or(u64::MAX, |lasts| from.saturating_add(draw(lasts, 1, n)));
+        found.push(Occurrence { from, to, member: whom(n) });
+        let Some(every) = &fault.every else { break };
+        from = from.saturating_add(draw(every, 2, n).max(1));
+    }
+    found
+}
+
+/// What a request meets on a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// It never arrives.
+    pub(super) dropped: bool,
+    /// It arrives twice.
+    pub(super) duplicated: bool,
+    /// It takes effect, but its answer is lost.
+    pub(super) response_lost: bool,
+    /// It and its answer take so much longer, one way, ns.
+    pub(super) delay: u64,
+}
+
+/// The faults of one link: interval, effect, number of the fault.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Link {
+    faults: Vec<(u64, u64, Effect, u64)>,
+}
+
+impl Link {
+    /// The link faults of a plan that `of` selects.
+    pub(super) fn of(plan: &Plan, seed: u64, of: FaultTarget) -> Self {
+        let mut faults = Vec::new();
+        for fault in plan.faults.iter().filter(|fault| fault.target == of) {
+            for o in occurrences(plan, fault, seed) {
+                faults.push((o.from, o.to, fault.effect.clone(), crate::random::fnv1a(fault.stream.as_bytes())));
+            }
+        }
+        Self { faults }
+    }
+
+    /// Whether no fault ever touches the link.
+    pub(super) fn is_clean(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// What the request `id`, sent at `now`, meets.
+    pub(super) fn verdict(&self, stream: Stream, id: u64, now: u64) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (from, to, effect, number) in &self.faults {
+            if now < *from || now >= *to {
+                continue;
+            }
+            let unit = || stream.part(*number).unit(id);
+            match effect {
+                Effect::Drop(p) => verdict.dropped |= unit() < *p,
+                Effect::Duplicate(p) => verdict.duplicated |= unit() < *p,
+                Effect::LostResponse(p) => verdict.response_lost |= unit() < *p,
+                Effect::Delay(dist) => verdict.delay += dist.whole(&mut stream.part(*number).at(id), About::default()),
+                _ => {}
+            }
+        }
+        verdict
+    }
+}
