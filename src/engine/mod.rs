@@ -22,6 +22,9 @@ mod source;
 mod timeline;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 use group::{Group, GroupOptions};
 use join::Join;
 use log::Log;
