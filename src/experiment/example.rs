@@ -1,0 +1,254 @@
+//! A small plan and outcomes made by hand, for tests.
+
+use crate::dist::{Arrivals, Dist};
+use crate::outcome::{
+    ConsumerOutcome, Ended, FaultOutcome, IntervalOutcome, LagOutcome, Ledger, LossCause, OrderOutcome, Outcome,
+    PartitionLag, ProducerOutcome, StageSums, TopicOutcome, Touched,
+};
+use crate::plan::*;
+use crate::random::Stream;
+use crate::stats::Histogram;
+use crate::time::{SimSpan, SimTime};
+
+/// One producer, one topic with two partitions, two consumers, one fault that touches the first consumer, one change.
+pub(super) fn plan() -> Plan {
+    Plan {
+        name: "example".into(),
+        seed: 42,
+        replications: 3,
+        duration: SimSpan::from_seconds(110),
+        warm_up: SimSpan::from_seconds(10),
+        topics: vec![topic()],
+        producers: vec![producer()],
+        consumers: vec![consumer("email", 2, Err("workers keep no order".into())), consumer("fraud", 4, Ok(()))],
+        faults: vec![fault()],
+        changes: vec![ChangePlan {
+            name: "scale email".into(),
+            at: SimTime(80_000_000_000),
+            lasts: None,
+            consumer: ConsumerId(0),
+            members: 4,
+        }],
+        expectations: Vec::new(),
+        key_labels: Vec::new(),
+        numeric_keys: 100,
+        event_types: vec![String::new()],
+        backlog_bound: 1_000_000,
+    }
+}
+
+/// An expectation about one metric, keys separated by `/`.
+pub(super) fn expectation(
+    text: &str,
+    path: &str,
+    op: Comparison,
+    value: f64,
+    during: Option<(u64, u64)>,
+) -> Expectation {
+    let second = |s: u64| SimTime(s * 1_000_000_000);
+    Expectation {
+        text: text.into(),
+        metrics: vec![path.split('/').map(Into::into).collect()],
+        op,
+        value,
+        during: during.map(|(from, to)| (second(from), second(to))),
+        place: (1, 1),
+    }
+}
+
+fn topic() -> TopicPlan {
+    let nothing = || Dist::Constant(0.0);
+    TopicPlan {
+        name: "orders".into(),
+        bus: "main".into(),
+        fan_out: true,
+        partitions: 2,
+        brokers: 1,
+        store: StorePolicy {
+            network: nothing(),
+            append: nothing(),
+            replicate: nothing(),
+            fsync: nothing(),
+            visible_when_replicated: true,
+        },
+    }
+}
+
+fn producer() -> ProducerPlan {
+    let client = ClientPlan {
+        partitioner: Partitioner::Modulo,
+        fifo_connection: true,
+        batching: None,
+        max_in_flight: None,
+        acks: Acks::All,
+        idempotent: true,
+        retry: PublishRetry {
+            retries: 0,
+            request_timeout: SimSpan::FOREVER,
+            delivery_timeout: SimSpan::FOREVER,
+            backoff: SimSpan::ZERO,
+            backoff_max: SimSpan::ZERO,
+        },
+    };
+    ProducerPlan {
+        name: "shop".into(),
+        arrivals: Arrivals::Poisson(1.0),
+        events_per_arrival: Dist::Constant(1.0),
+        key: KeyPlan::Uniform(100),
+        size: Dist::Constant(1024.0),
+        types: Vec::new(),
+        instances: 1,
+        handler: Handler::default(),
+        failure: FailurePlan::default(),
+        clients: vec![(TopicId(0), client)],
+    }
+}
+
+fn consumer(name: &str, workers: u32, key_order: Result<(), String>) -> ConsumerPlan {
+    ConsumerPlan {
+        name: name.into(),
+        subscribes: vec![TopicId(0)],
+        types: None,
+        keys: (0.0, 1.0),
+        members: 1,
+        workers,
+        order: WorkerOrder::None,
+        handler: Handler::default(),
+        batch: None,
+        schedule: None,
+        failure: FailurePlan::default(),
+        retry: RetryPlan {
+            attempts: 1,
+            mode: RetryMode::Blocking,
+            backoff: Backoff::Drawn(Dist::Constant(0.0)),
+            jitter: 0.0,
+        },
+        dead_letter: None,
+        idempotent: None,
+        settle: Settle::After,
+        dispatch: Dispatch::Queue(QueueDispatch { network: Dist::Constant(0.0), prefetch: 1 }),
+        membership: Membership::Immediate,
+        startup: Dist::Constant(0.0),
+        clients: Vec::new(),
+        key_order,
+    }
+}
+
+fn fault() -> FaultPlan {
+    FaultPlan {
+        name: "lunch".into(),
+        stream: "0".into(),
+        at: Dist::Constant(50e9),
+        every: None,
+        lasts: Some(Dist::Constant(10e9)),
+        target: FaultTarget::Consumer(ConsumerId(0), Members::All),
+        effect: Effect::Slow(10.0),
+    }
+}
+
+/// An outcome of the plan: 100 events in 100 s, every figure a plain function of the event's number and the seed. Seed 0
+/// is the one whose metrics are worked out by hand.
+pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
+    let extra = if seed == 0 { 0 } else { Stream::named(seed, "example").bits(0) % 1000 };
+    let consumers = (0..2).map(|i| consumer_outcome(plan, i, extra)).collect();
+    let ledger_created = 100 + extra;
+    Outcome {
+        ended: Ended::AtDuration,
+        producers: vec![ProducerOutcome {
+            created: ledger_created,
+            publish_latency: ramp(100, 2_000_000),
+            publish_latency_sum: ramp_sum(100, 2_000_000),
+            retries: extra % 7,
+            ..ProducerOutcome::default()
+        }],
+        topics: vec![TopicOutcome {
+            created: ledger_created,
+            stored: ledger_created,
+            records: vec![30, 70 + extra],
+            bytes: 102_400,
+            converged: ramp(90, 10_000_000),
+            converged_sum: ramp_sum(90, 10_000_000),
+            not_converged: 10,
+        }],
+        consumers,
+        faults: vec![FaultOutcome {
+            occurrences: vec![(SimTime(50_000_000_000 + extra), SimTime(60_000_000_000))],
+            count: 1,
+            touched: [(0, touched(extra))].into(),
+        }],
+        trace: Vec::new(),
+    }
+}
+
+fn touched(extra: u64) -> Touched {
+    Touched { lag_before: 4, lag_peak: 40 + extra, drain_time: SimSpan(12_500_000_000 + extra), ..Touched::default() }
+}
+
+/// `step`, `2 step`, ..., `count step`.
+fn ramp(count: u64, step: u64) -> Histogram {
+    let mut histogram = Histogram::default();
+    (1..=count).for_each(|i| histogram.record(i * step));
+    histogram
+}
+
+fn ramp_sum(count: u64, step: u64) -> u128 {
+    u128::from(count * (count + 1) / 2 * step)
+}
+
+fn consumer_outcome(plan: &Plan, index: usize, extra: u64) -> ConsumerOutcome {
+    let step = 10_000_000 + extra;
+    let total = ramp_sum(90, step);
+    let service = total / 2 + 1;
+    let wait = total / 3 + 1;
+    ConsumerOutcome {
+        latency: ramp(90, step),
+        stages: StageSums { total, service, wait, dispatch: total - service - wait, ..StageSums::default() },
+        intervals: intervals_of(plan, index)
+            .iter()
+            .map(|_| IntervalOutcome { latency: ramp(10, step), sum: ramp_sum(10, step) })
+            .collect(),
+        ledger: Ledger {
+            created: 100 + extra,
+            stored: 100 + extra,
+            effected: 90,
+            discarded: 4,
+            waiting: 6 + extra,
+            ..Ledger::default()
+        },
+        lost: [(LossCause::AttemptsExhausted, 4)].into(),
+        duplicates_deliveries: 2 + extra % 3,
+        deliveries: 96 + extra % 3,
+        attempts: 96,
+        failures: 6,
+        order: OrderOutcome {
+            judged: 90,
+            violations: 3,
+            extent_sum: 6,
+            extent_max: 3 + extra,
+            late_time_sum: 7_000_000,
+            late_time_max: 5_000_000,
+        },
+        busy: 45_000_000_000,
+        available: 100_000_000_000 * u128::from(plan.consumers[index].workers),
+        service_sum: service,
+        arrived: 100 + extra,
+        lag: lag(extra),
+        ..ConsumerOutcome::default()
+    }
+}
+
+fn lag(extra: u64) -> LagOutcome {
+    LagOutcome {
+        interval: SimSpan::from_seconds(10),
+        records: vec![1, 2, 3, 4, 4, 40 + extra, 20, 8, 3, 4, 6],
+        time: (1..=11).map(|i| i * 100_000_000).collect(),
+        max: 40 + extra,
+        max_at: SimTime(60_000_000_000),
+        time_max: 1_100_000_000,
+        time_max_at: SimTime(110_000_000_000),
+        end: 6 + extra,
+        partitions: [(4, 2), (40 + extra, 4)]
+            .map(|(max, end)| PartitionLag { records: vec![max], time: vec![max], max, end })
+            .into(),
+    }
+}

@@ -1,0 +1,402 @@
+//! From added-up outcomes to the tree of named metrics.
+//!
+//! One rule tells how a number of several runs is to be read: **an integer leaf is a count summed over the runs**;
+//! everything else is a floating-point leaf: quantiles and means over the pooled events, largest values of all runs,
+//! and levels (`lag.end`, rates, utilisation), which are means over runs. Times are seconds with at most nine decimals
+//! (a whole number of ns), `null` is "does not apply". All counts are of measured events unless the outcome says otherwise.
+
+use serde_json::{Map, Value, json};
+
+use super::pool::{Pooled, rounded_mean};
+use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, LossCause, PartitionLag, StageSums, Touched};
+use crate::plan::{ConsumerPlan, Plan, Settle, TopicId};
+use crate::stats::Histogram;
+use crate::time::SimTime;
+
+/// Occurrences of a fault that the document lists.
+const LISTED_OCCURRENCES: usize = 20;
+
+/// The metrics of one run, or of several as if they were one: the sections of the result document.
+#[must_use]
+pub(super) fn measure(plan: &Plan, pooled: &Pooled) -> Value {
+    let named = |names: Vec<&String>, metrics: &dyn Fn(usize) -> Value| -> Value {
+        names.into_iter().enumerate().map(|(i, name)| (name.clone(), metrics(i))).collect::<Map<_, _>>().into()
+    };
+    json!({
+        "producers": named(plan.producers.iter().map(|p| &p.name).collect(), &|i| producer(pooled, i)),
+        "topics": named(plan.topics.iter().map(|t| &t.name).collect(), &|i| topic(plan, pooled, i)),
+        "consumers": named(plan.consumers.iter().map(|c| &c.name).collect(), &|i| consumer(plan, pooled, i)),
+        "services": {},
+        "reads": {},
+        "flows": {},
+        "faults": (0..pooled.outcome.faults.len()).map(|i| fault(plan, &pooled.outcome.faults[i], i)).collect::<Vec<_>>(),
+        "events": events(pooled),
+    })
+}
+
+/// A number rounded to nine decimals: whole ns where it is a time.
+#[must_use]
+pub(super) fn nine_decimals(value: f64) -> f64 {
+    if value.abs() < 1e6 { (value * 1e9).round() / 1e9 + 0.0 } else { value }
+}
+
+/// A time in seconds.
+fn seconds(nanos: u64) -> Value {
+    Value::from(nanos as f64 / 1e9)
+}
+
+/// A mean time in seconds, whole ns; `null` without events.
+fn mean_seconds(sum: u128, count: u64) -> Value {
+    if count == 0 { Value::Null } else { seconds(rounded_mean(sum, count)) }
+}
+
+/// A number that must not be summed over runs.
+fn level(value: f64) -> Value {
+    Value::from(nine_decimals(value))
+}
+
+/// A quotient; `null` where it is undefined.
+fn ratio(numerator: f64, denominator: f64) -> Value {
+    if denominator > 0.0 { level(numerator / denominator) } else { Value::Null }
+}
+
+/// Mean, percentiles, maximum and number of the times in a histogram.
+fn distribution(histogram: &Histogram, sum: u128) -> Map<String, Value> {
+    let count = histogram.count();
+    let of = |nanos: u64| if count == 0 { Value::Null } else { seconds(nanos) };
+    let mut metrics = Map::new();
+    metrics.insert("mean".into(), mean_seconds(sum, count));
+    for (name, share) in PERCENTILES {
+        metrics.insert(name.into(), of(histogram.quantile(share)));
+    }
+    metrics.insert("max".into(), of(histogram.max()));
+    metrics.insert("count".into(), count.into());
+    metrics
+}
+
+/// The percentiles of every distribution: name and share.
+pub(super) const PERCENTILES: [(&str, f64); 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
+
+fn producer(pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.producers[index];
+    json!({
+        "created": seen.created,
+        "publish": {
+            "latency": distribution(&seen.publish_latency, seen.publish_latency_sum),
+            "rate": ratio(seen.publish_latency.count() as f64, pooled.measured_seconds()),
+            "rejected": seen.rejected,
+            "indeterminate": seen.indeterminate,
+            "publishing": seen.publishing,
+            "retries": seen.retries,
+        },
+    })
+}
+
+fn topic(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.topics[index];
+    json!({
+        "partitions": level(f64::from(plan.topics[index].partitions)),
+        "created": seen.created,
+        "stored": seen.stored,
+        "records": seen.records.iter().sum::<u64>(),
+        "bytes": seen.bytes,
+        "hot_partition": hot_partition(plan, pooled, index),
+        "converged": distribution(&seen.converged, seen.converged_sum),
+        "not_converged": seen.not_converged,
+    })
+}
+
+/// The partition with the most records (the first of several), its share of them, and the largest lag that a subscription
+/// had there beside that of the median partition.
+fn hot_partition(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let records = &pooled.outcome.topics[index].records;
+    let (total, most) = (records.iter().sum::<u64>(), records.iter().max().copied().unwrap_or(0));
+    let Some(hot) = records.iter().position(|r| *r == most).filter(|_| total > 0) else {
+        return json!({ "partition": null, "share": null, "lag_max": null, "lag_median": null });
+    };
+    let mut lags = vec![0; records.len()];
+    for (consumer, seen) in plan.consumers.iter().zip(&pooled.outcome.consumers) {
+        for (lag, partition) in lags.iter_mut().zip(partitions_of(plan, consumer, seen, index)) {
+            *lag = partition.max.max(*lag);
+        }
+    }
+    let hottest = lags[hot];
+    lags.sort_unstable();
+    json!({
+        "partition": level(hot as f64),
+        "share": ratio(most as f64, total as f64),
+        "lag_max": level(hottest as f64),
+        "lag_median": level(lags[(lags.len() - 1) / 2] as f64),
+    })
+}
+
+/// The lags of a consumer in the partitions of one of its topics; none where it does not read it.
+fn partitions_of<'o>(
+    plan: &Plan,
+    consumer: &ConsumerPlan,
+    seen: &'o ConsumerOutcome,
+    topic: usize,
+) -> &'o [PartitionLag] {
+    let size = |id: &TopicId| plan.topics[id.0 as usize].partitions as usize;
+    let Some(at) = consumer.subscribes.iter().position(|id| id.0 as usize == topic) else { return &[] };
+    let start = consumer.subscribes[..at].iter().map(size).sum::<usize>();
+    seen.lag.partitions.get(start..start + size(&consumer.subscribes[at])).unwrap_or(&[])
+}
+
+fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let (policy, seen) = (&plan.consumers[index], &pooled.outcome.consumers[index]);
+    let mut latency = distribution(&seen.latency, seen.stages.total);
+    latency.insert("stages".into(), stages(&seen.stages, seen.latency.count()));
+    let mut metrics = Map::new();
+    let mut put = |name: &str, value: Value| metrics.insert(name.into(), value);
+    put("latency", latency.into());
+    if let Some(path) = &seen.path {
+        put("path_latency", distribution(&path.latency, path.sum).into());
+    }
+    put("lag", lag(pooled, index));
+    let (drain_time, not_drained) = drained(pooled, index);
+    put("drain_time", drain_time);
+    put("not_drained", not_drained.into());
+    put("utilisation", ratio(seen.busy as f64, seen.available as f64));
+    put("offered_load", offered_load(policy, seen, pooled));
+    put("throughput", ratio(seen.ledger.effected as f64, pooled.measured_seconds()));
+    put("ledger", ledger(seen));
+    put(
+        "duplicates",
+        json!({
+            "log": seen.duplicates_log, "deliveries": seen.duplicates_deliveries,
+            "effects": seen.duplicates_effects, "suppressed": seen.duplicates_suppressed,
+        }),
+    );
+    put("lost", lost(seen));
+    put("order_violations", seen.order.violations.into());
+    put("reordered", reordered(seen));
+    put("overlap", seen.overlap.into());
+    put("anomalies", anomalies(plan, policy, seen));
+    put("rewinds", seen.rewinds.into());
+    put("rebalances", seen.rebalances.into());
+    put("deliveries", seen.deliveries.into());
+    put("attempts", seen.attempts.into());
+    put("failures", seen.failures.into());
+    put("cut_off", seen.cut_off.into());
+    metrics.into()
+}
+
+/// Stage means that add up to the mean latency to the nanosecond: each is the difference of two rounded running means.
+fn stages(sums: &StageSums, count: u64) -> Value {
+    let parts = [
+        ("buffer", sums.buffer),
+        ("publish", sums.publish),
+        ("dispatch", sums.dispatch),
+        ("wait", sums.wait),
+        ("service", sums.service),
+        ("retry", sums.retry),
+    ];
+    let mut so_far = 0;
+    let mut metrics = Map::new();
+    for (name, sum) in parts {
+        let before = rounded_mean(so_far, count);
+        so_far += sum;
+        let mean = if count == 0 { Value::Null } else { seconds(rounded_mean(so_far, count) - before) };
+        metrics.insert(name.into(), json!({ "mean": mean }));
+    }
+    metrics.into()
+}
+
+/// `max` of all runs, `end` and the series as means over runs.
+fn lag(pooled: &Pooled, index: usize) -> Value {
+    let (seen, curve) = (&pooled.outcome.consumers[index].lag, &pooled.curves[index]);
+    let end = |sum: u64| ratio(sum as f64, f64::from(pooled.runs));
+    let partitions = seen.partitions.iter().map(|p| json!({ "max": level(p.max as f64), "end": end(p.end) }));
+    json!({
+        "max": level(seen.max as f64),
+        "max_at": seconds(seen.max_at.0),
+        "end": end(seen.end),
+        "time": { "max": seconds(seen.time_max), "max_at": seconds(seen.time_max_at.0) },
+        "series": {
+            "interval": seconds(seen.interval.0),
+            "records": curve.mean_records().into_iter().map(|v| Value::from((v * 1e3).round() / 1e3)).collect::<Vec<_>>(),
+            "records_max": seen.records.iter().map(|v| level(*v as f64)).collect::<Vec<_>>(),
+            "time": curve.mean_time().into_iter().map(seconds).collect::<Vec<_>>(),
+        },
+        "partitions": partitions.collect::<Vec<_>>(),
+    })
+}
+
+/// The longest drain time after any fault that touched the consumer, and the occurrences after which it never drained;
+/// the time is `null` where no fault touched it, and where it once did not drain.
+fn drained(pooled: &Pooled, consumer: usize) -> (Value, u64) {
+    let touched = || pooled.outcome.faults.iter().filter_map(|fault| fault.touched.get(&consumer));
+    let not_drained = touched().map(|t| t.not_drained).sum();
+    let longest = touched().map(|t| t.drain_time).max().filter(|_| not_drained == 0);
+    (longest.map_or(Value::Null, |time| seconds(time.0)), not_drained)
+}
+
+/// Arrivals per second times mean service time, over the workers there are at the start: 1 is all that they can do.
+fn offered_load(policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> Value {
+    let rate = seen.arrived as f64 / pooled.measured_seconds();
+    let service = seen.service_sum as f64 / 1e9 / (seen.ledger.effected + seen.duplicates_effects) as f64;
+    let load = rate * service / (f64::from(policy.members) * f64::from(policy.workers));
+    if load.is_finite() { level(load) } else { Value::Null }
+}
+
+fn ledger(seen: &ConsumerOutcome) -> Value {
+    let books = &seen.ledger;
+    json!({
+        "created": books.created, "rejected": books.rejected, "indeterminate": books.indeterminate,
+        "publishing": books.publishing, "stored": books.stored, "effected": books.effected, "filtered": books.filtered,
+        "skipped": books.skipped, "discarded": books.discarded, "dead_lettered": books.dead_lettered,
+        "waiting": books.waiting, "in_flight": books.in_flight,
+    })
+}
+
+fn lost(seen: &ConsumerOutcome) -> Value {
+    let by = |cause: LossCause| seen.lost.get(&cause).copied().unwrap_or(0);
+    json!({
+        "total": seen.lost.values().sum::<u64>(),
+        "by_cause": {
+            "committed_before_effect": by(LossCause::CommittedBeforeEffect),
+            "attempts_exhausted": by(LossCause::AttemptsExhausted),
+            "acked_before_effect": by(LossCause::AckedBeforeEffect),
+        },
+    })
+}
+
+/// Reordering in the terms of RFC 4737; means are over the reordered events.
+fn reordered(seen: &ConsumerOutcome) -> Value {
+    let order = &seen.order;
+    json!({
+        "ratio": ratio(order.violations as f64, order.judged as f64),
+        "extent": {
+            "max": level(order.extent_max as f64),
+            "mean": ratio(order.extent_sum as f64, order.violations as f64),
+        },
+        "late_time": {
+            "max": seconds(order.late_time_max),
+            "mean": mean_seconds(order.late_time_sum, order.violations),
+        },
+    })
+}
+
+/// What a checker in the manner of Jepsen would name, and whether this configuration allows it.
+fn anomalies(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome) -> Value {
+    let anomaly = |count: u64, allowed: Result<(), &str>| match allowed {
+        Ok(()) => json!({ "count": count, "allowed": false }),
+        Err(reason) => json!({ "count": count, "allowed": true, "reason": reason }),
+    };
+    let once_stored = if published_idempotently(plan, policy) { Ok(()) } else { Err("a publisher is not idempotent") };
+    let no_skips = match policy.settle {
+        Settle::After => Ok(()),
+        Settle::Before | Settle::Timer(_) => Err("deliveries may be settled before their effect"),
+    };
+    json!({
+        "nonmonotonic-poll": anomaly(seen.rewinds, Err("a group change may hand out again what was not settled")),
+        "duplicate": anomaly(seen.duplicates_log, once_stored),
+        "poll-skip": anomaly(seen.ledger.skipped, no_skips),
+        "unseen": anomaly(seen.ledger.waiting, Err("stored, not yet delivered when the run ended")),
+        "reordered": anomaly(seen.order.violations, policy.key_order.as_ref().copied().map_err(String::as_str)),
+    })
+}
+
+/// Whether every client that publishes to what the consumer reads is idempotent.
+fn published_idempotently(plan: &Plan, policy: &ConsumerPlan) -> bool {
+    let producers = plan.producers.iter().flat_map(|p| &p.clients);
+    let mut clients = producers.chain(plan.consumers.iter().flat_map(|c| &c.clients));
+    clients.all(|(topic, client)| client.idempotent || !policy.subscribes.contains(topic))
+}
+
+fn fault(plan: &Plan, seen: &FaultOutcome, index: usize) -> Value {
+    let name = |consumer: usize| plan.consumers[consumer].name.clone();
+    let (mut noticed, mut unnoticed, mut out_of_reach) = (Vec::new(), Vec::new(), Vec::new());
+    for consumer in 0..plan.consumers.len() {
+        match seen.touched.get(&consumer) {
+            Some(touched) if notices(touched) => noticed.push(name(consumer)),
+            Some(_) => unnoticed.push(name(consumer)),
+            None => {
+                unnoticed.push(name(consumer));
+                out_of_reach.push(name(consumer));
+            }
+        }
+    }
+    let touched = seen.touched.iter().map(|(consumer, touched)| (name(*consumer), damage(touched)));
+    let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
+    json!({
+        "name": plan.faults[index].name,
+        "occurrences": occurrences.collect::<Vec<_>>(),
+        "count": seen.count,
+        "touched": touched.collect::<Map<_, _>>(),
+        "noticed": noticed,
+        "unnoticed": unnoticed,
+        "out_of_reach": out_of_reach,
+    })
+}
+
+fn span(from: SimTime, to: SimTime) -> Value {
+    json!([seconds(from.0), seconds(to.0)])
+}
+
+/// What a fault did to one consumer: the worst lag and drain time of all occurrences and runs, counts as sums.
+fn damage(touched: &Touched) -> Value {
+    json!({
+        "lag_before": level(touched.lag_before as f64),
+        "lag_peak": level(touched.lag_peak as f64),
+        "drain_time": if touched.not_drained == 0 { seconds(touched.drain_time.0) } else { Value::Null },
+        "not_drained": touched.not_drained,
+        "redeliveries": touched.redeliveries,
+        "lost": touched.lost,
+        "order_violations": touched.violations,
+    })
+}
+
+/// Whether a consumer noticed a fault: something was redelivered, lost or overtaken, or its lag rose clearly above what
+/// it was before. A queue's length spreads about as widely as its mean, so "clearly" is twice the level before, and a few.
+#[must_use]
+pub(super) fn notices(touched: &Touched) -> bool {
+    touched.redeliveries + touched.lost + touched.violations > 0
+        || touched.lag_peak > touched.lag_before.saturating_mul(2).saturating_add(3)
+}
+
+/// How long the system disagrees with itself, over the events of all topics.
+fn events(pooled: &Pooled) -> Value {
+    let mut all = Histogram::default();
+    pooled.outcome.topics.iter().for_each(|topic| all.merge(&topic.converged));
+    json!({
+        "converged": distribution(&all, pooled.outcome.topics.iter().map(|t| t.converged_sum).sum()),
+        "not_converged": pooled.outcome.topics.iter().map(|t| t.not_converged).sum::<u64>(),
+    })
+}
+
+/// Metrics of the events created, or of the lag samples taken, in one interval: of `latency`, `lag.max`, `lag.time.max`
+/// and `throughput`, the one at `path`; `null` for anything else.
+#[must_use]
+pub(super) fn measure_during(
+    pooled: &Pooled,
+    consumer: usize,
+    interval: usize,
+    during: (SimTime, SimTime),
+    path: &[&str],
+) -> Value {
+    let seen = &pooled.outcome.consumers[consumer];
+    let Some(events) = seen.intervals.get(interval) else { return Value::Null };
+    match path {
+        ["latency", rest @ ..] => {
+            distribution(&events.latency, events.sum).get(&rest.join(".")).cloned().unwrap_or(Value::Null)
+        }
+        ["lag", "max"] => largest_during(&seen.lag, &seen.lag.records, during).map_or(Value::Null, |v| level(v as f64)),
+        ["lag", "time", "max"] => largest_during(&seen.lag, &seen.lag.time, during).map_or(Value::Null, seconds),
+        ["throughput"] => {
+            ratio(events.latency.count() as f64, (during.1 - during.0).seconds() * f64::from(pooled.runs))
+        }
+        _ => Value::Null,
+    }
+}
+
+/// The largest point of a series whose sampling interval lies within `during`; where none does, of those that touch it.
+fn largest_during(lag: &LagOutcome, series: &[u64], during: (SimTime, SimTime)) -> Option<u64> {
+    let width = lag.interval.0;
+    let bounds = |i: usize| (i as u64 * width, (i as u64 + 1) * width);
+    let points = || series.iter().enumerate().map(|(i, v)| (bounds(i), *v));
+    let within = points().filter(|((from, to), _)| *from >= during.0.0 && *to <= during.1.0).map(|(_, v)| v).max();
+    within.or_else(|| points().filter(|((from, to), _)| *to > during.0.0 && *from < during.1.0).map(|(_, v)| v).max())
+}

@@ -1,0 +1,351 @@
+//! Adds up the outcomes of runs: counts and sums add, histograms merge, extremes stay extremes.
+
+use crate::outcome::{
+    ConsumerOutcome, Ended, FaultOutcome, LagOutcome, Ledger, OrderOutcome, Outcome, PartitionLag, ProducerOutcome,
+    StageSums, TopicOutcome, Touched,
+};
+use crate::plan::Plan;
+use crate::time::{SimSpan, SimTime};
+
+/// Several runs of one plan as if they were one, with what is needed to turn sums over runs into means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pooled {
+    /// The outcomes, added up.
+    pub outcome: Outcome,
+    /// Number of runs.
+    pub runs: u32,
+    /// Virtual time that was measured, of all runs together, ns.
+    pub measured: u128,
+    /// Runs that stopped at the backlog bound.
+    pub stopped: u32,
+    /// Lag series by consumer, added up point by point.
+    pub curves: Vec<CurveSums>,
+}
+
+/// The lag series of several runs, added up point by point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CurveSums {
+    /// Runs that reached each point.
+    pub runs: Vec<u32>,
+    /// Sums of lag in records.
+    pub records: Vec<u128>,
+    /// Sums of the age of the oldest unsettled record, ns.
+    pub time: Vec<u128>,
+}
+
+impl Pooled {
+    /// One run.
+    #[must_use]
+    pub fn of(plan: &Plan, outcome: Outcome) -> Self {
+        let (end, stopped) = match outcome.ended {
+            Ended::AtDuration => (SimTime(plan.duration.0), 0),
+            Ended::BacklogBound { at, .. } => (at, 1),
+        };
+        let measured = u128::from((end - SimTime(plan.warm_up.0)).0);
+        let curves = outcome.consumers.iter().map(|consumer| CurveSums::of(&consumer.lag)).collect();
+        Self { outcome, runs: 1, measured, stopped, curves }
+    }
+
+    /// Adds further runs of the same plan.
+    pub fn merge(&mut self, other: Self) {
+        self.outcome.merge(other.outcome);
+        self.runs += other.runs;
+        self.measured += other.measured;
+        self.stopped += other.stopped;
+        for (mine, other) in self.curves.iter_mut().zip(other.curves) {
+            mine.merge(&other);
+        }
+    }
+
+    /// Measured virtual time of all runs together, seconds.
+    #[must_use]
+    pub fn measured_seconds(&self) -> f64 {
+        self.measured as f64 / 1e9
+    }
+}
+
+impl CurveSums {
+    fn of(lag: &LagOutcome) -> Self {
+        let widen = |series: &[u64]| series.iter().map(|v| u128::from(*v)).collect();
+        Self { runs: vec![1; lag.records.len()], records: widen(&lag.records), time: widen(&lag.time) }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        pointwise(&mut self.runs, &other.runs, |a, b| a + b);
+        pointwise(&mut self.records, &other.records, |a, b| a + b);
+        pointwise(&mut self.time, &other.time, |a, b| a + b);
+    }
+
+    /// Mean lag in records at each point, over the runs that reached it.
+    #[must_use]
+    pub fn mean_records(&self) -> Vec<f64> {
+        self.records.iter().zip(&self.runs).map(|(sum, runs)| *sum as f64 / f64::from(*runs)).collect()
+    }
+
+    /// Mean age of the oldest unsettled record at each point, whole ns.
+    #[must_use]
+    pub fn mean_time(&self) -> Vec<u64> {
+        self.time.iter().zip(&self.runs).map(|(sum, runs)| rounded_mean(*sum, u64::from(*runs))).collect()
+    }
+}
+
+/// A mean rounded to the nearest whole number; 0 without values.
+#[must_use]
+pub(super) fn rounded_mean(sum: u128, count: u64) -> u64 {
+    let count = u128::from(count);
+    (sum + count / 2).checked_div(count).map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX))
+}
+
+/// Combines two series point by point; where one is longer its own points stay.
+fn pointwise<T: Copy>(mine: &mut Vec<T>, other: &[T], combine: impl Fn(T, T) -> T) {
+    for (a, b) in mine.iter_mut().zip(other) {
+        *a = combine(*a, *b);
+    }
+    if let Some(rest) = other.get(mine.len()..) {
+        mine.extend_from_slice(rest);
+    }
+}
+
+/// Adds lists of parts element by element.
+fn merge_each<T: Default>(mine: &mut Vec<T>, other: Vec<T>, merge: impl Fn(&mut T, T)) {
+    if mine.len() < other.len() {
+        mine.resize_with(other.len(), T::default);
+    }
+    for (mine, other) in mine.iter_mut().zip(other) {
+        merge(mine, other);
+    }
+}
+
+impl Outcome {
+    /// Adds another run of the same plan, or the sum of several.
+    ///
+    /// Counts and sums add up (the lag at the end is a sum too, to be divided by the number of runs), histograms merge,
+    /// series and largest values keep the larger, with the earlier time where they are equal. Two things belong to one
+    /// run only and stay those of `self`, which is the run with the lower number: the trace, and the times at which
+    /// faults struck. All else is the same in whatever order runs are added.
+    pub fn merge(&mut self, other: Self) {
+        self.ended = match (&self.ended, other.ended) {
+            (Ended::AtDuration, ended) => ended,
+            (ended, Ended::AtDuration) => ended.clone(),
+            (Ended::BacklogBound { at, consumer }, Ended::BacklogBound { at: other_at, consumer: other }) => {
+                let (at, consumer) = (*at, *consumer).min((other_at, other));
+                Ended::BacklogBound { at, consumer }
+            }
+        };
+        merge_each(&mut self.producers, other.producers, ProducerOutcome::merge);
+        merge_each(&mut self.topics, other.topics, TopicOutcome::merge);
+        merge_each(&mut self.consumers, other.consumers, ConsumerOutcome::merge);
+        merge_each(&mut self.faults, other.faults, FaultOutcome::merge);
+    }
+}
+
+impl ProducerOutcome {
+    fn merge(&mut self, other: Self) {
+        self.created += other.created;
+        self.publish_latency.merge(&other.publish_latency);
+        self.publish_latency_sum += other.publish_latency_sum;
+        self.rejected += other.rejected;
+        self.indeterminate += other.indeterminate;
+        self.publishing += other.publishing;
+        self.retries += other.retries;
+    }
+}
+
+impl TopicOutcome {
+    fn merge(&mut self, other: Self) {
+        self.created += other.created;
+        self.stored += other.stored;
+        pointwise(&mut self.records, &other.records, |a, b| a + b);
+        self.bytes += other.bytes;
+        self.converged.merge(&other.converged);
+        self.converged_sum += other.converged_sum;
+        self.not_converged += other.not_converged;
+    }
+}
+
+impl ConsumerOutcome {
+    fn merge(&mut self, other: Self) {
+        self.latency.merge(&other.latency);
+        self.stages.merge(other.stages);
+        if let Some(path) = other.path {
+            let mine = self.path.get_or_insert_default();
+            mine.latency.merge(&path.latency);
+            mine.sum += path.sum;
+        }
+        merge_each(&mut self.intervals, other.intervals, |mine, other| {
+            mine.latency.merge(&other.latency);
+            mine.sum += other.sum;
+        });
+        self.ledger.merge(other.ledger);
+        for (cause, count) in other.lost {
+            *self.lost.entry(cause).or_default() += count;
+        }
+        self.duplicates_log += other.duplicates_log;
+        self.duplicates_deliveries += other.duplicates_deliveries;
+        self.duplicates_effects += other.duplicates_effects;
+        self.duplicates_suppressed += other.duplicates_suppressed;
+        self.deliveries += other.deliveries;
+        self.attempts += other.attempts;
+        self.failures += other.failures;
+        self.order.merge(other.order);
+        self.overlap += other.overlap;
+        self.rewinds += other.rewinds;
+        self.rebalances += other.rebalances;
+        self.busy += other.busy;
+        self.available += other.available;
+        self.service_sum += other.service_sum;
+        self.arrived += other.arrived;
+        self.lag.merge(other.lag);
+        self.cut_off += other.cut_off;
+    }
+}
+
+impl StageSums {
+    fn merge(&mut self, other: Self) {
+        self.total += other.total;
+        self.buffer += other.buffer;
+        self.publish += other.publish;
+        self.dispatch += other.dispatch;
+        self.wait += other.wait;
+        self.service += other.service;
+        self.retry += other.retry;
+    }
+}
+
+impl Ledger {
+    fn merge(&mut self, other: Self) {
+        self.created += other.created;
+        self.rejected += other.rejected;
+        self.indeterminate += other.indeterminate;
+        self.publishing += other.publishing;
+        self.stored += other.stored;
+        self.effected += other.effected;
+        self.filtered += other.filtered;
+        self.skipped += other.skipped;
+        self.discarded += other.discarded;
+        self.dead_lettered += other.dead_lettered;
+        self.waiting += other.waiting;
+        self.in_flight += other.in_flight;
+    }
+}
+
+impl OrderOutcome {
+    fn merge(&mut self, other: Self) {
+        self.judged += other.judged;
+        self.violations += other.violations;
+        self.extent_sum += other.extent_sum;
+        self.extent_max = self.extent_max.max(other.extent_max);
+        self.late_time_sum += other.late_time_sum;
+        self.late_time_max = self.late_time_max.max(other.late_time_max);
+    }
+}
+
+impl LagOutcome {
+    fn merge(&mut self, other: Self) {
+        debug_assert!(
+            self.interval == other.interval || self.interval == SimSpan::ZERO || other.interval == SimSpan::ZERO,
+            "runs of one plan sample lag at the same times"
+        );
+        self.interval = self.interval.max(other.interval);
+        pointwise(&mut self.records, &other.records, u64::max);
+        pointwise(&mut self.time, &other.time, u64::max);
+        (self.max, self.max_at) = larger((self.max, self.max_at), (other.max, other.max_at));
+        (self.time_max, self.time_max_at) =
+            larger((self.time_max, self.time_max_at), (other.time_max, other.time_max_at));
+        self.end += other.end;
+        merge_each(&mut self.partitions, other.partitions, PartitionLag::merge);
+    }
+}
+
+/// The larger value with its time; the earlier time where the values are equal.
+fn larger(a: (u64, SimTime), b: (u64, SimTime)) -> (u64, SimTime) {
+    if (b.0, a.1) > (a.0, b.1) { b } else { a }
+}
+
+impl PartitionLag {
+    fn merge(&mut self, other: Self) {
+        pointwise(&mut self.records, &other.records, u64::max);
+        pointwise(&mut self.time, &other.time, u64::max);
+        self.max = self.max.max(other.max);
+        self.end += other.end;
+    }
+}
+
+impl FaultOutcome {
+    fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        for (consumer, touched) in other.touched {
+            self.touched.entry(consumer).or_default().merge(touched);
+        }
+    }
+}
+
+impl Touched {
+    fn merge(&mut self, other: Self) {
+        self.lag_peak = self.lag_peak.max(other.lag_peak);
+        self.lag_before = self.lag_before.max(other.lag_before);
+        self.drain_time = self.drain_time.max(other.drain_time);
+        self.not_drained += other.not_drained;
+        self.redeliveries += other.redeliveries;
+        self.lost += other.lost;
+        self.violations += other.violations;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::example;
+
+    /// Without what belongs to one run only.
+    fn shared(mut pooled: Pooled) -> Pooled {
+        pooled.outcome.trace.clear();
+        pooled.outcome.faults.iter_mut().for_each(|fault| fault.occurrences.clear());
+        pooled
+    }
+
+    fn sum(parts: impl IntoIterator<Item = Pooled>) -> Pooled {
+        parts
+            .into_iter()
+            .reduce(|mut a, b| {
+                a.merge(b);
+                a
+            })
+            .expect("at least one")
+    }
+
+    #[test]
+    fn merging_is_associative() {
+        let plan = example::plan();
+        let [a, b, c] = [3, 11, 25].map(|seed| Pooled::of(&plan, example::outcome(&plan, seed)));
+        let left = sum([sum([a.clone(), b.clone()]), c.clone()]);
+        let right = sum([a, sum([b, c])]);
+        assert_eq!(left, right);
+    }
+
+    #[test]
+    fn merging_is_commutative_but_for_what_belongs_to_one_run() {
+        let plan = example::plan();
+        for seed in 0..20 {
+            let [a, b] = [seed, seed + 100].map(|seed| Pooled::of(&plan, example::outcome(&plan, seed)));
+            assert_eq!(shared(sum([a.clone(), b.clone()])), shared(sum([b, a])));
+        }
+    }
+
+    #[test]
+    fn longer_series_keep_their_tail_and_means_count_who_got_there() {
+        let lag =
+            |records: &[u64]| LagOutcome { records: records.to_vec(), time: records.to_vec(), ..LagOutcome::default() };
+        let mut sums = CurveSums::of(&lag(&[2, 4]));
+        sums.merge(&CurveSums::of(&lag(&[4, 5, 9])));
+        assert_eq!(sums.mean_records(), [3.0, 4.5, 9.0]);
+        assert_eq!(sums.mean_time(), [3, 5, 9]);
+    }
+
+    #[test]
+    fn the_first_of_equal_maxima_is_the_earlier() {
+        assert_eq!(larger((5, SimTime(9)), (5, SimTime(3))), (5, SimTime(3)));
+        assert_eq!(larger((5, SimTime(3)), (5, SimTime(9))), (5, SimTime(3)));
+        assert_eq!(larger((6, SimTime(9)), (5, SimTime(3))), (6, SimTime(9)));
+    }
+}

@@ -1,0 +1,340 @@
+//! From outcomes, one by one in the order of the runs, to a summary; knows nothing of how they came about.
+
+use super::columns::Columns;
+use super::expect::{Claim, claims};
+use super::measure::{measure, notices};
+use super::pool::Pooled;
+use super::warnings::Findings;
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::summary::{ConsumerCurves, Summary, Window};
+use crate::time::SimTime;
+
+/// Most occurrences of one fault that pictures shade.
+const SHADED_OCCURRENCES: usize = 200;
+
+/// The runs so far, in bounded memory: their sum, and a small tree of numbers for each.
+#[derive(Clone, Debug)]
+pub struct Collected<'p> {
+    plan: &'p Plan,
+    pooled: Option<Pooled>,
+    columns: Columns,
+    claims: Vec<Claim>,
+}
+
+impl<'p> Collected<'p> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(plan: &'p Plan) -> Self {
+        Self { plan, pooled: None, columns: Columns::default(), claims: claims(plan) }
+    }
+
+    /// Adds the next run.
+    pub fn push(&mut self, outcome: Outcome) {
+        let run = Pooled::of(self.plan, outcome);
+        let metrics = measure(self.plan, &run);
+        self.columns.push(&metrics);
+        self.claims.iter_mut().for_each(|claim| claim.push(self.plan, &run, &metrics));
+        match &mut self.pooled {
+            Some(pooled) => pooled.merge(run),
+            None => self.pooled = Some(run),
+        }
+    }
+
+    /// The summary of all runs, of `asked` that were to be done, with the sums and columns behind it. None without a run.
+    #[must_use]
+    pub fn finish(self, asked: u32) -> Option<(Summary, Pooled, Columns)> {
+        let Self { plan, pooled, columns, claims } = self;
+        let pooled = pooled?;
+        let metrics = measure(plan, &pooled);
+        let expectations = claims.iter().map(|claim| claim.judge(plan, &pooled, &metrics)).collect::<Vec<_>>();
+        let findings =
+            Findings { plan, pooled: &pooled, metrics: &metrics, claims: &claims, judged: &expectations, asked };
+        let summary = Summary {
+            scenario: plan.name.clone(),
+            seed: plan.seed,
+            replications: pooled.runs,
+            replications_asked: asked,
+            duration: plan.duration,
+            warm_up: plan.warm_up,
+            warnings: findings.warnings(),
+            ci95: columns.intervals(&metrics),
+            metrics,
+            expectations,
+            curves: curves(plan, &pooled),
+            windows: windows(plan, &pooled),
+            command: format!("edasim run {}.yaml --seed {} --replications {asked}", plan.name, plan.seed),
+        };
+        Some((summary, pooled, columns))
+    }
+}
+
+/// The summary of the outcomes of `asked` runs, given in the order of the runs. None without an outcome.
+#[must_use]
+pub fn summarise(plan: &Plan, asked: u32, outcomes: impl IntoIterator<Item = Outcome>) -> Option<Summary> {
+    let mut collected = Collected::new(plan);
+    outcomes.into_iter().for_each(|outcome| collected.push(outcome));
+    Some(collected.finish(asked)?.0)
+}
+
+fn curves(plan: &Plan, pooled: &Pooled) -> Vec<ConsumerCurves> {
+    let consumers = plan.consumers.iter().zip(&pooled.outcome.consumers).zip(&pooled.curves);
+    consumers
+        .map(|((policy, seen), sums)| ConsumerCurves {
+            name: policy.name.clone(),
+            latency: seen.latency.clone(),
+            interval: seen.lag.interval,
+            lag: sums.mean_records(),
+            lag_max: seen.lag.records.iter().map(|v| *v as f64).collect(),
+            lag_time: sums.mean_time().into_iter().map(|nanos| nanos as f64 / 1e9).collect(),
+        })
+        .collect()
+}
+
+/// Faults (of the first run, with the consumers that noticed them in any run) and changes, by their start.
+fn windows(plan: &Plan, pooled: &Pooled) -> Vec<Window> {
+    let name = |index: usize| plan.consumers[index].name.clone();
+    let mut windows = Vec::new();
+    for (fault, seen) in plan.faults.iter().zip(&pooled.outcome.faults) {
+        let touches = seen.touched.iter().filter(|(_, t)| notices(t)).map(|(i, _)| name(*i)).collect::<Vec<_>>();
+        windows.extend(seen.occurrences.iter().take(SHADED_OCCURRENCES).map(|(from, to)| Window {
+            name: fault.name.clone(),
+            fault: true,
+            touches: touches.clone(),
+            from: *from,
+            to: *to,
+        }));
+    }
+    let end = SimTime(plan.duration.0);
+    windows.extend(plan.changes.iter().map(|change| Window {
+        name: change.name.clone(),
+        fault: false,
+        touches: vec![name(change.consumer.0 as usize)],
+        from: change.at,
+        to: change.lasts.map_or(end, |lasts| end.min(change.at + lasts)),
+    }));
+    windows.sort_by_key(|window| window.from);
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::experiment::example::{self, expectation};
+    use crate::outcome::Ended;
+    use crate::plan::Comparison::{AtMost, Equal, Less};
+    use crate::report::json::document;
+    use crate::summary::Verdict;
+    use crate::time::SimSpan;
+
+    fn one(plan: &Plan) -> Summary {
+        summarise(plan, 1, [example::outcome(plan, 0)]).expect("one outcome")
+    }
+
+    fn codes(summary: &Summary) -> Vec<(&str, &str)> {
+        summary.warnings.iter().map(|w| (w.code, w.about.as_str())).collect()
+    }
+
+    #[test]
+    fn the_metrics_of_one_run_are_as_they_were() {
+        insta::assert_snapshot!(document(&one(&example::plan())));
+    }
+
+    #[test]
+    fn the_metrics_of_three_runs_are_as_they_were() {
+        let plan = example::plan();
+        insta::assert_snapshot!(document(
+            &summarise(&plan, 3, (0..3).map(|i| example::outcome(&plan, i))).expect("three")
+        ));
+    }
+
+    /// Worked out by hand from the figures of the example: 90 latencies of 10 ms, 20 ms, ... 900 ms; 100 s measured.
+    #[test]
+    fn figures_by_hand() {
+        let summary = one(&example::plan());
+        let email = &summary.metrics["consumers"]["email"];
+        let near = |path: &str, expected: f64| {
+            let value = email.pointer(path).and_then(serde_json::Value::as_f64).expect(path);
+            assert!((value / expected - 1.0).abs() < 1.0 / 512.0, "{path}: {value}, expected {expected}");
+        };
+        near("/latency/mean", 0.455);
+        near("/latency/p50", 0.45);
+        near("/latency/p99", 0.90);
+        near("/throughput", 0.9);
+        near("/utilisation", 45.0 / 200.0);
+        near("/offered_load", 1.0 * 0.2275 / 2.0);
+        near("/lag/end", 6.0);
+        near("/drain_time", 12.5);
+        near("/reordered/ratio", 3.0 / 90.0);
+        near("/reordered/extent/mean", 2.0);
+        assert_eq!(
+            email["anomalies"]["reordered"],
+            json!({ "count": 3, "allowed": true, "reason": "workers keep no order" })
+        );
+        assert_eq!(
+            summary.metrics["consumers"]["fraud"]["anomalies"]["reordered"],
+            json!({ "count": 3, "allowed": false })
+        );
+        assert_eq!(summary.metrics["consumers"]["fraud"]["drain_time"], json!(null));
+        assert_eq!(summary.metrics["faults"][0]["noticed"], json!(["email"]));
+        assert_eq!(summary.metrics["faults"][0]["out_of_reach"], json!(["fraud"]));
+        let hot = json!({ "partition": 1.0, "share": 0.7, "lag_max": 40.0, "lag_median": 4.0 });
+        assert_eq!(summary.metrics["topics"]["orders"]["hot_partition"], hot);
+    }
+
+    #[test]
+    fn stage_means_add_up_to_the_latency_mean() {
+        let plan = example::plan();
+        for seed in 0..50 {
+            let summary = summarise(&plan, 1, [example::outcome(&plan, seed)]).expect("one");
+            let latency = &summary.metrics["consumers"]["email"]["latency"];
+            let nanos = |value: &serde_json::Value| (value.as_f64().expect("a time") * 1e9).round();
+            let stages = latency["stages"].as_object().expect("a map").values().map(|stage| nanos(&stage["mean"]));
+            assert!((stages.sum::<f64>() - nanos(&latency["mean"])).abs() < 0.5, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn counts_add_up_and_levels_do_not() {
+        let plan = example::plan();
+        let summary = summarise(&plan, 4, (0..4).map(|_| example::outcome(&plan, 0))).expect("four");
+        let single = one(&plan);
+        for (path, factor) in [
+            (&["consumers", "email", "ledger", "created"][..], 4.0),
+            (&["consumers", "email", "latency", "count"], 4.0),
+            (&["consumers", "email", "lost", "total"], 4.0),
+            (&["consumers", "email", "lag", "end"], 1.0),
+            (&["consumers", "email", "throughput"], 1.0),
+            (&["consumers", "email", "offered_load"], 1.0),
+            (&["topics", "orders", "partitions"], 1.0),
+            (&["consumers", "email", "latency", "mean"], 1.0),
+            (&["producers", "shop", "publish", "rate"], 1.0),
+        ] {
+            let (all, alone) = (summary.number(path).expect("there"), single.number(path).expect("there"));
+            assert!((all - factor * alone).abs() < 1e-12, "{path:?}: {all}, one run {alone}");
+            assert_eq!(summary.interval(path), Some((all, all)), "{path:?}: the same in all runs");
+        }
+        assert_eq!(single.interval(&["consumers", "email", "lag", "end"]), None);
+    }
+
+    #[test]
+    fn expectations_are_judged() {
+        let mut plan = example::plan();
+        plan.expectations = vec![
+            expectation("email.latency.p99 < 1s", "consumers/email/latency/p99", Less, 1.0, None),
+            expectation("*.lost == 0", "consumers/email/lost", Equal, 0.0, None),
+            expectation("fraud.drain_time <= 0s", "consumers/fraud/drain_time", AtMost, 0.0, None),
+            expectation(
+                "email.latency.max < 1s during 20s..40s",
+                "consumers/email/latency/max",
+                Less,
+                0.2,
+                Some((20, 40)),
+            ),
+            expectation("email.lag.max < 30 during 20s..40s", "consumers/email/lag/max", Less, 30.0, Some((20, 40))),
+            expectation(
+                "email.throughput == 0.5/s during 20s..40s",
+                "consumers/email/throughput",
+                Equal,
+                0.5,
+                Some((20, 40)),
+            ),
+            expectation("email.overlap == 0 during 20s..40s", "consumers/email/overlap", Equal, 0.0, Some((20, 40))),
+        ];
+        let judged = one(&plan).expectations;
+        let found = judged.iter().map(|j| (j.text.as_str(), j.verdict, j.value)).collect::<Vec<_>>();
+        assert_eq!(found[0], ("email.latency.p99 < 1s", Verdict::Holds, Some(0.9)));
+        assert_eq!(found[1], ("email.lost == 0", Verdict::Fails, Some(4.0)));
+        assert_eq!((found[2].1, found[2].2), (Verdict::Holds, Some(0.0)));
+        assert_eq!((found[3].1, found[3].2), (Verdict::Holds, Some(0.1)));
+        assert_eq!((found[4].1, found[4].2), (Verdict::Holds, Some(4.0)), "points from 20 s to 40 s: 3, 4");
+        assert_eq!((found[5].1, found[5].2), (Verdict::Holds, Some(0.5)));
+        assert_eq!((found[6].1, found[6].2), (Verdict::Fails, None), "not measured during an interval");
+    }
+
+    #[test]
+    fn intervals_of_a_consumer_are_those_of_its_expectations() {
+        let mut plan = example::plan();
+        plan.expectations = vec![
+            expectation("", "consumers/fraud/latency/p99", Less, 1.0, Some((30, 40))),
+            expectation("", "consumers/email/latency/p99", Less, 1.0, Some((20, 40))),
+            expectation("", "consumers/email/latency/p50", Less, 1.0, None),
+            expectation("", "consumers/email/lag/max", Less, 1.0, Some((10, 20))),
+            expectation("", "consumers/email/latency/p50", Less, 1.0, Some((20, 40))),
+        ];
+        let second = |s: u64| SimTime(s * 1_000_000_000);
+        assert_eq!(crate::plan::intervals_of(&plan, 0), [(second(20), second(40)), (second(10), second(20))]);
+        assert_eq!(crate::plan::intervals_of(&plan, 1), [(second(30), second(40))]);
+    }
+
+    #[test]
+    fn warnings_of_a_run() {
+        let plan = example::plan();
+        let expected = [
+            ("W002", "consumers.email"),
+            ("W002", "consumers.fraud"),
+            ("W003", "consumers.email"),
+            ("W003", "consumers.fraud"),
+        ];
+        assert_eq!(codes(&one(&plan)), expected);
+    }
+
+    #[test]
+    fn warnings_of_several_runs_and_of_trouble() {
+        let mut plan = example::plan();
+        plan.expectations = vec![expectation("email.lag.max < 700", "consumers/email/lag/max", Less, 700.0, None)];
+        let outcomes = (0..3).map(|seed| {
+            let mut outcome = example::outcome(&plan, seed);
+            for consumer in &mut outcome.consumers {
+                consumer.ledger.waiting = 0;
+                consumer.latency = (0..20_000).fold(crate::stats::Histogram::default(), |mut h, i| {
+                    h.record(i);
+                    h
+                });
+            }
+            outcome.consumers[1].service_sum *= 40;
+            outcome.ended = Ended::BacklogBound { at: SimTime(90_000_000_000), consumer: 0 };
+            outcome
+        });
+        let summary = summarise(&plan, 5, outcomes).expect("three outcomes");
+        let expected = [
+            ("W006", "consumers.email"),
+            ("W007", "experiment"),
+            ("W001", "consumers.fraud"),
+            ("W005", "consumers.email"),
+            ("W004", "experiment"),
+        ];
+        assert_eq!(codes(&summary), expected, "{:#?}", summary.warnings);
+    }
+
+    #[test]
+    fn a_growing_lag_is_an_overload_and_says_since_when() {
+        let mut plan = example::plan();
+        plan.duration = SimSpan::from_seconds(200);
+        let mut outcome = example::outcome(&plan, 0);
+        outcome.consumers[0].lag.interval = SimSpan::from_seconds(1);
+        outcome.consumers[0].lag.records = (0..200u64).map(|i| 5 + i % 3 + i.saturating_sub(100) * 20).collect();
+        let summary = summarise(&plan, 1, [outcome]).expect("one");
+        let warning = summary.warnings.iter().find(|w| w.code == "W001").expect("overload");
+        assert_eq!(warning.about, "consumers.email");
+        let since = crate::units::show_seconds(102.0);
+        assert!(warning.text.contains(&format!("lag grows from {since} ")), "{}", warning.text);
+    }
+
+    #[test]
+    fn windows_and_curves() {
+        let summary = one(&example::plan());
+        let windows = summary.windows.iter().map(|w| (w.name.as_str(), w.fault, w.from.seconds(), w.to.seconds()));
+        assert_eq!(windows.collect::<Vec<_>>(), [("lunch", true, 50.0, 60.0), ("scale email", false, 80.0, 110.0)]);
+        assert_eq!(summary.windows[0].touches, ["email"]);
+        assert_eq!(summary.curves[0].lag[5].to_bits(), 40f64.to_bits());
+        assert_eq!(summary.curves[0].lag_time.len(), 11);
+    }
+
+    #[test]
+    fn nothing_finished_is_no_summary() {
+        assert!(summarise(&example::plan(), 3, []).is_none());
+    }
+}

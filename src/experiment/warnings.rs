@@ -1,0 +1,272 @@
+//! What would mislead a reader who skipped it, in plain words, most important first.
+
+use serde_json::Value;
+
+use super::expect::Claim;
+use super::measure::PERCENTILES;
+use super::pool::Pooled;
+use crate::outcome::Ended;
+use crate::plan::{ConsumerPlan, Plan};
+use crate::summary::{Judged, Verdict, Warning, number_at};
+use crate::time::{SimSpan, SimTime};
+use crate::units::show_seconds;
+
+/// Events without an end above this share are worth a warning.
+const UNFINISHED: f64 = 0.001;
+/// Samples beyond a percentile that make it worth showing.
+const TAIL_SAMPLES: f64 = 100.0;
+/// Fewer runs than this give wide intervals.
+const FEW_RUNS: u32 = 5;
+
+/// What warnings are drawn from.
+pub(super) struct Findings<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// All runs.
+    pub pooled: &'a Pooled,
+    /// Their metrics.
+    pub metrics: &'a Value,
+    /// What was claimed, and the judgements, in the same order.
+    pub claims: &'a [Claim],
+    /// The judgements.
+    pub judged: &'a [Judged],
+    /// Runs that were asked for.
+    pub asked: u32,
+}
+
+impl Findings<'_> {
+    /// All warnings, most important first.
+    #[must_use]
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let per_consumer = |warn: &dyn Fn(usize) -> Option<Warning>| {
+            (0..self.plan.consumers.len()).filter_map(warn).collect::<Vec<_>>()
+        };
+        let mut warnings = Vec::new();
+        warnings.extend(self.stopped());
+        warnings.extend(self.interrupted());
+        warnings.extend(per_consumer(&|i| self.overload(i)));
+        warnings.extend(per_consumer(&|i| self.unfinished(i)));
+        warnings.extend(self.undecided());
+        warnings.extend(per_consumer(&|i| self.short_tail(i)));
+        warnings.extend(self.few_runs());
+        warnings
+    }
+
+    fn stopped(&self) -> Option<Warning> {
+        let Ended::BacklogBound { at, consumer } = self.pooled.outcome.ended else { return None };
+        let (bound, stopped, runs) = (self.plan.backlog_bound, self.pooled.stopped, self.pooled.runs);
+        let which = if runs == 1 { "The run".into() } else { format!("{stopped} of {runs} runs, the first") };
+        let after = show_seconds(at.seconds());
+        let text = format!(
+            "{which} stopped at {after}, when the backlog reached its bound of {bound} messages. All figures end there."
+        );
+        Some(self.about(consumer, "W006", text))
+    }
+
+    fn interrupted(&self) -> Option<Warning> {
+        let (done, asked) = (self.pooled.runs, self.asked);
+        let text =
+            format!("Interrupted: {done} of {asked} runs were finished and are summarised, the others are dropped.");
+        (done < asked).then(|| experiment("W007", text))
+    }
+
+    /// More work than can be done, or a lag that grows to the end.
+    fn overload(&self, index: usize) -> Option<Warning> {
+        let policy = &self.plan.consumers[index];
+        let load = number_at(self.metrics, &["consumers", &policy.name, "offered_load"]).filter(|load| *load >= 1.0);
+        let growing = self.grows_since(index).map(|since| show_seconds(since.seconds()));
+        let text = match (load, growing) {
+            (None, None) => return None,
+            (Some(load), Some(since)) => format!(
+                "Overload: {} of what its workers can do at the start is asked of them, and lag grows from {since} to the end. \
+                 The longer the run, the larger its latencies.",
+                percent(load)
+            ),
+            (Some(load), None) => {
+                format!("Overload: {} of what its workers can do at the start is asked of them.", percent(load))
+            }
+            (None, Some(since)) => format!(
+                "Overload: lag grows from {since} to the end of the run. The longer the run, the larger its latencies."
+            ),
+        };
+        Some(self.about(index, "W001", text))
+    }
+
+    /// Since when lag (the mean over runs) grows to the end of the run; `None` where it does not.
+    fn grows_since(&self, index: usize) -> Option<SimTime> {
+        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let measured_from = self.plan.warm_up.0.checked_div(interval.0)?;
+        let curve = self.pooled.curves[index].mean_records();
+        let measured = curve.get(usize::try_from(measured_from).ok()?..)?;
+        let (last_low, growing) = growth(measured)?;
+        if lasts_less_than_two_rounds(&self.plan.consumers[index], interval, growing) {
+            return None;
+        }
+        Some(SimTime(interval.0 * (measured_from + last_low as u64 + 1)))
+    }
+
+    /// Measured events that had no end yet.
+    fn unfinished(&self, index: usize) -> Option<Warning> {
+        let books = &self.pooled.outcome.consumers[index].ledger;
+        let open = books.waiting + books.in_flight + books.publishing;
+        let share = open as f64 / books.created as f64;
+        let text = format!(
+            "{} of its measured events ({open} of {}) were not done when the run ended. They are missing from the latencies: \
+             the percentiles shown are a lower bound.",
+            percent(share),
+            books.created
+        );
+        (share > UNFINISHED).then(|| self.about(index, "W002", text))
+    }
+
+    fn undecided(&self) -> Vec<Warning> {
+        let undecided = self.claims.iter().zip(self.judged).filter(|(_, judged)| judged.verdict == Verdict::Undecided);
+        let text = |judged: &Judged| match judged.needed {
+            Some(needed) => format!(
+                "Undecided: `{}`. The 95 % interval includes the limit; about {needed} replications would decide it.",
+                judged.text
+            ),
+            None => format!(
+                "Undecided: `{}`. Some runs lie on either side of the limit, and more of them would hardly decide it.",
+                judged.text
+            ),
+        };
+        let about = |claim: &Claim| claim.path(self.plan).iter().take(2).cloned().collect::<Vec<_>>().join(".");
+        undecided.map(|(claim, judged)| Warning { code: "W005", about: about(claim), text: text(judged) }).collect()
+    }
+
+    /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for.
+    fn short_tail(&self, index: usize) -> Option<Warning> {
+        let count = self.pooled.outcome.consumers[index].latency.count();
+        if count == 0 {
+            let text = "No measured event took effect: there are no latencies to show.".into();
+            return Some(self.about(index, "W003", text));
+        }
+        let asked_for =
+            |name: &str| name == "p99" || self.claims.iter().any(|c| asks(c.path(self.plan), self.name(index), name));
+        let beyond = |share: f64| count as f64 * (1.0 - share);
+        let mut short =
+            PERCENTILES.iter().filter(|(name, share)| asked_for(name) && beyond(*share) < TAIL_SAMPLES - 1e-6);
+        let (name, share) = short.next()?;
+        let furthest = short.next_back().map_or(String::new(), |(furthest, _)| format!(" to {furthest}"));
+        let text = format!(
+            "Too short for the tail: {count} events give about {:.0} beyond {name}, and 100 are wanted. \
+             Read {name}{furthest} as a rough figure; a run {:.0} times as long would do.",
+            beyond(*share),
+            (TAIL_SAMPLES / beyond(*share)).ceil()
+        );
+        Some(self.about(index, "W003", text))
+    }
+
+    fn few_runs(&self) -> Option<Warning> {
+        let text = match self.pooled.runs {
+            1 if !self.claims.is_empty() => {
+                "One run says nothing about the spread between runs: expectations are judged by its values alone."
+                    .into()
+            }
+            runs @ 2..FEW_RUNS => format!("With {runs} replications the intervals are wide; take 5 or more."),
+            _ => return None,
+        };
+        Some(experiment("W004", text))
+    }
+
+    fn name(&self, index: usize) -> &str {
+        &self.plan.consumers[index].name
+    }
+
+    fn about(&self, index: usize, code: &'static str, text: String) -> Warning {
+        Warning { code, about: format!("consumers.{}", self.name(index)), text }
+    }
+}
+
+fn experiment(code: &'static str, text: String) -> Warning {
+    Warning { code, about: "experiment".into(), text }
+}
+
+/// Whether a claim is about this percentile of the consumer.
+fn asks(path: &[String], consumer: &str, percentile: &str) -> bool {
+    let [section, name, metric @ ..] = path else { return false };
+    section == "consumers" && name == consumer && metric.join(".").ends_with(&format!("latency.{percentile}"))
+}
+
+/// A share in per cent, to about three digits.
+fn percent(share: f64) -> String {
+    let decimals = if share < 0.1 { 2 } else { 1 };
+    format!("{:.decimals$}%", share * 100.0)
+}
+
+/// A consumer that wakes on a schedule piles up work between two wakes; growth says something after two of them.
+fn lasts_less_than_two_rounds(policy: &ConsumerPlan, interval: SimSpan, points: usize) -> bool {
+    policy.schedule.is_some_and(|schedule| (points as u64).saturating_mul(interval.0) < 2 * schedule.every.0)
+}
+
+/// If a series grows to its end: the last point at which it was still low, and the number of points since.
+///
+/// It grows when it ends near its largest value, does so by a steady rise and not by one jump to a plateau, and holds at
+/// least so many records that chance is no explanation. Low is up to a fiftieth of the way from the least to the last value.
+fn growth(series: &[f64]) -> Option<(usize, usize)> {
+    const SOME_RECORDS: f64 = 20.0;
+    const SOME_POINTS: usize = 8;
+    let max = series.iter().copied().fold(0.0, f64::max);
+    let end = series.get(series.len().checked_sub(3)?..)?.iter().copied().fold(f64::INFINITY, f64::min);
+    // The first points fill an empty system: they would make any level look low.
+    let settled = series.get(series.len() / 50..)?;
+    let least = settled.iter().copied().fold(f64::INFINITY, f64::min);
+    let low = least + (end - least) / 50.0;
+    let last_low = series.iter().rposition(|v| *v <= low)?;
+    let rise = &series[last_low + 1..];
+    let (first, second) = rise.split_at(rise.len() / 2);
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let steady = rise.len() >= SOME_POINTS && mean(second) > 1.2 * mean(first);
+    (end >= SOME_RECORDS && end >= 0.9 * max && steady).then_some((last_low, rise.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(value: impl Fn(u32) -> f64) -> Vec<f64> {
+        (0..200).map(value).collect()
+    }
+
+    /// A repeatable noise between 0 and 1.
+    fn noise(i: u32) -> f64 {
+        crate::random::Stream::named(7, "noise").unit(u64::from(i))
+    }
+
+    #[test]
+    fn a_ramp_grows_from_its_start() {
+        let (since, points) = growth(&series(|i| f64::from(i) * 50.0 + noise(i) * 20.0)).expect("grows");
+        assert!(since <= 12 && points >= 187, "{since}");
+    }
+
+    #[test]
+    fn a_late_overload_grows_from_its_knee() {
+        let late = |i: u32| 100.0 + 40.0 * noise(i) + f64::from(i.saturating_sub(120)) * 50.0;
+        let (since, _) = growth(&series(late)).expect("grows");
+        assert!((118..=126).contains(&since), "{since}");
+    }
+
+    #[test]
+    fn what_stays_comes_back_or_jumps_does_not_grow() {
+        assert_eq!(growth(&series(|i| 5.0 + 40.0 * noise(i))), None, "steady");
+        assert_eq!(growth(&series(|_| 500.0)), None, "constant");
+        assert_eq!(growth(&series(|i| if i == 0 { 0.0 } else { 500.0 })), None, "full after the first point");
+        assert_eq!(
+            growth(&series(|i| if i < 90 { 3.0 } else { 800.0 + 10.0 * noise(i) })),
+            None,
+            "a jump to a plateau"
+        );
+        assert_eq!(growth(&series(|i| if i < 100 { f64::from(i) } else { f64::from(200 - i) } * 30.0)), None, "drains");
+        assert_eq!(growth(&series(|i| f64::from(i) * 0.05)), None, "a handful of records");
+        assert_eq!(growth(&[]), None);
+    }
+
+    #[test]
+    fn percentiles_are_matched_by_consumer() {
+        let path = ["consumers", "email", "latency", "p99.9"].map(String::from);
+        assert!(asks(&path, "email", "p99.9"));
+        assert!(!asks(&path, "email", "p99"));
+        assert!(!asks(&path, "fraud", "p99.9"));
+    }
+}
