@@ -14,6 +14,7 @@ pub mod dist;
 pub mod engine;
 pub mod experiment;
 pub mod math;
+pub mod metrics;
 pub mod outcome;
 pub mod plan;
 pub mod profile;

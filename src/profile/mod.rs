@@ -1,1 +1,194 @@
 //! What each bus promises, as data.
+//!
+//! A [`BusProfile`] is a set of neutral values (`linger`, `session_timeout`), each with its source, and a table that says
+//! which official setting of the vendor sets which of them. Presets are YAML files in this folder; a scenario may name
+//! a file of its own in the same format. Two systems that differ by a number or by a choice among known mechanisms
+//! differ in data.
+
+use std::collections::BTreeMap;
+
+use crate::dist::Dist;
+use crate::time::SimSpan;
+
+/// The built-in profiles: name and text.
+pub const PRESETS: [(&str, &str); 3] = [
+    ("ideal", include_str!("presets/ideal.yaml")),
+    ("kafka", include_str!("presets/kafka.yaml")),
+    ("rabbitmq-classic", include_str!("presets/rabbitmq-classic.yaml")),
+];
+
+/// One kind of bus.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BusProfile {
+    /// Its name.
+    pub name: String,
+    /// What it stands for, in one sentence.
+    pub about: String,
+    /// What a bus of this kind may declare (`topics`, `queues`), with the dispatch discipline of each.
+    pub holds: BTreeMap<String, Discipline>,
+    /// Neutral values by name; see [`VALUES`].
+    pub values: BTreeMap<String, ProfileValue>,
+    /// Vendor settings by scope and official name.
+    pub settings: BTreeMap<(Scope, String), Setting>,
+    /// Beginnings of official names that change neither time nor delivery (`ssl.`).
+    pub ignored: Vec<String>,
+}
+
+/// The two dispatch disciplines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discipline {
+    /// Partitions with one owner each, settled by position.
+    Log,
+    /// Competing members, settled one by one.
+    Queue,
+}
+
+/// What a vendor setting belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// The bus itself.
+    Bus,
+    /// A topic or queue.
+    Topic,
+    /// A publishing client.
+    Producer,
+    /// A reading client.
+    Consumer,
+}
+
+/// A neutral value of a profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileValue {
+    /// The value.
+    pub quantity: Quantity,
+    /// The value as written.
+    pub text: String,
+    /// Document and version, or that no figure is published.
+    pub source: String,
+}
+
+/// A value of one of the kinds that profiles have.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Quantity {
+    /// A duration.
+    Span(SimSpan),
+    /// Bytes.
+    Size(u64),
+    /// A count.
+    Count(u64),
+    /// No limit, for counts.
+    Unlimited,
+    /// One of a few words.
+    Word(&'static str),
+    /// A distribution of durations, ns.
+    Dist(Dist),
+}
+
+/// The kind of a neutral value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A duration.
+    Span,
+    /// Bytes.
+    Size,
+    /// A count.
+    Count,
+    /// A count or `unlimited`.
+    CountOrUnlimited,
+    /// A distribution of durations.
+    Dist,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+const FLAG: Kind = Kind::Word(&["true", "false"]);
+
+/// The neutral values that profiles give, sorted by name, with what they mean.
+pub const VALUES: [(&str, Kind, &str); 39] = [
+    ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
+    ("append", Kind::Dist, "append at the leader"),
+    ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
+    ("auto_settle", FLAG, "settling on the client's timer"),
+    ("auto_settle_every", Kind::Span, "the client's timer for settling"),
+    ("backoff", Kind::Dist, "wait between handler attempts"),
+    ("batch_bytes", Kind::Size, "a client batch leaves when it holds so much; without it nothing is batched"),
+    ("brokers", Kind::Count, "nodes"),
+    ("commit_each", FLAG, "whether every effect is committed at once, or at the next poll"),
+    ("connection", Kind::Word(&["fifo", "independent"]), "whether requests on one connection arrive in the order sent"),
+    ("delivery_timeout", Kind::Span, "from handing a message to the client until it has failed for good"),
+    ("fsync", Kind::Dist, "sync to disk; delays the acknowledgement only"),
+    ("heartbeat", Kind::Span, "time between heartbeats of a member"),
+    ("idempotent", FLAG, "whether the bus recognises batches it has stored"),
+    ("idempotent_in_flight", Kind::Count, "most requests in flight of an idempotent client"),
+    ("join", Kind::Dist, "one join and sync round of a rebalance"),
+    ("linger", Kind::Span, "how long a client batch waits for company"),
+    ("max_fetch_bytes", Kind::Size, "most bytes of one partition in one fetch"),
+    ("max_in_flight", Kind::CountOrUnlimited, "publish requests without an answer on one connection"),
+    ("max_poll_records", Kind::CountOrUnlimited, "most records that one poll returns"),
+    ("membership", Kind::Word(&["immediate", "eager"]), "how members are known, lost and replaced"),
+    ("min_in_sync", Kind::Count, "copies that an acknowledgement of all needs at least"),
+    ("network", Kind::Dist, "one way between a client and the bus"),
+    ("order", Kind::Word(&["partition", "key", "none"]), "what a member's workers keep"),
+    ("partitioner", Kind::Word(&["modulo", "murmur2_sticky"]), "how a key selects a partition"),
+    ("partitions", Kind::Count, "ordered lanes"),
+    ("prefetch", Kind::CountOrUnlimited, "deliveries that a member may hold unsettled; 0: as many as it can work on"),
+    ("progress_timeout", Kind::Span, "longest time between two polls; also the rebalance timeout"),
+    ("replicate", Kind::Dist, "from the append until enough copies exist"),
+    ("replication_factor", Kind::Count, "copies of a partition"),
+    ("request_timeout", Kind::Span, "a publish request without an answer for so long has failed"),
+    ("retention", Kind::Span, "how long records are kept"),
+    ("retries", Kind::CountOrUnlimited, "publish attempts after the first"),
+    ("retry_backoff", Kind::Span, "wait before the first publish retry"),
+    ("retry_backoff_max", Kind::Span, "longest wait between publish attempts"),
+    ("retry_mode", Kind::Word(&["blocking", "requeue"]), "where a failed message waits"),
+    ("session_timeout", Kind::Span, "a member without heartbeats for so long is expelled"),
+    ("startup", Kind::Dist, "start of a process until it is ready"),
+    ("visible", Kind::Word(&["appended", "replicated"]), "when a record may be seen"),
+];
+
+/// A row of the table of vendor settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Setting {
+    /// Sets a neutral value.
+    Sets {
+        /// Name of the neutral value.
+        value: &'static str,
+        /// Unit of a bare number: ns of a duration; 1 for anything else.
+        unit: u64,
+        /// The bare number that means "no limit".
+        unlimited: Option<String>,
+        /// Vendor words and what they mean.
+        words: BTreeMap<String, &'static str>,
+    },
+    /// Only these values are built; others would change results.
+    Only {
+        /// The values, as the vendor writes them.
+        values: Vec<String>,
+        /// What is missing for others.
+        why: String,
+    },
+    /// Changes neither time nor delivery.
+    Ignored(String),
+}
+
+impl BusProfile {
+    /// The official name of the setting that sets a neutral value, for messages.
+    #[must_use]
+    pub fn official<'a>(&'a self, scope: Scope, neutral: &'a str) -> &'a str {
+        let row = self.settings.iter().find(|((of, _), setting)| {
+            *of == scope && matches!(setting, Setting::Sets { value, .. } if *value == neutral)
+        });
+        row.map_or(neutral, |((_, name), _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_sorted() {
+        assert!(VALUES.is_sorted_by_key(|(name, ..)| *name));
+        assert!(PRESETS.is_sorted_by_key(|(name, _)| *name));
+    }
+}

@@ -1,0 +1,175 @@
+//! The catalogue of metrics that an expectation may name: path, unit, and whether it can be limited to an interval.
+
+/// What a metric is measured in; expectations write the value so, the result document has the base unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// Durations; seconds in the document.
+    Seconds,
+    /// Bare counts.
+    Count,
+    /// Bare numbers.
+    Number,
+    /// Shares; 0 to 1 in the document.
+    Share,
+    /// Sizes; bytes in the document.
+    Bytes,
+    /// Rates; per second in the document.
+    Rate,
+}
+
+impl Unit {
+    /// A value of this unit as it is written.
+    #[must_use]
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::Seconds => "2s",
+            Self::Count => "0",
+            Self::Number => "0.8",
+            Self::Share => "92%",
+            Self::Bytes => "10MB",
+            Self::Rate => "500/s",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Section of the result document: `consumers`, `producers`, `topics` or `events`.
+    pub section: &'static str,
+    /// Keys below the thing's name.
+    pub keys: Vec<String>,
+    /// Unit.
+    pub unit: Unit,
+    /// Whether `during` may limit it to an interval.
+    pub during: bool,
+}
+
+impl Metric {
+    /// Its keys joined by dots, as in a path.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.keys.join(".")
+    }
+}
+
+/// Section, keys with alternatives in braces, unit, whether `during` fits.
+const PATTERNS: [(&str, &str, Unit, bool); 53] = [
+    ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
+    ("consumers", "latency.count", Unit::Count, true),
+    ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
+    ("consumers", "path_latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("consumers", "path_latency.count", Unit::Count, false),
+    ("consumers", "lag.max", Unit::Count, true),
+    ("consumers", "lag.max_at", Unit::Seconds, false),
+    ("consumers", "lag.end", Unit::Count, false),
+    ("consumers", "lag.time.max", Unit::Seconds, true),
+    ("consumers", "lag.time.max_at", Unit::Seconds, false),
+    ("consumers", "drain_time", Unit::Seconds, false),
+    ("consumers", "utilisation", Unit::Share, false),
+    ("consumers", "offered_load", Unit::Number, false),
+    ("consumers", "throughput", Unit::Rate, true),
+    ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),
+    ("consumers", "ledger.{effected,filtered,skipped,discarded,dead_lettered}", Unit::Count, false),
+    ("consumers", "ledger.{waiting,in_flight}", Unit::Count, false),
+    ("consumers", "duplicates.{log,deliveries,effects,suppressed}", Unit::Count, false),
+    ("consumers", "lost.total", Unit::Count, false),
+    ("consumers", "lost.by_cause.committed_before_effect", Unit::Count, false),
+    ("consumers", "lost.by_cause.attempts_exhausted", Unit::Count, false),
+    ("consumers", "lost.by_cause.acked_before_effect", Unit::Count, false),
+    ("consumers", "order_violations", Unit::Count, false),
+    ("consumers", "reordered.ratio", Unit::Share, false),
+    ("consumers", "reordered.extent.max", Unit::Count, false),
+    ("consumers", "reordered.extent.mean", Unit::Number, false),
+    ("consumers", "reordered.late_time.{max,mean}", Unit::Seconds, false),
+    ("consumers", "overlap", Unit::Count, false),
+    ("consumers", "rewinds", Unit::Count, false),
+    ("consumers", "rebalances", Unit::Count, false),
+    ("consumers", "attempts", Unit::Count, false),
+    ("consumers", "failures", Unit::Count, false),
+    ("consumers", "cut_off", Unit::Count, false),
+    ("producers", "created", Unit::Count, false),
+    ("producers", "publish.latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("producers", "publish.latency.count", Unit::Count, false),
+    ("producers", "publish.rate", Unit::Rate, false),
+    ("producers", "publish.rejected", Unit::Count, false),
+    ("producers", "publish.indeterminate", Unit::Count, false),
+    ("producers", "publish.publishing", Unit::Count, false),
+    ("producers", "publish.retries", Unit::Count, false),
+    ("topics", "created", Unit::Count, false),
+    ("topics", "stored", Unit::Count, false),
+    ("topics", "records", Unit::Count, false),
+    ("topics", "bytes", Unit::Bytes, false),
+    ("topics", "hot_partition.share", Unit::Share, false),
+    ("topics", "hot_partition.lag.max", Unit::Count, false),
+    ("topics", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("topics", "converged.count", Unit::Count, false),
+    ("topics", "not_converged", Unit::Count, false),
+    ("events", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("events", "converged.count", Unit::Count, false),
+    ("events", "not_converged", Unit::Count, false),
+];
+
+/// Short forms: section, what may be written, what it is short for.
+pub const SHORT: [(&str, &str, &str); 1] = [("consumers", "lost", "lost.total")];
+
+/// All metrics.
+#[must_use]
+pub fn catalogue() -> Vec<Metric> {
+    let mut metrics = Vec::new();
+    for (section, pattern, unit, during) in PATTERNS {
+        for keys in expand(pattern) {
+            metrics.push(Metric { section, keys, unit, during });
+        }
+    }
+    metrics
+}
+
+/// The metric at a path below a thing of a section.
+#[must_use]
+pub fn find(section: &str, path: &str) -> Option<Metric> {
+    let long = SHORT.iter().find(|(of, short, _)| *of == section && *short == path).map_or(path, |(_, _, long)| long);
+    catalogue().into_iter().find(|metric| metric.section == section && metric.path() == long)
+}
+
+/// Key lists of a pattern: split at dots outside braces, one list for each alternative.
+fn expand(pattern: &str) -> Vec<Vec<String>> {
+    let (before, alternatives, after) = match pattern.split_once('{') {
+        Some((before, rest)) => {
+            let (alternatives, after) = rest.split_once('}').expect("patterns close their braces");
+            (before, alternatives.split(',').collect(), after)
+        }
+        None => (pattern, vec![""], ""),
+    };
+    let keys = |text: &str| text.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let whole = |alternative: &str| {
+        let middle = (!alternative.is_empty()).then(|| alternative.to_owned());
+        keys(before).into_iter().chain(middle).chain(keys(after)).collect()
+    };
+    alternatives.into_iter().map(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found() {
+        assert_eq!(find("consumers", "latency.p99.9").unwrap().keys, ["latency", "p99.9"]);
+        assert_eq!(find("consumers", "latency.stages.wait.mean").unwrap().keys, ["latency", "stages", "wait", "mean"]);
+        assert_eq!(find("consumers", "lost").unwrap().keys, ["lost", "total"]);
+        assert_eq!(find("topics", "bytes").unwrap().unit, Unit::Bytes);
+        assert!(find("topics", "latency.p99").is_none());
+        let only: Vec<String> = catalogue().iter().filter(|m| m.during && !m.path().starts_with("latency")).map(Metric::path).collect();
+        assert_eq!(only, ["lag.max", "lag.time.max", "throughput"]);
+    }
+
+    #[test]
+    fn no_path_is_listed_twice() {
+        let mut paths: Vec<String> = catalogue().iter().map(|m| format!("{}.{}", m.section, m.path())).collect();
+        let count = paths.len();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+    }
+}

@@ -1,0 +1,286 @@
+//! The top level of a scenario, and what is checked once all of it is known.
+
+use std::path::Path;
+
+use super::buses::{self, Buses};
+use super::consumers::{self, Read};
+use super::diagnostics::Diagnostic;
+use super::faults::{self, Things};
+use super::reader::{Fields, Reader};
+use super::tree::{Entry, Node, Place, Value};
+use super::{expect, handlers, keys, order, producers};
+use crate::plan::{ConsumerPlan, Dispatch, Plan, ProducerPlan, Step, TopicId};
+use crate::time::SimSpan;
+use crate::units;
+
+/// Most messages waiting at one subscription: about 500 MB of records.
+const BACKLOG_BOUND: u64 = 20_000_000;
+/// Most runs of an experiment.
+const MAX_REPLICATIONS: u32 = 100_000;
+
+/// Reads a whole scenario; errors are recorded, and the plan is of no use if there are any.
+pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan> {
+    let tree = &without_own_keys(tree);
+    let at = tree.place;
+    let mut fields = Fields::open(reader, tree, at, "", "a scenario")?;
+    fields.not_yet(reader, &["services", "resources", "flows", "reads", "zones"]);
+    fields.get("vary");
+    let mut plan = top_level(reader, &mut fields, file);
+    reader.duration = plan.duration;
+    reader.event_types = keys::event_types(tree);
+    let nothing = Node { place: at, value: Value::Null };
+    let buses = fields.required(reader, "buses", "buses: { main: { profile: kafka, topics: { orders: } } }");
+    let buses = buses::read(reader, buses.unwrap_or(&nothing));
+    let section = fields.required(
+        reader,
+        "producers",
+        "producers: { shop: { publishes: orders, arrivals: { poisson: 500/s } } }",
+    );
+    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &buses);
+    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &buses);
+    one_name_space(reader, tree);
+    one_consumer_per_queue(reader, &read, &buses);
+    plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
+    let fetch: Vec<u64> = read.iter().map(|consumer| consumer.max_fetch_bytes).collect();
+    plan.consumers = divide_keys(reader, read);
+    limit_fetches(&mut plan, &fetch);
+    plan.changes =
+        faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
+    plan.faults =
+        faults::faults(reader, fields.get("faults").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
+    // Metrics of a thing that did not load would only repeat its errors.
+    let expect = fields.get("expect").unwrap_or(&nothing);
+    let complete = plan.consumers.len() + plan.producers.len() == count(tree, "consumers") + count(tree, "producers");
+    if complete {
+        plan.expectations = expect::read(reader, expect, &plan);
+    }
+    fields.finish(reader);
+    plan.event_types = reader.event_types.clone();
+    number_keys(reader, &mut plan);
+    let promises: Vec<_> = plan.consumers.iter().map(|consumer| order::promise(&plan, consumer, &buses)).collect();
+    plan.consumers.iter_mut().zip(promises).for_each(|(consumer, promise)| consumer.key_order = promise);
+    note_silent_topics(reader, &plan);
+    Some(plan)
+}
+
+fn count(tree: &Node, section: &str) -> usize {
+    tree.get(section).map_or(0, |node| node.entries().iter().filter(|entry| !entry.value.is_null()).count())
+}
+
+/// Without the keys that begin with `x-`, which are the user's own.
+fn without_own_keys(tree: &Node) -> Node {
+    let mut tree = tree.clone();
+    if let Value::Map(entries) = &mut tree.value {
+        entries.retain(|entry| !entry.key.starts_with("x-"));
+    }
+    tree
+}
+
+fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
+    let name = name(reader, fields, file);
+    let seed = seed(reader, fields);
+    let replications = fields.count32(reader, "replications", 1, MAX_REPLICATIONS);
+    if fields.get("replications").is_none() {
+        reader.explain_default("replications", "10", "");
+    }
+    fields.required(reader, "duration", "duration: 30m");
+    let duration = fields.span(reader, "duration");
+    let place = fields.get("duration").map_or(fields.at, |node| node.place);
+    if duration == Some(SimSpan::ZERO) {
+        reader.error(Diagnostic::at(place, "a run of no length shows nothing"));
+    }
+    let warm_up = warm_up(reader, fields);
+    if let (Some(duration), Some((warm_up, place))) = (duration, warm_up)
+        && warm_up >= duration
+    {
+        let message = format!("the warm-up is as long as the run, which is {}", units::write_duration(duration));
+        reader.error(Diagnostic::at(place, message).label("nothing would be measured"));
+    }
+    if let Some(sample) = fields.share(reader, "sample")
+        && sample < 1.0
+    {
+        let place = fields.get("sample").map_or(fields.at, |node| node.place);
+        reader.not_yet(place, "a `sample` below 100%");
+    }
+    Plan {
+        name,
+        seed,
+        replications: replications.unwrap_or(10),
+        duration: duration.unwrap_or(SimSpan::FOREVER),
+        warm_up: warm_up.map_or(SimSpan::ZERO, |(span, _)| span),
+        topics: Vec::new(),
+        producers: Vec::new(),
+        consumers: Vec::new(),
+        faults: Vec::new(),
+        changes: Vec::new(),
+        expectations: Vec::new(),
+        key_labels: Vec::new(),
+        numeric_keys: 0,
+        event_types: Vec::new(),
+        backlog_bound: BACKLOG_BOUND,
+    }
+}
+
+fn name(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> String {
+    let Some(node) = fields.get("name") else {
+        let stem =
+            Path::new(file).file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
+        reader.explain_default("name", stem.clone(), "the name of the file");
+        return stem;
+    };
+    reader.explain("name", node.to_text(), node.place);
+    let text = node.text().unwrap_or_default();
+    if text.is_empty() || !text.chars().all(|c| c.is_alphanumeric() || c == '-') {
+        let help = "names of scenarios hold letters, digits and `-`";
+        reader.error(Diagnostic::at(node.place, format!("`{}` is not a name", node.to_text())).help(help));
+    }
+    text.to_owned()
+}
+
+fn seed(reader: &mut Reader, fields: &mut Fields<'_>) -> u64 {
+    let Some(node) = fields.get("seed") else {
+        reader.explain_default("seed", "1", "");
+        return 1;
+    };
+    let whole =
+        node.text().filter(|text| !text.starts_with(['0', '+']) || *text == "0").and_then(|text| text.parse().ok());
+    reader.explain("seed", node.to_text(), node.place);
+    whole.or_else(|| reader.quantity(node, units::parse_count, "a seed, a whole number")).unwrap_or(1)
+}
+
+fn warm_up(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<(SimSpan, Place)> {
+    let Some(node) = fields.get("warm_up") else {
+        reader.explain_default("warm_up", "0s", "");
+        return None;
+    };
+    if node.text() == Some("auto") {
+        reader.not_yet(node.place, "`warm_up: auto`");
+        return None;
+    }
+    fields.span(reader, "warm_up").map(|span| (span, node.place))
+}
+
+/// Producers and consumers share one name space, so that a name alone says who is meant.
+fn one_name_space(reader: &mut Reader, tree: &Node) {
+    let entries = |section: &str| tree.get(section).map_or(&[][..], Node::entries);
+    for producer in entries("producers") {
+        let same =
+            |consumer: &&Entry| consumer.key == producer.key && !consumer.value.is_null() && !producer.value.is_null();
+        if let Some(consumer) = entries("consumers").iter().find(same) {
+            let message = format!("`{}` is a producer and a consumer", producer.key);
+            let help = "they share one name space, so that a name alone says who is meant";
+            reader.error(Diagnostic::at(consumer.place, message).context(producer.place, "the producer").help(help));
+        }
+    }
+}
+
+/// Two consumers that would share work are not built yet.
+fn one_consumer_per_queue(reader: &mut Reader, consumers: &[Read], buses: &Buses) {
+    for (index, later) in consumers.iter().enumerate() {
+        for earlier in &consumers[..index] {
+            if earlier.group == later.group && earlier.bus == later.bus {
+                let what = format!("one group (`{}`) for two consumers", later.group);
+                reader.not_yet(later.place, &what);
+            }
+            let shared = later.plan.subscribes.iter().find(|topic| earlier.plan.subscribes.contains(topic));
+            if let Some(queue) = shared.map(|topic| buses.at(*topic)).filter(|topic| topic.queue) {
+                reader.not_yet(later.place, &format!("one queue (`{}`) for two consumers", queue.plan.name));
+            }
+        }
+    }
+}
+
+/// Gives each consumer that states a share of the keys its interval, in order of name.
+fn divide_keys(reader: &mut Reader, read: Vec<Read>) -> Vec<ConsumerPlan> {
+    let mut plans: Vec<ConsumerPlan> = Vec::new();
+    let mut taken: Vec<(Vec<TopicId>, f64)> = Vec::new();
+    for consumer in read {
+        let mut plan = consumer.plan;
+        if let Some((share, place)) = consumer.keys {
+            let overlap = |topics: &[TopicId]| topics.iter().any(|topic| plan.subscribes.contains(topic));
+            if taken.iter().any(|(topics, _)| *topics != plan.subscribes && overlap(topics)) {
+                reader.not_yet(place, "shares of keys among consumers of different topics");
+            }
+            let index = taken.iter().position(|(topics, _)| *topics == plan.subscribes).unwrap_or_else(|| {
+                taken.push((plan.subscribes.clone(), 0.0));
+                taken.len() - 1
+            });
+            let from = taken[index].1;
+            let to = from + share;
+            if to > 1.0 + 1e-9 {
+                let message = format!("the consumers of one topic ask for {} of its keys", units::show_share(to));
+                reader.error(Diagnostic::at(place, message).label("more than there are"));
+            }
+            taken[index].1 = to;
+            plan.keys = (from, if to > 1.0 - 1e-9 { 1.0 } else { to });
+        }
+        plans.push(plan);
+    }
+    plans
+}
+
+/// Turns the most bytes of a fetch into records of the mean size of what is published.
+fn limit_fetches(plan: &mut Plan, bytes: &[u64]) {
+    let sizes: Vec<f64> = (0..plan.topics.len()).map(|topic| mean_size(plan, topic)).collect();
+    for (consumer, bytes) in plan.consumers.iter_mut().zip(bytes) {
+        let Dispatch::Log(log) = &mut consumer.dispatch else { continue };
+        let size = consumer.subscribes.iter().map(|topic| sizes[topic.0 as usize]).fold(1.0, f64::max);
+        let records = SimSpan::from_nanos_f64((*bytes as f64 / size).floor()).0;
+        log.max_fetch_records = u32::try_from(records.max(1)).unwrap_or(u32::MAX);
+    }
+}
+
+/// Mean size of the events published to a topic, producers weighted by their rates.
+fn mean_size(plan: &Plan, topic: usize) -> f64 {
+    fn add(steps: &[Step], topic: usize, own: f64, weight: f64, sums: &mut (f64, f64)) {
+        for step in steps {
+            match step {
+                Step::Publish(publish) if publish.to.0 as usize == topic => {
+                    let size = publish.size.as_ref().map_or(own, crate::dist::Dist::mean);
+                    if size.is_finite() {
+                        sums.0 += weight * size;
+                        sums.1 += weight;
+                    }
+                }
+                Step::Choose(branches) => {
+                    branches.iter().for_each(|(share, steps)| add(steps, topic, own, weight * share, sums))
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut sums = (0.0, 0.0);
+    for ProducerPlan { arrivals, handler, size, .. } in &plan.producers {
+        add(&handler.steps, topic, size.mean(), arrivals.mean_rate(plan.duration), &mut sums);
+    }
+    if sums.1 <= 0.0 {
+        plan.consumers.iter().for_each(|consumer| add(&consumer.handler.steps, topic, 1024.0, 1.0, &mut sums));
+    }
+    if sums.1 > 0.0 { sums.0 / sums.1 } else { 1024.0 }
+}
+
+/// Gives keys that are texts their final numbers.
+fn number_keys(reader: &mut Reader, plan: &mut Plan) {
+    plan.numeric_keys = reader.numeric_keys;
+    let mut keys: Vec<_> = Vec::new();
+    for producer in &mut plan.producers {
+        keys.push(&mut producer.key);
+        keys.extend(keys::of_handler(&mut producer.handler));
+    }
+    keys.extend(plan.consumers.iter_mut().flat_map(|consumer| keys::of_handler(&mut consumer.handler)));
+    plan.key_labels = keys::number_labels(reader, &mut keys);
+}
+
+/// Says where a consumer waits for events that nobody publishes.
+fn note_silent_topics(reader: &mut Reader, plan: &Plan) {
+    let mut fed: Vec<TopicId> =
+        plan.producers.iter().flat_map(|producer| handlers::published(&producer.handler.steps)).collect();
+    fed.extend(plan.consumers.iter().flat_map(|consumer| handlers::published(&consumer.handler.steps)));
+    fed.extend(plan.consumers.iter().filter_map(|consumer| consumer.dead_letter));
+    for consumer in &plan.consumers {
+        for topic in consumer.subscribes.iter().filter(|topic| !fed.contains(topic)) {
+            let topic = &plan.topics[topic.0 as usize].name;
+            reader.notes.push(format!("consumers.{} subscribes to {topic}, to which nobody publishes", consumer.name));
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Consumers: who reads what, how, and what follows a failure.
+
+use super::buses::{Buses, check_name, named_entries};
+use super::diagnostics::Diagnostic;
+use super::distributions::{self, Of};
+use super::handlers;
+use super::keys;
+use super::producers::{self, MAX_PROCESSES};
+use super::reader::{Fields, Reader, items};
+use super::settings::{self, Overrides, Table, Values};
+use super::tree::{Entry, Node, Place, Value};
+use crate::dist::Dist;
+use crate::plan::{
+    Backoff, BatchPlan, ConsumerPlan, Dispatch, IdempotencePlan, LogDispatch, Membership, QueueDispatch, RetryMode,
+    RetryPlan, SchedulePlan, Settle, TopicId, WorkerOrder,
+};
+use crate::profile::{BusProfile, Discipline, Scope};
+use crate::time::SimSpan;
+use crate::units;
+
+/// A consumer with what is needed to finish it once all are known.
+pub(super) struct Read {
+    /// The plan; `keys` and `max_fetch_records` are still open.
+    pub(super) plan: ConsumerPlan,
+    /// Where it is named.
+    pub(super) place: Place,
+    /// Index of the bus it reads from.
+    pub(super) bus: usize,
+    /// Share of the keys that is asked for.
+    pub(super) keys: Option<(f64, Place)>,
+    /// Most bytes of one partition in one fetch.
+    pub(super) max_fetch_bytes: u64,
+    /// The group's name.
+    pub(super) group: String,
+}
+
+/// Reads the section `consumers`, sorted by name.
+pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<Read> {
+    let mut consumers = Vec::new();
+    let mut entries = named_entries(reader, section, "consumers");
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
+        check_name(reader, entry);
+        consumers.extend(consumer(reader, entry, buses));
+    }
+    consumers
+}
+
+fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
+    let path = format!("consumers.{}", entry.key);
+    let mut fields = Fields::open(reader, &entry.value, entry.place, path, format!("the consumer `{}`", entry.key))?;
+    fields.not_yet(reader, &["window", "join", "state", "schema", "autoscale", "zones"]);
+    let subscribes = fields.required(reader, "subscribes", "subscribes: orders");
+    let subscribes = subscribes.and_then(|node| subscriptions(reader, &fields, node, buses));
+    let types = fields.get("types").map(|node| wanted_types(reader, node));
+    let keys = fields.get("keys").and_then(|node| {
+        let share = reader.quantity(node, units::parse_share, "a share")?;
+        Some((share, node.place))
+    });
+    let group = fields.get("group").and_then(Node::text).unwrap_or(&entry.key).to_owned();
+    let members = counted(reader, &mut fields, "members");
+    let workers = counted(reader, &mut fields, "workers");
+    let handler = handlers::read(reader, &mut fields, buses).unwrap_or_default();
+    let failure = handlers::failure(reader, &mut fields);
+    let batch = fields.entry("batch").and_then(|entry| batch(reader, &fields, entry));
+    let schedule = fields.entry("schedule").and_then(|entry| schedule(reader, &fields, entry));
+    let dead_letter = dead_letter(reader, &mut fields, buses);
+    let idempotent = fields.entry("idempotent").and_then(|entry| idempotent(reader, &fields, entry));
+    let Some((topics, bus, discipline)) = subscribes else {
+        for key in ["order", "retry", "settle", "startup", "settings", "settings_file"] {
+            fields.get(key_of(key));
+        }
+        fields.finish(reader);
+        return None;
+    };
+    let profile = &buses.list[bus].profile;
+    let mut published = handlers::published(&handler.steps);
+    published.extend(dead_letter);
+    published.sort_unstable();
+    published.dedup();
+    let own = Table { profile, scope: Scope::Consumer, switched: buses.list[bus].switched };
+    let (clients, over) = producers::clients(reader, &mut fields, buses, &published, Some(own));
+    let values = Values { profile, over: &over };
+    check_group_values(reader, &values);
+    let kind = Kind { profile, values, discipline, network: buses.list[bus].network.clone(), workers, batch };
+    let order = from_profile(
+        reader,
+        &mut fields,
+        profile,
+        "order",
+        &[("partition", WorkerOrder::Partition), ("key", WorkerOrder::Key), ("none", WorkerOrder::None)],
+    );
+    let retry = retry(reader, &mut fields, &kind);
+    let settle = settle(reader, &mut fields, &kind, &over);
+    let startup = startup(reader, &mut fields, profile);
+    if failure.hang > 0.0 && !values.has("progress_timeout") {
+        let place = fields.get("failure").map_or(entry.place, |node| node.place);
+        let message =
+            format!("a handler that hangs is never noticed on profile {}: this is not yet supported", profile.name);
+        reader.error(Diagnostic::at(place, message).label("it has no time-out for progress"));
+    }
+    fields.finish(reader);
+    let plan = ConsumerPlan {
+        name: entry.key.clone(),
+        subscribes: topics,
+        types,
+        keys: (0.0, 1.0),
+        members,
+        workers,
+        order: order.unwrap_or(WorkerOrder::None),
+        handler,
+        batch,
+        schedule,
+        failure,
+        retry,
+        dead_letter,
+        idempotent,
+        settle,
+        dispatch: dispatch(&kind),
+        membership: membership(&values),
+        startup,
+        clients,
+        key_order: Ok(()),
+    };
+    Some(Read { plan, place: entry.place, bus, keys, max_fetch_bytes: values.count("max_fetch_bytes"), group })
+}
+
+/// Keys that are read later, so that they count as known when reading stops early.
+fn key_of(key: &str) -> &'static str {
+    ["order", "retry", "settle", "startup", "settings", "settings_file"]
+        .into_iter()
+        .find(|known| *known == key)
+        .unwrap_or("order")
+}
+
+/// What the profile decides.
+struct Kind<'a> {
+    profile: &'a BusProfile,
+    values: Values<'a>,
+    discipline: Discipline,
+    network: Dist,
+    workers: u32,
+    batch: Option<BatchPlan>,
+}
+
+/// Topics, their bus and how they are read.
+fn subscriptions(
+    reader: &mut Reader,
+    fields: &Fields<'_>,
+    node: &Node,
+    buses: &Buses,
+) -> Option<(Vec<TopicId>, usize, Discipline)> {
+    reader.explain(&fields.path_of("subscribes"), node.to_text(), node.place);
+    let listed = items(node);
+    let mut topics: Vec<TopicId> = listed.iter().filter_map(|item| buses.topic(reader, item)).collect();
+    if topics.len() < listed.len() {
+        return None;
+    }
+    topics.sort_unstable();
+    topics.dedup();
+    let Some(first) = topics.first() else {
+        reader.error(Diagnostic::at(node.place, "a consumer subscribes to at least one topic"));
+        return None;
+    };
+    let (bus, discipline) = (buses.at(*first).bus, buses.at(*first).discipline);
+    if topics.iter().any(|topic| buses.at(*topic).bus != bus) {
+        reader.not_yet(node.place, "one consumer for topics of two buses");
+        return None;
+    }
+    if topics.iter().any(|topic| buses.at(*topic).discipline != discipline) {
+        reader.not_yet(node.place, "one consumer for topics and queues together");
+        return None;
+    }
+    Some((topics, bus, discipline))
+}
+
+/// Indices of the event types wanted; `ride.*` stands for all that begin so.
+fn wanted_types(reader: &mut Reader, node: &Node) -> Vec<u16> {
+    let mut wanted = Vec::new();
+    for item in items(node) {
+        let Some(text) = item.text() else {
+            reader.wrong_kind(item, "the name of an event type");
+            continue;
+        };
+        let fits = |name: &str| match text.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == text,
+        };
+        let before = wanted.len();
+        for (index, name) in (0_u16..).zip(&reader.event_types).skip(1) {
+            if fits(name) {
+                wanted.push(index);
+            }
+        }
+        if wanted.len() == before {
+            reader.error(keys::unknown_type(reader, item, text));
+        }
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
+/// Members or workers.
+fn counted(reader: &mut Reader, fields: &mut Fields<'_>, key: &'static str) -> u32 {
+    let count = fields.count32(reader, key, 1, MAX_PROCESSES);
+    if fields.get(key).is_none() {
+        reader.explain_default(&fields.path_of(key), "1", "");
+    }
+    count.unwrap_or(1)
+}
+
+fn batch(reader: &mut Reader, outer: &Fields<'_>, entry: &Entry) -> Option<BatchPlan> {
+    let mut fields = Fields::open(reader, &entry.value, entry.place, outer.path_of("batch"), "`batch`")?;
+    fields.required(reader, "max", "max: 500");
+    let max = fields.count32(reader, "max", 1, 1_000_000);
+    let max_wait = fields.span(reader, "max_wait").unwrap_or(SimSpan::ZERO);
+    fields.finish(reader);
+    Some(BatchPlan { max: max?, max_wait })
+}
+
+fn schedule(reader: &mut Reader, outer: &Fields<'_>, entry: &Entry) -> Option<SchedulePlan> {
+    if entry.value.text() == Some("always") {
+        return None;
+    }
+    let mut fields = Fields::open(reader, &entry.value, entry.place, outer.path_of("schedule"), "`schedule`")?;
+    fields.required(reader, "every", "every: 5m");
+    let every = fields.span(reader, "every");
+    let place = fields.get("every").map_or(entry.place, |node| node.place);
+    let offset = fields.span(reader, "offset");
+    if let (Some(every), None) = (every, offset) {
+        reader.explain_default(&fields.path_of("offset"), units::write_duration(every), "one interval after the start");
+    }
+    fields.finish(reader);
+    let every = every?;
+    if every == SimSpan::ZERO {
+        reader.error(Diagnostic::at(place, "a consumer that wakes every 0s never sleeps").help("leave `schedule` out"));
+        return None;
+    }
+    Some(SchedulePlan { every, offset: offset.unwrap_or(every) })
+}
+
+fn idempotent(reader: &mut Reader, outer: &Fields<'_>, entry: &Entry) -> Option<IdempotencePlan> {
+    let mut fields = Fields::open(reader, &entry.value, entry.place, outer.path_of("idempotent"), "`idempotent`")?;
+    fields.required(reader, "window", "window: 1h");
+    let window = fields.span(reader, "window");
+    let store = fields.word(reader, "store", &[("same_transaction", true), ("separate", false)]);
+    if fields.get("store").is_none() {
+        reader.explain_default(&fields.path_of("store"), "same_transaction", "");
+    }
+    fields.finish(reader);
+    Some(IdempotencePlan { window: window?, same_transaction: store.unwrap_or(true) })
+}
+
+fn dead_letter(reader: &mut Reader, fields: &mut Fields<'_>, buses: &Buses) -> Option<TopicId> {
+    let path = fields.path_of("dead_letter");
+    let Some(node) = fields.get("dead_letter") else {
+        reader.explain_default(&path, "none", "what is given up is discarded");
+        return None;
+    };
+    reader.explain(&path, node.to_text(), node.place);
+    if node.text() == Some("none") { None } else { buses.topic(reader, node) }
+}
+
+/// A word that the profile gives where the scenario does not.
+fn from_profile<T: Copy>(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    profile: &BusProfile,
+    key: &'static str,
+    words: &[(&str, T)],
+) -> Option<T> {
+    if fields.get(key).is_some() {
+        return fields.word(reader, key, words);
+    }
+    settings::explain_profile(reader, &fields.path_of(key), profile, key);
+    let word = Values { profile, over: &Overrides::new() }.word(key);
+    words.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
+}
+
+fn retry(reader: &mut Reader, outer: &mut Fields<'_>, kind: &Kind<'_>) -> RetryPlan {
+    let nothing = Node { place: outer.at, value: Value::Null };
+    let entry = outer.entry("retry");
+    let (node, at) = entry.map_or((&nothing, outer.at), |entry| (&entry.value, entry.place));
+    let path = outer.path_of("retry");
+    let mut plan = RetryPlan {
+        attempts: kind.values.count32("attempts"),
+        mode: RetryMode::Blocking,
+        backoff: Backoff::Drawn(kind.values.dist("backoff")),
+        jitter: 0.0,
+    };
+    let Some(mut fields) = Fields::open(reader, node, at, path.clone(), "`retry`") else { return plan };
+    match fields.get("attempts") {
+        Some(node) if node.text() == Some("unlimited") => plan.attempts = u32::MAX,
+        Some(_) => plan.attempts = fields.count32(reader, "attempts", 1, 1_000_000).unwrap_or(1),
+        None => settings::explain_profile(reader, &format!("{path}.attempts"), kind.profile, "attempts"),
+    }
+    plan.mode = retry_mode(reader, &mut fields, kind);
+    match fields.get("backoff") {
+        Some(node) => {
+            reader.explain(&format!("{path}.backoff"), node.to_text(), node.place);
+            plan.backoff = backoff(reader, node).unwrap_or(plan.backoff);
+        }
+        None => settings::explain_profile(reader, &format!("{path}.backoff"), kind.profile, "backoff"),
+    }
+    plan.jitter = match fields.get("jitter") {
+        None => {
+            reader.explain_default(&format!("{path}.jitter"), "none", "");
+            0.0
+        }
+        Some(node) if node.text() == Some("none") => 0.0,
+        Some(node) if node.text() == Some("full") => 1.0,
+        Some(_) => fields.share(reader, "jitter").unwrap_or(0.0),
+    };
+    fields.finish(reader);
+    plan
+}
+
+fn retry_mode(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> RetryMode {
+    let path = fields.path_of("mode");
+    let Some(node) = fields.get("mode") else {
+        settings::explain_profile(reader, &path, kind.profile, "retry_mode");
+        return if kind.values.word("retry_mode") == "requeue" { RetryMode::Requeue } else { RetryMode::Blocking };
+    };
+    if node.text() == Some("retry_topic") {
+        reader.not_yet(node.place, "the retry mode `retry_topic`");
+        return RetryMode::Blocking;
+    }
+    let mode = fields.word(reader, "mode", &[("blocking", RetryMode::Blocking), ("requeue", RetryMode::Requeue)]);
+    if mode == Some(RetryMode::Requeue) && kind.discipline == Discipline::Log {
+        let message =
+            format!("a log keeps its order: nothing can go back into a topic of profile {}", kind.profile.name);
+        reader.error(Diagnostic::at(node.place, message).help("write `mode: blocking`"));
+    }
+    mode.unwrap_or(RetryMode::Blocking)
+}
+
+fn backoff(reader: &mut Reader, node: &Node) -> Option<Backoff> {
+    match &node.value {
+        Value::List(steps) => {
+            let spans: Vec<SimSpan> =
+                steps.iter().filter_map(|step| reader.quantity(step, units::parse_duration, "a duration")).collect();
+            if steps.is_empty() {
+                reader.error(Diagnostic::at(node.place, "a list of waits has at least one"));
+            }
+            (!spans.is_empty()).then_some(Backoff::Steps(spans))
+        }
+        Value::Map(entries) if entries.iter().any(|entry| matches!(entry.key.as_str(), "base" | "factor" | "max")) => {
+            let mut fields = Fields::open(reader, node, node.place, "backoff", "`backoff`")?;
+            fields.required(reader, "base", "base: 500ms");
+            let base = fields.span(reader, "base");
+            let factor = fields.quantity(reader, "factor", units::parse_number, "a number like 2");
+            let max = fields.span(reader, "max");
+            fields.finish(reader);
+            let factor = factor.unwrap_or(2.0);
+            if factor < 1.0 {
+                reader.error(Diagnostic::at(node.place, "the factor of a back-off is at least 1"));
+            }
+            Some(Backoff::Exponential { base: base?, factor, max: max.unwrap_or(SimSpan::FOREVER) })
+        }
+        _ => distributions::read(reader, node, Of::Time).map(Backoff::Drawn),
+    }
+}
+
+fn settle(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>, over: &Overrides) -> Settle {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Word {
+        After,
+        Before,
+        Auto,
+    }
+    let path = fields.path_of("settle");
+    let word = fields.word(reader, "settle", &[("after", Word::After), ("before", Word::Before), ("auto", Word::Auto)]);
+    let place = fields.get("settle").map(|node| node.place);
+    let timer = Settle::Timer(kind.values.span("auto_settle_every"));
+    let asked = over.get("auto_settle").map(|given| given.place);
+    let name = kind.profile.official(Scope::Consumer, "auto_settle");
+    match (word, asked) {
+        (Some(word), Some(at)) if (word == Word::Auto) != kind.values.flag("auto_settle") => {
+            let message = format!("`{name}` and `settle` contradict each other");
+            reader.error(
+                Diagnostic::at(at, message)
+                    .context(place.unwrap_or(at), "`settle` is here")
+                    .help("keep one of the two"),
+            );
+            Settle::After
+        }
+        (Some(Word::Auto), _) if !kind.values.has("auto_settle_every") => {
+            let message =
+                format!("`settle: auto` on profile {} is not yet supported: it has no timer", kind.profile.name);
+            reader.error(Diagnostic::at(place.unwrap_or(fields.at), message).label("not yet supported"));
+            Settle::After
+        }
+        (Some(Word::Auto), _) => timer,
+        (Some(Word::Before), _) => Settle::Before,
+        (None, Some(_)) if kind.values.flag("auto_settle") => timer,
+        (None, _) => {
+            reader.explain_default(&path, "after", "");
+            Settle::After
+        }
+        (Some(Word::After), _) => Settle::After,
+    }
+}
+
+fn startup(reader: &mut Reader, fields: &mut Fields<'_>, profile: &BusProfile) -> Dist {
+    let path = fields.path_of("startup");
+    let default = Values { profile, over: &Overrides::new() }.dist("startup");
+    let Some(node) = fields.get("startup") else {
+        settings::explain_profile(reader, &path, profile, "startup");
+        return default;
+    };
+    reader.explain(&path, node.to_text(), node.place);
+    distributions::read(reader, node, Of::Time).unwrap_or(default)
+}
+
+fn dispatch(kind: &Kind<'_>) -> Dispatch {
+    match kind.discipline {
+        Discipline::Log => Dispatch::Log(LogDispatch {
+            network: kind.network.clone(),
+            max_poll_records: kind.values.count32("max_poll_records"),
+            max_fetch_records: u32::MAX,
+            commit_each: kind.values.flag("commit_each"),
+        }),
+        Discipline::Queue => {
+            let own = kind.workers.saturating_mul(kind.batch.map_or(1, |batch| batch.max));
+            let prefetch = match kind.values.count32("prefetch") {
+                0 => own,
+                given => given,
+            };
+            Dispatch::Queue(QueueDispatch { network: kind.network.clone(), prefetch })
+        }
+    }
+}
+
+fn membership(values: &Values<'_>) -> Membership {
+    if values.word("membership") != "eager" {
+        return Membership::Immediate;
+    }
+    Membership::Eager {
+        session_timeout: values.span("session_timeout"),
+        heartbeat: values.span("heartbeat"),
+        rebalance_timeout: values.span("progress_timeout"),
+        join: values.dist("join"),
+    }
+}
+
+/// Settings of a group that its own client or coordinator would refuse.
+fn check_group_values(reader: &mut Reader, values: &Values<'_>) {
+    let official = |neutral| values.profile.official(Scope::Consumer, neutral).to_owned();
+    let given = ["heartbeat", "session_timeout"].iter().find_map(|name| values.place(name));
+    if let Some(place) = given
+        && values.span("heartbeat") >= values.span("session_timeout")
+    {
+        let message = format!("`{}` must be less than `{}`", official("heartbeat"), official("session_timeout"));
+        reader.error(Diagnostic::at(place, message).label("the client refuses this").help("a third of it is usual"));
+    }
+    for name in
+        ["max_poll_records", "max_fetch_bytes", "session_timeout", "heartbeat", "progress_timeout", "auto_settle_every"]
+    {
+        let zero = values.has(name) && values.count(name) == 0 && values.span(name) == SimSpan::ZERO;
+        if let Some(place) = values.place(name).filter(|_| zero) {
+            reader.error(Diagnostic::at(place, format!("`{}` must be above zero", official(name))));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Expectations: `PATH OP VALUE [during FROM..TO]`.
+
+use super::diagnostics::{Diagnostic, listed, nearest};
+use super::reader::{Reader, items};
+use super::tree::{Node, Place};
+use crate::metrics::{self, Metric, Unit};
+use crate::plan::{Comparison, Expectation, Plan};
+use crate::time::SimTime;
+use crate::units::{self, UnitError};
+
+const OPERATORS: [(&str, Comparison); 6] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("==", Comparison::Equal),
+    ("!=", Comparison::NotEqual),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+];
+
+/// Reads the list `expect` against the things of a plan.
+pub(super) fn read(reader: &mut Reader, node: &Node, plan: &Plan) -> Vec<Expectation> {
+    items(node).iter().filter(|item| !item.is_null()).filter_map(|item| expectation(reader, item, plan)).collect()
+}
+
+/// A part of an expectation's text with its place.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    text: &'a str,
+    place: Place,
+}
+
+impl<'a> Part<'a> {
+    /// The bytes `from..to` of it, without white space around.
+    fn slice(self, from: usize, to: usize) -> Part<'a> {
+        let piece = &self.text[from..to];
+        let from = from + piece.len() - piece.trim_start().len();
+        let text = piece.trim();
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let column = self.place.column + small(self.text[..from].chars().count());
+        let start = (self.place.start + small(from)).min(self.place.end);
+        let end = (start + small(text.len())).min(self.place.end);
+        Part { text, place: Place { start, end, column, ..self.place } }
+    }
+}
+
+fn expectation(reader: &mut Reader, node: &Node, plan: &Plan) -> Option<Expectation> {
+    let Some(text) = node.text() else {
+        reader.wrong_kind(node, "an expectation like `email.latency.p99 < 2s`");
+        return None;
+    };
+    let whole = Part { text, place: node.place };
+    let found = OPERATORS
+        .iter()
+        .filter_map(|(sign, op)| text.find(sign).map(|at| (at, sign.len(), *op)))
+        .min_by_key(|found| (found.0, usize::MAX - found.1));
+    let Some((at, length, op)) = found else {
+        let error = Diagnostic::at(node.place, "an expectation compares: it has none of < <= > >= == !=");
+        reader.error(error.help("write for example `email.latency.p99 < 2s`"));
+        return None;
+    };
+    let path = whole.slice(0, at);
+    let mut value = whole.slice(at + length, text.len());
+    let mut during = None;
+    if let Some(at) = value.text.find(" during ") {
+        during = Some(value.slice(at + " during ".len(), value.text.len()));
+        value = value.slice(0, at);
+    }
+    let (metric, metrics) = resolve(reader, path, plan)?;
+    let interval = match during {
+        Some(part) => Some(interval(reader, part, &metric)?),
+        None => None,
+    };
+    let value = limit(reader, value, metric.unit, path.text)?;
+    if let Some((from, to)) = interval
+        && (from.0 >= reader.duration.0 || to.0 > reader.duration.0)
+    {
+        if reader.duration_set {
+            reader.notes.push(format!("left out, for it is beyond the end of the shorter run: {text}"));
+        } else {
+            reader.error(Diagnostic::at(
+                during.map_or(node.place, |part| part.place),
+                "this interval goes beyond the end of the run",
+            ));
+        }
+        return None;
+    }
+    let place = (node.place.line, node.place.column);
+    Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place })
+}
+
+/// The metric, and its path in the result document for each thing it stands for.
+fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, Vec<Vec<String>>)> {
+    let consumers: Vec<&str> = plan.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
+    let producers: Vec<&str> = plan.producers.iter().map(|producer| producer.name.as_str()).collect();
+    let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let sections: [(&'static str, &[&str]); 3] =
+        [("consumers", &consumers), ("producers", &producers), ("topics", &topics)];
+    if let Some(tail) = path.text.strip_prefix("events.") {
+        let metric = metric(reader, path, "events", tail)?;
+        let keys = std::iter::once("events".to_owned()).chain(metric.keys.iter().cloned()).collect();
+        return Some((metric, vec![keys]));
+    }
+    for (section, names) in sections {
+        if let Some(tail) = path
+            .text
+            .strip_prefix(section)
+            .and_then(|tail| tail.strip_prefix("*.").or_else(|| tail.strip_prefix(".*.")))
+        {
+            let metric = metric(reader, path, section, tail)?;
+            return Some((metric.clone(), names.iter().map(|name| document_path(section, name, &metric)).collect()));
+        }
+    }
+    let explicit = sections
+        .iter()
+        .find_map(|(section, _)| path.text.strip_prefix(section)?.strip_prefix('.').map(|tail| (*section, tail)));
+    let text = explicit.map_or(path.text, |(_, tail)| tail);
+    let mut fits: Vec<(usize, &'static str, &str, &str)> = Vec::new();
+    for (section, names) in sections.iter().filter(|(section, _)| explicit.is_none_or(|(only, _)| only == *section)) {
+        for name in *names {
+            if let Some(tail) = text.strip_prefix(name).and_then(|tail| tail.strip_prefix('.')) {
+                fits.push((name.len(), section, name, tail));
+            }
+        }
+    }
+    let longest = fits.iter().map(|fit| fit.0).max();
+    fits.retain(|fit| Some(fit.0) == longest);
+    match fits.as_slice() {
+        [(_, section, name, tail)] => {
+            let metric = metric(reader, path, section, tail)?;
+            let keys = document_path(section, name, &metric);
+            Some((metric, vec![keys]))
+        }
+        [] => {
+            reader.error(unknown_thing(path, text, &sections));
+            None
+        }
+        _ => {
+            let message = format!("`{}` is the name of more than one thing", fits[0].2);
+            let help = listed(fits.iter().map(|fit| fit.1));
+            reader.error(Diagnostic::at(path.place, message).help(format!("begin with its section: {help}")));
+            None
+        }
+    }
+}
+
+fn unknown_thing(path: Part<'_>, text: &str, sections: &[(&'static str, &[&str])]) -> Diagnostic {
+    let names = || sections.iter().flat_map(|(_, names)| names.iter().copied());
+    let first = text.split('.').next().unwrap_or_default();
+    let near = nearest(first, names());
+    let help = near.map_or_else(|| format!("there are {}", listed(names())), |near| format!("did you mean `{near}`?"));
+    Diagnostic::at(path.place, format!("`{}` begins with the name of nothing that is measured", path.text))
+        .label("unknown name")
+        .help(help)
+}
+
+fn document_path(section: &str, name: &str, metric: &Metric) -> Vec<String> {
+    [section, name].into_iter().map(str::to_owned).chain(metric.keys.iter().cloned()).collect()
+}
+
+fn metric(reader: &mut Reader, path: Part<'_>, section: &'static str, tail: &str) -> Option<Metric> {
+    if let Some(metric) = metrics::find(section, tail) {
+        return Some(metric);
+    }
+    let known: Vec<String> =
+        metrics::catalogue().iter().filter(|metric| metric.section == section).map(Metric::path).collect();
+    let same_start = |name: &&String| name.split('.').next() == tail.split('.').next();
+    let help = match nearest(tail, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.iter().any(|name| same_start(&name)) => {
+            format!("there are {}", listed(known.iter().filter(same_start).map(String::as_str)))
+        }
+        None => {
+            let mut firsts: Vec<&str> = known.iter().filter_map(|name| name.split('.').next()).collect();
+            firsts.dedup();
+            format!("{section} have {}", listed(firsts))
+        }
+    };
+    reader.error(
+        Diagnostic::at(path.place, format!("{section} have no metric `{tail}`")).label("unknown metric").help(help),
+    );
+    None
+}
+
+/// The right-hand side in the metric's base unit.
+fn limit(reader: &mut Reader, value: Part<'_>, unit: Unit, metric: &str) -> Option<f64> {
+    let result: Result<f64, UnitError> = match unit {
+        Unit::Seconds => units::parse_duration(value.text).map(|span| span.seconds()),
+        Unit::Count => units::parse_count(value.text).map(|count| count as f64),
+        Unit::Number => units::parse_number(value.text),
+        Unit::Share => units::parse_share(value.text),
+        Unit::Bytes => units::parse_size(value.text).map(|bytes| bytes as f64),
+        Unit::Rate => units::parse_rate(value.text),
+    };
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let label = format!("`{metric}` is compared with a value like `{}`", unit.example());
+            reader.error(Diagnostic::at(value.place, error.message).label(label).help(error.help));
+            None
+        }
+    }
+}
+
+fn interval(reader: &mut Reader, part: Part<'_>, metric: &Metric) -> Option<(SimTime, SimTime)> {
+    if !metric.during {
+        let message = format!("`{}` is measured over the whole run: `during` does not fit", metric.path());
+        let help = "it fits `latency`, `lag.max`, `lag.time.max` and `throughput` of consumers";
+        reader.error(Diagnostic::at(part.place, message).help(help));
+        return None;
+    }
+    let Some(dots) = part.text.find("..") else {
+        reader.error(Diagnostic::at(part.place, "an interval is written `30m..40m`"));
+        return None;
+    };
+    let ends = [part.slice(0, dots), part.slice(dots + 2, part.text.len())];
+    let mut times = [SimTime::ZERO; 2];
+    for (time, end) in times.iter_mut().zip(ends) {
+        match units::parse_duration(end.text) {
+            Ok(span) => *time = SimTime(span.0),
+            Err(error) => {
+                reader.error(Diagnostic::at(end.place, error.message).help(error.help));
+                return None;
+            }
+        }
+    }
+    if times[0] >= times[1] {
+        reader.error(Diagnostic::at(part.place, "this interval ends before it begins"));
+        return None;
+    }
+    Some((times[0], times[1]))
+}

@@ -1,0 +1,420 @@
+//! Faults and changes: when, whom, what.
+
+use super::buses::Buses;
+use super::diagnostics::{Diagnostic, listed, nearest};
+use super::distributions::{self, Of};
+use super::handlers;
+use super::reader::{Choice, Fields, Reader, items};
+use super::tree::{Node, Place};
+use crate::dist::Dist;
+use crate::plan::{ChangePlan, ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Plan, ProducerId};
+use crate::time::{SimSpan, SimTime};
+use crate::units;
+
+use super::producers::MAX_PROCESSES;
+
+/// Effects by kind of target; each fits what is listed.
+const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"];
+const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
+const LINK_EFFECTS: [&str; 4] = ["drop", "delay", "duplicate", "lost_response"];
+/// Effects of the format that this version does not have, on any target.
+const NOT_YET: [&str; 8] =
+    ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss", "quota", "partition"];
+/// Actions of the format that this version does not have.
+const NOT_YET_ACTIONS: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
+
+/// What targets are resolved against.
+pub(super) struct Things<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) buses: &'a Buses,
+}
+
+/// Reads `changes`.
+pub(super) fn changes(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<ChangePlan> {
+    items(node).iter().enumerate().filter_map(|(index, item)| change(reader, item, index, things)).collect()
+}
+
+fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -> Option<ChangePlan> {
+    if node.is_null() {
+        return None;
+    }
+    let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;
+    let name = fields.get("name").and_then(Node::text).map(str::to_owned);
+    fields.required(reader, "at", "at: 45m");
+    let at = fields.span(reader, "at");
+    let at_place = fields.get("at").map_or(node.place, |node| node.place);
+    let lasts = fields.span(reader, "for");
+    let target = fields.required(reader, "target", "target: consumers.email");
+    let action = fields.required(reader, "action", "action: { scale: 12 }");
+    fields.finish(reader);
+    let target = target.and_then(|node| target_of(reader, node, things).map(|target| (target, node)));
+    let members = action.and_then(|node| scale(reader, node));
+    let ((target, node), members, at) = (target?, members?, at?);
+    let FaultTarget::Consumer(consumer, Members::All) = target else {
+        let message = format!("`scale` of `{}` is not yet supported", node.text().unwrap_or_default());
+        reader.error(
+            Diagnostic::at(node.place, message)
+                .label("not yet supported")
+                .help("consumers can be scaled: `consumers.NAME`"),
+        );
+        return None;
+    };
+    let shown = name.unwrap_or_else(|| format!("scale {} to {members}", node.text().unwrap_or_default()));
+    if beyond_the_end(reader, at, at_place, &shown) {
+        return None;
+    }
+    Some(ChangePlan { name: shown, at: SimTime(at.0), lasts, consumer, members })
+}
+
+fn scale(reader: &mut Reader, node: &Node) -> Option<u32> {
+    let choice = Choice::of(reader, node, "an action", "{ scale: 12 }")?;
+    let (name, place) = choice.name(node);
+    match choice {
+        Choice::Map(entry) if name == "scale" => {
+            let members = reader.quantity(&entry.value, units::parse_count, "a count of members")?;
+            let fits = u32::try_from(members).ok().filter(|members| (1..=MAX_PROCESSES).contains(members));
+            if fits.is_none() {
+                let message = format!("`scale` is {members}, and should be between 1 and {MAX_PROCESSES}");
+                reader.error(Diagnostic::at(entry.value.place, message));
+            }
+            fits
+        }
+        _ if NOT_YET_ACTIONS.contains(&name) => {
+            reader.not_yet(place, &format!("the action `{name}`"));
+            None
+        }
+        _ => {
+            let near = nearest(name, NOT_YET_ACTIONS.into_iter().chain(["scale"]));
+            let help = near.map_or_else(|| "write `{ scale: 12 }`".into(), |near| format!("did you mean `{near}`?"));
+            reader.error(
+                Diagnostic::at(place, format!("there is no action `{name}`")).label("unknown action").help(help),
+            );
+            None
+        }
+    }
+}
+
+/// Whether something begins after the end; an error, unless the command line made the run shorter.
+fn beyond_the_end(reader: &mut Reader, at: SimSpan, place: Place, name: &str) -> bool {
+    if at < reader.duration {
+        return false;
+    }
+    if reader.duration_set {
+        reader.notes.push(format!("left out, for it is beyond the end of the shorter run: {name}"));
+    } else {
+        let message =
+            format!("this is after the end of the run, which is {} long", units::write_duration(reader.duration));
+        reader.error(Diagnostic::at(place, message).label(format!("`{name}` never happens")));
+    }
+    true
+}
+
+/// Reads `faults`.
+pub(super) fn faults(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<FaultPlan> {
+    items(node).iter().enumerate().filter_map(|(index, item)| fault(reader, item, index, things)).collect()
+}
+
+fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -> Option<FaultPlan> {
+    if node.is_null() {
+        return None;
+    }
+    let mut fields = Fields::open(reader, node, node.place, format!("faults.{index}"), "a fault")?;
+    let name = fields.get("name").and_then(Node::text).map(str::to_owned);
+    let at = time(reader, &mut fields, "at");
+    let every = time(reader, &mut fields, "every");
+    let lasts = time(reader, &mut fields, "for");
+    let target = fields.required(reader, "target", "target: consumers.email");
+    let effect = fields.required(reader, "effect", "effect: { slow: 10x }");
+    fields.finish(reader);
+    let target_text = target.and_then(Node::text).unwrap_or_default().to_owned();
+    let target = target.and_then(|node| target_of(reader, node, things));
+    let effect = effect.and_then(|node| effect_of(reader, node, target, &target_text))?;
+    let (effect, effect_name) = effect;
+    let target = target?;
+    if let (Some((_, place)), Effect::Poison(_)) = (&lasts, &effect) {
+        reader.error(
+            Diagnostic::at(*place, "poison is a number of events, not a time: `for` does not fit")
+                .help("leave `for` out"),
+        );
+    }
+    if let Some((Dist::Constant(every), place)) = &every
+        && *every < 1.0
+    {
+        reader.error(Diagnostic::at(*place, "a fault that recurs every 0s never ends"));
+    }
+    let shown = name.clone().unwrap_or_else(|| format!("{effect_name} {target_text}"));
+    if let Some((Dist::Constant(nanos), place)) = &at
+        && beyond_the_end(reader, SimSpan::from_nanos_f64(*nanos), *place, &shown)
+    {
+        return None;
+    }
+    let at = at.map_or(Dist::Constant(0.0), |(at, _)| at);
+    let stream = name.unwrap_or_else(|| index.to_string());
+    let dist = |time: Option<(Dist, Place)>| time.map(|(dist, _)| dist);
+    Some(FaultPlan { name: shown, stream, at, every: dist(every), lasts: dist(lasts), target, effect })
+}
+
+/// A time of a fault, which may be random.
+fn time(reader: &mut Reader, fields: &mut Fields<'_>, key: &'static str) -> Option<(Dist, Place)> {
+    let node = fields.get(key)?;
+    reader.explain(&fields.path_of(key), node.to_text(), node.place);
+    distributions::read(reader, node, Of::Time).map(|dist| (dist, node.place))
+}
+
+/// The name at the start of a path, the longest that is declared, and the rest after the dot.
+fn longest<'a, 'b>(path: &'a str, names: impl Iterator<Item = &'b str>) -> Option<(usize, &'a str)> {
+    let fits = names.enumerate().filter_map(|(index, name)| {
+        let tail = path.strip_prefix(name)?;
+        let tail = if tail.is_empty() { tail } else { tail.strip_prefix('.')? };
+        Some((name.len(), index, tail))
+    });
+    fits.max_by_key(|(length, ..)| *length).map(|(_, index, tail)| (index, tail))
+}
+
+fn id(index: usize) -> u32 {
+    u32::try_from(index).expect("bounded by the size of the file")
+}
+
+/// Whom a path names.
+fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<FaultTarget> {
+    let Some(path) = node.text() else {
+        reader.wrong_kind(node, "a path like `consumers.email`");
+        return None;
+    };
+    let consumers = || things.plan.consumers.iter().map(|consumer| consumer.name.as_str());
+    let producers = || things.plan.producers.iter().map(|producer| producer.name.as_str());
+    let (section, tail) = path.split_once('.').unwrap_or((path, ""));
+    match section {
+        "consumers" => {
+            let Some((index, tail)) = longest(tail, consumers()) else {
+                reader.error(undeclared(node, path, tail, consumers()));
+                return None;
+            };
+            let members = members(reader, node, tail, things, index)?;
+            Some(FaultTarget::Consumer(ConsumerId(id(index)), members))
+        }
+        "producers" => match longest(tail, producers()) {
+            Some((index, "" | "instances")) => Some(FaultTarget::Producer(ProducerId(id(index)))),
+            Some(_) => {
+                reader.not_yet(node.place, "a part of a producer as a target");
+                None
+            }
+            None => {
+                reader.error(undeclared(node, path, tail, producers()));
+                None
+            }
+        },
+        "links" => link(reader, node, tail, things),
+        "buses" | "zones" | "services" | "resources" => {
+            let what = if path.ends_with(".leader") { "the leader of a partition" } else { section };
+            reader.not_yet(node.place, &format!("{what} as a target (`{path}`)"));
+            None
+        }
+        _ => {
+            let named = consumers().find(|name| *name == path).map(|name| format!("consumers.{name}"));
+            let named =
+                named.or_else(|| producers().find(|name| *name == path).map(|name| format!("producers.{name}")));
+            let help = named.map_or_else(
+                || {
+                    "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, `links.A.B`"
+                        .into()
+                },
+                |path| format!("write the whole path: `{path}`"),
+            );
+            reader
+                .error(Diagnostic::at(node.place, format!("`{path}` is no target")).label("unknown target").help(help));
+            None
+        }
+    }
+}
+
+fn undeclared<'a>(node: &Node, path: &str, tail: &str, names: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
+    let first = tail.split('.').next().unwrap_or_default();
+    let near = nearest(tail, names.clone()).or_else(|| nearest(first, names.clone()));
+    let help = near.map_or_else(|| format!("declared are {}", listed(names)), |near| format!("did you mean `{near}`?"));
+    Diagnostic::at(node.place, format!("there is no `{path}`")).label("not declared").help(help)
+}
+
+fn members(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>, consumer: usize) -> Option<Members> {
+    let plan = &things.plan.consumers[consumer];
+    match tail.strip_prefix("members").map(|tail| tail.strip_prefix('.').unwrap_or(tail)) {
+        Some("any") => Some(Members::Any),
+        Some("each") => Some(Members::Each),
+        Some("") => Some(Members::All),
+        None if tail.is_empty() => Some(Members::All),
+        Some(index) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let scaled = things
+                .plan
+                .changes
+                .iter()
+                .filter(|change| change.consumer.0 as usize == consumer)
+                .map(|change| change.members);
+            let most = scaled.chain([plan.members]).max().unwrap_or(1);
+            match index.parse::<u32>() {
+                Ok(index) if index < most => Some(Members::One(index)),
+                _ => {
+                    let message = format!("`{}` has members 0 to {}, and no member {index}", plan.name, most - 1);
+                    reader.error(Diagnostic::at(node.place, message).label("index out of range"));
+                    None
+                }
+            }
+        }
+        _ => {
+            let message = format!("`{}` has no part `{tail}`", plan.name);
+            let help = "a target may end in `members.0`, `members.any` or `members.each`";
+            reader.error(Diagnostic::at(node.place, message).help(help));
+            None
+        }
+    }
+}
+
+/// A link between a producer or consumer and its bus, in either order.
+fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Option<FaultTarget> {
+    let plan = things.plan;
+    let names: Vec<&str> = plan
+        .consumers
+        .iter()
+        .map(|consumer| consumer.name.as_str())
+        .chain(plan.producers.iter().map(|producer| producer.name.as_str()))
+        .chain(things.buses.list.iter().map(|bus| bus.name.as_str()))
+        .collect();
+    let first = longest(tail, names.iter().copied());
+    let second = first.and_then(|(_, rest)| longest(rest, names.iter().copied())).filter(|(_, rest)| rest.is_empty());
+    let (Some((a, rest)), Some((b, _))) = (first, second) else {
+        let unknown = first.map_or(tail, |(_, rest)| rest);
+        let near = nearest(unknown, names.iter().copied());
+        let help = near.map_or_else(
+            || "a link is written `links.A.B`: a producer or consumer, and its bus".into(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        reader.error(Diagnostic::at(node.place, format!("there is no link `{tail}`")).label("unknown link").help(help));
+        return None;
+    };
+    debug_assert!(!rest.is_empty());
+    let clients = plan.consumers.len() + plan.producers.len();
+    let (client, bus) = match (a < clients, b < clients) {
+        (true, false) => (a, b - clients),
+        (false, true) => (b, a - clients),
+        _ => {
+            let message = format!("`{}` and `{}` have no link of their own", names[a], names[b]);
+            reader.error(
+                Diagnostic::at(node.place, message).help("a link is between a producer or consumer and its bus"),
+            );
+            return None;
+        }
+    };
+    let used = used_buses(things, client);
+    if !used.contains(&bus) {
+        let message = format!("`{}` does not use the bus `{}`", names[client], things.buses.list[bus].name);
+        reader.error(Diagnostic::at(node.place, message));
+        return None;
+    }
+    if used.len() > 1 {
+        reader.not_yet(node.place, &format!("a fault on one of several links of `{}`", names[client]));
+        return None;
+    }
+    if client < plan.consumers.len() {
+        Some(FaultTarget::ConsumerLink(ConsumerId(id(client))))
+    } else {
+        Some(FaultTarget::ProducerLink(ProducerId(id(client - plan.consumers.len()))))
+    }
+}
+
+/// Buses that a consumer (or, after those, a producer) reads from or publishes to.
+fn used_buses(things: &Things<'_>, client: usize) -> Vec<usize> {
+    let plan = things.plan;
+    let mut topics = Vec::new();
+    if let Some(consumer) = plan.consumers.get(client) {
+        let ConsumerPlan { subscribes, handler, dead_letter, .. } = consumer;
+        topics.extend(subscribes.iter().copied().chain(*dead_letter));
+        topics.extend(handlers::published(&handler.steps));
+    } else {
+        topics.extend(handlers::published(&plan.producers[client - plan.consumers.len()].handler.steps));
+    }
+    let mut buses: Vec<usize> = topics.into_iter().map(|topic| things.buses.at(topic).bus).collect();
+    buses.sort_unstable();
+    buses.dedup();
+    buses
+}
+
+/// What a fault does, and the effect's name.
+fn effect_of(
+    reader: &mut Reader,
+    node: &Node,
+    target: Option<FaultTarget>,
+    target_text: &str,
+) -> Option<(Effect, String)> {
+    let choice = Choice::of(reader, node, "an effect", "{ slow: 10x }")?;
+    let (name, place) = choice.name(node);
+    let all = || CONSUMER_EFFECTS.into_iter().chain(PRODUCER_EFFECTS).chain(LINK_EFFECTS).chain(NOT_YET);
+    if NOT_YET.contains(&name) {
+        reader.not_yet(place, &format!("the effect `{name}`"));
+        return None;
+    }
+    if !all().any(|known| known == name) {
+        let near = nearest(name, all());
+        let help =
+            near.map_or_else(|| format!("there are {}", listed(all())), |near| format!("did you mean `{near}`?"));
+        reader.error(Diagnostic::at(place, format!("there is no effect `{name}`")).label("unknown effect").help(help));
+        return None;
+    }
+    let fits: &[&str] = match target? {
+        FaultTarget::Consumer(..) => &CONSUMER_EFFECTS,
+        FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
+        FaultTarget::ProducerLink(_) | FaultTarget::ConsumerLink(_) => &LINK_EFFECTS,
+    };
+    if !fits.contains(&name) {
+        if matches!(target, Some(FaultTarget::Producer(_))) && ["crash", "pause", "slow", "fail"].contains(&name) {
+            reader.not_yet(place, &format!("the effect `{name}` on a producer"));
+        } else {
+            let message = format!("`{name}` does not fit `{target_text}`");
+            reader.error(Diagnostic::at(place, message).help(format!("what fits is {}", listed(fits.iter().copied()))));
+        }
+        return None;
+    }
+    let effect = match choice {
+        Choice::Word("crash") => Effect::Crash,
+        Choice::Word("pause") => Effect::Pause,
+        Choice::Word(word) => {
+            reader.error(
+                Diagnostic::at(place, format!("`{word}` needs a value")).help(format!("write `{{ {word}: ... }}`")),
+            );
+            return None;
+        }
+        Choice::Map(entry) if matches!(name, "crash" | "pause") => {
+            reader.error(
+                Diagnostic::at(entry.place, format!("`{name}` has no value")).help(format!("write `effect: {name}`")),
+            );
+            return None;
+        }
+        Choice::Map(entry) => effect_value(reader, name, &entry.value)?,
+    };
+    Some((effect, name.to_owned()))
+}
+
+fn effect_value(reader: &mut Reader, name: &str, node: &Node) -> Option<Effect> {
+    match name {
+        "slow" | "burst" => {
+            let factor = reader.quantity(node, units::parse_factor, "a factor")?;
+            if factor <= 0.0 && name == "slow" {
+                reader.error(
+                    Diagnostic::at(node.place, "a factor of slowness is above zero")
+                        .help("use `pause` for standing still"),
+                );
+                return None;
+            }
+            Some(if name == "slow" { Effect::Slow(factor) } else { Effect::Burst(factor) })
+        }
+        "poison" => reader.quantity(node, units::parse_count, "a count of events").map(Effect::Poison),
+        "delay" => distributions::read(reader, node, Of::Time).map(Effect::Delay),
+        _ => {
+            let share = reader.quantity(node, units::parse_share, "a share")?;
+            Some(match name {
+                "fail" => Effect::Fail(share),
+                "drop" => Effect::Drop(share),
+                "duplicate" => Effect::Duplicate(share),
+                _ => Effect::LostResponse(share),
+            })
+        }
+    }
+}

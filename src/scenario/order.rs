@@ -1,0 +1,105 @@
+//! Whether a configuration promises that the events of a key take effect in publish order, and if not, why not.
+
+use super::buses::Buses;
+use super::producers;
+use crate::dist::Dist;
+use crate::plan::{
+    ClientPlan, ConsumerPlan, Dispatch, Handler, KeyPlan, Plan, RetryMode, Step, TopicId, TopicPlan, WorkerOrder,
+};
+
+/// The promise of one consumer of a plan.
+pub(super) fn promise(plan: &Plan, consumer: &ConsumerPlan, buses: &Buses) -> Result<(), String> {
+    let _ = buses;
+    for topic in &consumer.subscribes {
+        published_in_order(plan, *topic)?;
+    }
+    handled_in_order(plan, consumer)
+}
+
+/// Whether the log or queue of a topic has the events of a key in publish order.
+fn published_in_order(plan: &Plan, topic: TopicId) -> Result<(), String> {
+    let of = &plan.topics[topic.0 as usize];
+    let mut keyed = false;
+    for producer in &plan.producers {
+        let Some(client) = client(&producer.clients, topic) else { continue };
+        if !keys(&producer.handler, topic, &producer.key) {
+            continue;
+        }
+        keyed = true;
+        in_order(client, of, &producer.name)?;
+        if !producers::steady(&producer.handler) {
+            return Err(format!("{} works on several events of a key at once before it publishes them", producer.name));
+        }
+    }
+    for consumer in &plan.consumers {
+        let Some(client) = client(&consumer.clients, topic) else { continue };
+        keyed = true;
+        in_order(client, of, &consumer.name)?;
+        let several = match &consumer.dispatch {
+            Dispatch::Log(_) => consumer.workers > 1 && consumer.order == WorkerOrder::None,
+            Dispatch::Queue(_) => {
+                most_members(plan, consumer) > 1 || consumer.workers > 1 && consumer.order == WorkerOrder::None
+            }
+        };
+        if several {
+            return Err(format!("{} publishes events of one key from several workers", consumer.name));
+        }
+    }
+    if keyed { Ok(()) } else { Err(format!("the events of {} have no key", of.name)) }
+}
+
+fn client(clients: &[(TopicId, ClientPlan)], topic: TopicId) -> Option<&ClientPlan> {
+    clients.iter().find(|(to, _)| *to == topic).map(|(_, client)| client)
+}
+
+/// Whether any publish to the topic has keys that come again.
+fn keys(handler: &Handler, topic: TopicId, own: &KeyPlan) -> bool {
+    fn any(steps: &[Step], topic: TopicId, own: &KeyPlan) -> bool {
+        steps.iter().any(|step| match step {
+            Step::Publish(publish) => publish.to == topic && *publish.key.as_ref().unwrap_or(own) != KeyPlan::None,
+            Step::Choose(branches) => branches.iter().any(|(_, steps)| any(steps, topic, own)),
+            Step::Work(_) | Step::Wait(_) => false,
+        })
+    }
+    any(&handler.steps, topic, own)
+}
+
+/// Whether one client's requests are stored in the order sent.
+fn in_order(client: &ClientPlan, topic: &TopicPlan, who: &str) -> Result<(), String> {
+    let steady = |dist: &Dist| dist.constant().is_some();
+    if !client.fifo_connection && !(steady(&topic.store.network) && steady(&topic.store.append)) {
+        return Err(format!("requests of {who} may overtake each other on their way to {}", topic.name));
+    }
+    if client.retry.retries > 0 && !client.idempotent && client.max_in_flight != Some(1) {
+        return Err(format!(
+            "a retry of {who} may be stored after what was sent later: several requests are in flight without idempotence"
+        ));
+    }
+    Ok(())
+}
+
+/// Most members that a consumer ever has.
+fn most_members(plan: &Plan, consumer: &ConsumerPlan) -> u32 {
+    let scaled = plan.changes.iter().filter(|change| plan.consumers[change.consumer.0 as usize].name == consumer.name);
+    scaled.map(|change| change.members).chain([consumer.members]).max().unwrap_or(1)
+}
+
+/// Whether events take effect in the order of the log or queue.
+fn handled_in_order(plan: &Plan, consumer: &ConsumerPlan) -> Result<(), String> {
+    let (name, workers) = (&consumer.name, consumer.workers);
+    if let Dispatch::Queue(_) = consumer.dispatch {
+        let members = most_members(plan, consumer);
+        if members > 1 {
+            return Err(format!("{members} members of {name} compete for the events of one key"));
+        }
+    }
+    if workers > 1 && consumer.order == WorkerOrder::None {
+        return Err(format!(
+            "`order: none` lets the {workers} workers of a member of {name} handle events of one key at once"
+        ));
+    }
+    if consumer.retry.mode == RetryMode::Requeue {
+        return Err(format!("what fails at {name} goes back to its queue, and what follows it is handled first"));
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Producers: where events begin.
+
+use super::arrivals;
+use super::buses::{Buses, check_name, named_entries};
+use super::diagnostics::Diagnostic;
+use super::distributions::{self, Of};
+use super::handlers;
+use super::keys;
+use super::reader::{Fields, Reader};
+use super::settings::{self, Table, Values};
+use super::tree::{Entry, Node, Place};
+use crate::dist::Dist;
+use crate::plan::{ClientPlan, Handler, KeyPlan, ProducerPlan, TopicId};
+use crate::profile::Scope;
+
+/// Most processes of one thing.
+pub(super) const MAX_PROCESSES: u32 = 10_000;
+
+/// Reads the section `producers`, sorted by name.
+pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<ProducerPlan> {
+    let mut producers = Vec::new();
+    let mut entries = named_entries(reader, section, "producers");
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
+        check_name(reader, entry);
+        producers.extend(producer(reader, entry, buses));
+    }
+    producers
+}
+
+fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<ProducerPlan> {
+    let path = format!("producers.{}", entry.key);
+    let what = format!("the producer `{}`", entry.key);
+    let mut fields = Fields::open(reader, &entry.value, entry.place, path.clone(), what.clone())?;
+    fields.not_yet(reader, &["outbox", "schema", "zones", "startup"]);
+    let arrivals = fields.required(reader, "arrivals", "arrivals: { poisson: 500/s }");
+    let arrivals = arrivals.and_then(|node| {
+        reader.explain(&fields.path_of("arrivals"), node.to_text(), node.place);
+        arrivals::read(reader, node)
+    });
+    let events_per_arrival = dist(reader, &mut fields, "events_per_arrival", Of::Count, "1", 1.0);
+    let key_path = fields.path_of("key");
+    let key = match fields.get("key") {
+        Some(node) => keys::read(reader, node, &key_path),
+        None => {
+            reader.explain_default(&key_path, "none", "");
+            Some(KeyPlan::None)
+        }
+    };
+    let size = dist(reader, &mut fields, "size", Of::Size, "1KiB", 1024.0);
+    let types = fields.get("type").map_or_else(Vec::new, |node| types(reader, node));
+    let instances = fields.count32(reader, "instances", 1, MAX_PROCESSES);
+    if instances.is_none() {
+        reader.explain_default(&fields.path_of("instances"), "1", "");
+    }
+    let handler = handlers::read(reader, &mut fields, buses);
+    if handler.is_none() && !["handler", "publishes", "service_time"].into_iter().any(|key| fields.get(key).is_some()) {
+        let error = Diagnostic::at(entry.place, format!("{what} lacks `publishes`"));
+        reader.error(error.label("it does nothing").help("add `publishes: TOPIC`, or a `handler` with a publish step"));
+    }
+    let failure = handlers::failure(reader, &mut fields);
+    if failure.hang > 0.0 || failure.crash > 0.0 {
+        let place = fields.get("failure").map_or(entry.place, |node| node.place);
+        reader.not_yet(place, "`hang` and `crash` of a producer's handlers");
+    }
+    let handler = handler.unwrap_or_default();
+    let topics = handlers::published(&handler.steps);
+    if handler.steps.iter().len() > 0 && topics.is_empty() && reader.errors.is_empty() {
+        reader.notes.push(format!("{path} publishes nothing"));
+    }
+    let clients = clients(reader, &mut fields, buses, &topics, None).0;
+    fields.finish(reader);
+    Some(ProducerPlan {
+        name: entry.key.clone(),
+        arrivals: arrivals?,
+        events_per_arrival: events_per_arrival?,
+        key: key?,
+        size: size?,
+        types,
+        instances: instances.unwrap_or(1),
+        handler,
+        failure,
+        clients,
+    })
+}
+
+/// A distribution with a default.
+pub(super) fn dist(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    of: Of,
+    shown: &str,
+    default: f64,
+) -> Option<Dist> {
+    let path = fields.path_of(key);
+    let Some(node) = fields.get(key) else {
+        reader.explain_default(&path, shown, "");
+        return Some(Dist::Constant(default));
+    };
+    reader.explain(&path, node.to_text(), node.place);
+    distributions::read(reader, node, of)
+}
+
+/// Shares of event types.
+fn types(reader: &mut Reader, node: &Node) -> Vec<(u16, f64)> {
+    if node.text().is_some() {
+        return keys::event_type(reader, node).map(|index| (index, 1.0)).into_iter().collect();
+    }
+    let shares = keys::shares(reader, node).unwrap_or_default();
+    let index = |name: &str| {
+        reader.event_types.iter().position(|known| known == name).and_then(|index| u16::try_from(index).ok())
+    };
+    shares.iter().filter_map(|(name, share)| Some((index(name)?, *share))).collect()
+}
+
+/// Client settings for each topic that is published to; and what the table `own` (a consumer's) gets of them.
+pub(super) fn clients(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    buses: &Buses,
+    topics: &[TopicId],
+    own: Option<Table<'_>>,
+) -> (Vec<(TopicId, ClientPlan)>, settings::Overrides) {
+    let mut used: Vec<usize> = topics.iter().map(|topic| buses.at(*topic).bus).collect();
+    used.sort_unstable();
+    used.dedup();
+    let bus_table = |bus: &usize| Table {
+        profile: &buses.list[*bus].profile,
+        scope: Scope::Producer,
+        switched: buses.list[*bus].switched,
+    };
+    let tables: Vec<Table<'_>> = own.into_iter().chain(used.iter().map(bus_table)).collect();
+    let at: Place = fields.get("settings").map_or(fields.at, |node| node.place);
+    let mut overrides = settings::read(reader, fields, &tables);
+    let own_over = if own.is_some() { overrides.remove(0) } else { settings::Overrides::new() };
+    let path = fields.path_of("settings");
+    let by_bus: Vec<ClientPlan> = used
+        .iter()
+        .zip(&overrides)
+        .map(|(bus, over)| {
+            settings::checked_client(reader, &Values { profile: &buses.list[*bus].profile, over }, at, &path)
+        })
+        .collect();
+    let of_topic = |topic: &TopicId| {
+        used.iter().position(|bus| *bus == buses.at(*topic).bus).map(|index| (*topic, by_bus[index].clone()))
+    };
+    (topics.iter().filter_map(of_topic).collect(), own_over)
+}
+
+/// Whether a handler takes the same time, always, until its last publish.
+pub(super) fn steady(handler: &Handler) -> bool {
+    use crate::plan::Step;
+    handler.steps.iter().all(|step| match step {
+        Step::Work(dist) | Step::Wait(dist) => dist.constant().is_some(),
+        Step::Publish(_) => true,
+        Step::Choose(branches) => branches
+            .iter()
+            .all(|(_, steps)| steps.iter().all(|step| matches!(step, Step::Publish(publish) if !publish.wait_for_ack))),
+    })
+}

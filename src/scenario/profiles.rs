@@ -1,0 +1,199 @@
+//! Bus profiles from YAML: the built-in presets, and files in the same format.
+
+use std::collections::BTreeMap;
+
+use super::diagnostics::{Diagnostic, listed, nearest};
+use super::distributions::{self, Of};
+use super::files;
+use super::layers;
+use super::reader::{Fields, Reader, items};
+use super::tree::{self, Entry, Layer, Node, Place, Value};
+use crate::profile::{BusProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, Scope, Setting, VALUES};
+use crate::units::{self, UnitError};
+
+/// The text that a profile name or file name in a scenario stands for.
+pub(super) fn load(reader: &mut Reader, node: &Node) -> Option<BusProfile> {
+    let Some(name) = node.text() else {
+        reader.wrong_kind(node, "the name of a profile");
+        return None;
+    };
+    let tree = profile_tree(reader, name, node.place, 0)?;
+    read(reader, &tree, node.place)
+}
+
+/// The tree of a profile, on top of the one that it extends.
+fn profile_tree(reader: &mut Reader, name: &str, place: Place, depth: u32) -> Option<Node> {
+    let preset = PRESETS.iter().find(|(preset, _)| *preset == name);
+    let (shown, text) = if let Some((name, text)) = preset {
+        (format!("profile {name}"), (*text).to_owned())
+    } else if name.starts_with("./") || name.starts_with("../") || name.ends_with(".yaml") || name.ends_with(".yml") {
+        (name.to_owned(), files::text(reader, name, place)?)
+    } else {
+        let names = || PRESETS.iter().map(|(name, _)| *name);
+        let help = nearest(name, names()).map_or_else(
+            || format!("built in are {}; a file is written `./ours.yaml`", listed(names())),
+            |near| format!("did you mean `{near}`?"),
+        );
+        reader
+            .error(Diagnostic::at(place, format!("there is no profile `{name}`")).label("unknown profile").help(help));
+        return None;
+    };
+    let source = match preset {
+        Some(_) => reader.add_source(&shown, text.clone()),
+        None => reader.add_file(&shown, text.clone(), place),
+    };
+    let mut errors = Vec::new();
+    let tree = tree::parse(&text, source, Layer::Profile, &mut errors);
+    reader.errors.append(&mut errors);
+    let mut tree = tree?;
+    let Some(base) = tree.get("extends").and_then(Node::text).map(str::to_owned) else { return Some(tree) };
+    if depth > 8 {
+        reader.error(Diagnostic::at(place, format!("`{name}` extends itself, directly or in a circle")));
+        return None;
+    }
+    let mut under = profile_tree(reader, &base, place, depth + 1)?;
+    if let Value::Map(entries) = &mut tree.value {
+        entries.retain(|entry| entry.key != "extends");
+    }
+    layers::merge_profile(&mut under, tree);
+    Some(under)
+}
+
+fn read(reader: &mut Reader, tree: &Node, at: Place) -> Option<BusProfile> {
+    let mut fields = Fields::open(reader, tree, at, "profile", "a profile")?;
+    let mut profile = BusProfile::default();
+    profile.name = fields.required(reader, "name", "name: ours")?.text().unwrap_or_default().to_owned();
+    profile.about = fields.get("about").and_then(Node::text).unwrap_or_default().to_owned();
+    let holds = fields.required(reader, "holds", "holds: { topics: log }")?;
+    for entry in holds.entries() {
+        match entry.key.as_str() {
+            "topics" | "queues" => {
+                let discipline = reader.word(&entry.value, &[("log", Discipline::Log), ("queue", Discipline::Queue)]);
+                profile.holds.extend(discipline.map(|discipline| (entry.key.clone(), discipline)));
+            }
+            _ => reader.error(Diagnostic::at(entry.place, "a bus holds `topics` and `queues`").label("unknown")),
+        }
+    }
+    for entry in fields.required(reader, "values", "values: { network: { value: 1ms, source: measured } }")?.entries() {
+        profile.values.extend(read_value(reader, entry));
+    }
+    for (name, ..) in VALUES.iter().filter(|(name, ..)| is_required(name, &profile)) {
+        if !profile.values.contains_key(*name) {
+            reader.error(Diagnostic::at(at, format!("the profile `{}` lacks the value `{name}`", profile.name)));
+        }
+    }
+    if let Some(settings) = fields.get("settings") {
+        read_settings(reader, settings, &mut profile);
+    }
+    fields.finish(reader);
+    Some(profile)
+}
+
+/// Whether a profile must give a value, its other values being known.
+fn is_required(name: &str, profile: &BusProfile) -> bool {
+    let has = |discipline| profile.holds.values().any(|held| *held == discipline);
+    let eager =
+        matches!(profile.values.get("membership"), Some(ProfileValue { quantity: Quantity::Word("eager"), .. }));
+    match name {
+        "auto_settle" | "auto_settle_every" | "batch_bytes" | "idempotent_in_flight" => false,
+        "linger" => profile.values.contains_key("batch_bytes"),
+        "session_timeout" | "heartbeat" | "progress_timeout" | "join" => eager,
+        "max_poll_records" | "max_fetch_bytes" | "commit_each" => has(Discipline::Log),
+        "prefetch" => has(Discipline::Queue),
+        _ => true,
+    }
+}
+
+fn read_value(reader: &mut Reader, entry: &Entry) -> Option<(String, ProfileValue)> {
+    let Some((name, kind, _)) = VALUES.iter().find(|(name, ..)| *name == entry.key) else {
+        let near = nearest(&entry.key, VALUES.iter().map(|(name, ..)| *name));
+        let error = Diagnostic::at(entry.place, format!("profiles have no value `{}`", entry.key));
+        reader.error(error.label("unknown value").maybe_help(near.map(|name| format!("did you mean `{name}`?"))));
+        return None;
+    };
+    let mut fields =
+        Fields::open(reader, &entry.value, entry.place, format!("profile.{name}"), "a value of a profile")?;
+    let node = fields.required(reader, "value", "{ value: 5ms, source: measured }");
+    let source = fields.required(reader, "source", "source: measured on our cluster, 2026-11");
+    fields.finish(reader);
+    let (node, source) = (node?, source?);
+    let quantity = quantity(reader, node, *kind)?;
+    let source = source.text().unwrap_or_default().to_owned();
+    Some(((*name).to_owned(), ProfileValue { quantity, text: node.to_text(), source }))
+}
+
+/// A quantity of a kind, in the words of the scenario format.
+pub(super) fn quantity(reader: &mut Reader, node: &Node, kind: Kind) -> Option<Quantity> {
+    match kind {
+        Kind::Span => reader.quantity(node, units::parse_duration, "a duration").map(Quantity::Span),
+        Kind::Size => reader.quantity(node, units::parse_size, "a size").map(Quantity::Size),
+        Kind::Count => reader.quantity(node, units::parse_count, "a count").map(Quantity::Count),
+        Kind::CountOrUnlimited if node.text() == Some("unlimited") => Some(Quantity::Unlimited),
+        Kind::CountOrUnlimited => reader.quantity(node, units::parse_count, "a count").map(Quantity::Count),
+        Kind::Dist => distributions::read(reader, node, Of::Time).map(Quantity::Dist),
+        Kind::Word(words) => {
+            let pairs: Vec<(&str, &'static str)> = words.iter().map(|word| (*word, *word)).collect();
+            reader.word(node, &pairs).map(Quantity::Word)
+        }
+    }
+}
+
+fn read_settings(reader: &mut Reader, node: &Node, profile: &mut BusProfile) {
+    const SCOPES: [(&str, Scope); 4] =
+        [("bus", Scope::Bus), ("topic", Scope::Topic), ("producer", Scope::Producer), ("consumer", Scope::Consumer)];
+    for entry in node.entries() {
+        if entry.key == "ignored" {
+            profile.ignored = items(&entry.value).iter().filter_map(Node::text).map(str::to_owned).collect();
+            continue;
+        }
+        let Some((_, scope)) = SCOPES.iter().find(|(name, _)| *name == entry.key) else {
+            let help = "`bus`, `topic`, `producer`, `consumer`, and `ignored`";
+            reader.error(Diagnostic::at(entry.place, format!("no settings belong to `{}`", entry.key)).help(help));
+            continue;
+        };
+        for row in entry.value.entries() {
+            if let Some(setting) = read_setting(reader, row) {
+                profile.settings.insert((*scope, row.key.clone()), setting);
+            }
+        }
+    }
+}
+
+fn read_setting(reader: &mut Reader, row: &Entry) -> Option<Setting> {
+    let mut fields = Fields::open(reader, &row.value, row.place, "profile.settings", "a row of `settings`")?;
+    let setting = if let Some(node) = fields.get("ignored") {
+        Some(Setting::Ignored(node.text().unwrap_or_default().to_owned()))
+    } else if let Some(node) = fields.get("only") {
+        let values = items(node).iter().filter_map(Node::text).map(str::to_owned).collect();
+        let why = fields.required(reader, "why", "why: compression")?.text().unwrap_or_default().to_owned();
+        Some(Setting::Only { values, why })
+    } else {
+        let node = fields.required(reader, "sets", "sets: linger")?;
+        let names: Vec<(&str, &(&str, Kind, &str))> = VALUES.iter().map(|value| (value.0, value)).collect();
+        let (value, kind, _) = *reader.word(node, &names)?;
+        let unit = fields.get("unit").map(|node| (node, node.text().unwrap_or_default()));
+        let unit = match unit {
+            Some((node, unit)) => {
+                reader.quantity(node, unit_length, "a unit of time").or(Some(0).filter(|_| unit.is_empty()))
+            }
+            None => Some(1),
+        };
+        let unlimited = fields.get("unlimited").and_then(Node::text).map(str::to_owned);
+        let mut words = BTreeMap::new();
+        if let Some(node) = fields.get("words") {
+            for entry in node.entries() {
+                if let Some(Quantity::Word(word)) = quantity(reader, &entry.value, kind) {
+                    words.insert(entry.key.clone(), word);
+                }
+            }
+        }
+        unit.map(|unit| Setting::Sets { value, unit, unlimited, words })
+    };
+    fields.finish(reader);
+    setting
+}
+
+/// Length in ns of a bare unit: `ms`.
+fn unit_length(unit: &str) -> Result<u64, UnitError> {
+    units::parse_duration(&format!("1{unit}")).map(|span| span.0)
+}

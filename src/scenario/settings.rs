@@ -1,0 +1,454 @@
+//! Vendor settings: official names and ways of writing, translated by the profile's table to neutral values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::diagnostics::{Diagnostic, listed, nearest};
+use super::files;
+use super::reader::{Fields, Reader};
+use super::tree::{Layer, Node, Place, Value};
+use crate::dist::Dist;
+use crate::plan;
+use crate::profile::{BusProfile, Kind, Quantity, Scope, Setting, VALUES};
+use crate::time::SimSpan;
+use crate::units;
+
+/// A neutral value that settings give.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// The value.
+    pub(super) quantity: Quantity,
+    /// Where it was written.
+    pub(super) place: Place,
+}
+
+/// Neutral values that settings give, by name.
+pub(super) type Overrides = BTreeMap<&'static str, Given>;
+
+/// One table of settings that applies to a thing.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    /// Whose.
+    pub(super) profile: &'a BusProfile,
+    /// For what.
+    pub(super) scope: Scope,
+    /// The layer that changed the bus's profile; settings of layers below stay behind.
+    pub(super) switched: Option<Layer>,
+}
+
+/// Neutral values of a profile with what settings change.
+#[derive(Clone, Copy)]
+pub(super) struct Values<'a> {
+    /// Defaults.
+    pub(super) profile: &'a BusProfile,
+    /// Changes.
+    pub(super) over: &'a Overrides,
+}
+
+impl Values<'_> {
+    fn quantity(&self, name: &str) -> Option<&Quantity> {
+        let given = self.over.get(name).map(|given| &given.quantity);
+        given.or_else(|| self.profile.values.get(name).map(|value| &value.quantity))
+    }
+
+    /// Whether there is a value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.quantity(name).is_some()
+    }
+
+    /// Where it was written; none for a profile's value.
+    pub(super) fn place(&self, name: &str) -> Option<Place> {
+        self.over.get(name).map(|given| given.place)
+    }
+
+    /// A duration; zero where there is none.
+    pub(super) fn span(&self, name: &str) -> SimSpan {
+        if let Some(Quantity::Span(span)) = self.quantity(name) { *span } else { SimSpan::ZERO }
+    }
+
+    /// A count or size; `u64::MAX`: unlimited.
+    pub(super) fn count(&self, name: &str) -> u64 {
+        match self.quantity(name) {
+            Some(Quantity::Count(count) | Quantity::Size(count)) => *count,
+            Some(Quantity::Unlimited) => u64::MAX,
+            _ => 0,
+        }
+    }
+
+    /// A count; `u32::MAX`: unlimited.
+    pub(super) fn count32(&self, name: &str) -> u32 {
+        u32::try_from(self.count(name)).unwrap_or(u32::MAX)
+    }
+
+    /// A word.
+    pub(super) fn word(&self, name: &str) -> &'static str {
+        if let Some(Quantity::Word(word)) = self.quantity(name) { word } else { "" }
+    }
+
+    /// A word that is `true`.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.word(name) == "true"
+    }
+
+    /// A distribution; nothing where there is none.
+    pub(super) fn dist(&self, name: &str) -> Dist {
+        if let Some(Quantity::Dist(dist)) = self.quantity(name) { dist.clone() } else { Dist::Constant(0.0) }
+    }
+}
+
+/// Reads `settings_file` and `settings` of a thing: what they change in each table.
+pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, tables: &[Table<'_>]) -> Vec<Overrides> {
+    let mut over = vec![Overrides::new(); tables.len()];
+    let path = fields.path_of("settings");
+    let file = fields.get("settings_file");
+    let settings = fields.get("settings");
+    if tables.is_empty() {
+        return over;
+    }
+    let mut left = BTreeSet::new();
+    if let Some(node) = file {
+        for (name, value, place) in properties(reader, node) {
+            let place = Place { layer: node.place.layer, ..place };
+            one(
+                reader,
+                tables,
+                &mut over,
+                &mut left,
+                &One { path: &path, name: &name, value: &value, place, at: place, file: true },
+            );
+        }
+    }
+    match settings.map(|node| &node.value) {
+        None => {}
+        Some(Value::Map(entries)) => {
+            for entry in entries {
+                let Some(value) = entry.value.text() else {
+                    if !entry.value.is_null() {
+                        reader.wrong_kind(&entry.value, "a single value, written as the vendor does");
+                    }
+                    continue;
+                };
+                let at = entry.value.place;
+                one(
+                    reader,
+                    tables,
+                    &mut over,
+                    &mut left,
+                    &One { path: &path, name: &entry.key, value, place: entry.place, at, file: false },
+                );
+            }
+        }
+        Some(_) => reader.wrong_kind(settings.expect("it has a value"), "a map of official names to values"),
+    }
+    if !left.is_empty() {
+        let profile = &tables[0].profile.name;
+        let names = listed(left.iter().map(String::as_str));
+        reader.notes.push(format!("{path}: {names} left behind, for the profile is now {profile}"));
+    }
+    explain_defaults(reader, &path, tables, &over);
+    over
+}
+
+/// One setting as written.
+struct One<'a> {
+    path: &'a str,
+    name: &'a str,
+    value: &'a str,
+    /// Of the name.
+    place: Place,
+    /// Of the value.
+    at: Place,
+    /// From a properties file, where names that the profile does not know are usual.
+    file: bool,
+}
+
+fn one(reader: &mut Reader, tables: &[Table<'_>], over: &mut [Overrides], left: &mut BTreeSet<String>, it: &One<'_>) {
+    if tables.iter().any(|table| table.switched.is_some_and(|layer| it.place.layer < layer)) {
+        left.insert(it.name.to_owned());
+        return;
+    }
+    let mut known = false;
+    for (index, table) in tables.iter().enumerate() {
+        let Some(setting) = table.profile.settings.get(&(table.scope, it.name.to_owned())) else { continue };
+        if known && !matches!(setting, Setting::Sets { .. }) {
+            continue;
+        }
+        known = true;
+        let path = format!("{}.{}", it.path, it.name);
+        match setting {
+            Setting::Ignored(why) => reader.explained.without_effect.push((path, why.clone())),
+            Setting::Only { values, why } => {
+                if values.iter().any(|value| value == it.value) {
+                    reader.explained.without_effect.push((path, "it is as it always is in this version".into()));
+                } else {
+                    let message = format!("`{}: {}` is not yet supported: {why}", it.name, it.value);
+                    let fits = values.iter().map(String::as_str);
+                    let help =
+                        if values.is_empty() { "leave it out".into() } else { format!("built is {}", listed(fits)) };
+                    reader.error(Diagnostic::at(it.place, message).label("not yet supported").help(help));
+                }
+            }
+            Setting::Sets { value, .. } => {
+                reader.explain(&path, it.value.to_owned(), it.place);
+                if let Some(quantity) = vendor_value(reader, setting, value, it) {
+                    over[index].insert(value, Given { quantity, place: it.at });
+                }
+            }
+        }
+    }
+    if !known {
+        unknown(reader, tables, it);
+    }
+}
+
+fn unknown(reader: &mut Reader, tables: &[Table<'_>], it: &One<'_>) {
+    let path = format!("{}.{}", it.path, it.name);
+    if tables.iter().any(|table| table.profile.ignored.iter().any(|start| it.name.starts_with(start.as_str()))) {
+        reader.explained.without_effect.push((path, "it changes neither time nor delivery".into()));
+        return;
+    }
+    let names = tables.iter().flat_map(|table| {
+        table.profile.settings.keys().filter(|(scope, _)| *scope == table.scope).map(|(_, name)| name.as_str())
+    });
+    let near = nearest(it.name, names);
+    let profile = &tables[0].profile.name;
+    if it.file {
+        let near = near.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+        reader.notes.push(format!("{path}: the profile {profile} does not know it, so it is ignored{near}"));
+        return;
+    }
+    let scope = match tables[0].scope {
+        Scope::Bus => "a bus",
+        Scope::Topic => "a topic",
+        Scope::Producer => "a producer",
+        Scope::Consumer => "a consumer",
+    };
+    let other = tables.iter().flat_map(|table| table.profile.settings.keys()).find(|(_, name)| name == it.name);
+    let help = match (near, other) {
+        (_, Some((scope, _))) => Some(format!("it belongs to {}", format!("{scope:?}").to_lowercase())),
+        (Some(name), _) => Some(format!("did you mean `{name}`?")),
+        _ => None,
+    };
+    let message = format!("{scope} of profile {profile} has no setting `{}`", it.name);
+    reader.error(Diagnostic::at(it.place, message).label("unknown setting").maybe_help(help));
+}
+
+/// A value as the vendor writes it, or as a quantity.
+fn vendor_value(reader: &mut Reader, setting: &Setting, neutral: &str, it: &One<'_>) -> Option<Quantity> {
+    let Setting::Sets { unit, unlimited, words, .. } = setting else { return None };
+    let kind = VALUES.iter().find(|(name, ..)| *name == neutral).map(|(_, kind, _)| *kind)?;
+    let bare = it.value.bytes().all(|byte| byte.is_ascii_digit()) && !it.value.is_empty();
+    let result = match kind {
+        Kind::Word(known) => {
+            let direct = || known.iter().copied().find(|word| words.is_empty() && *word == it.value);
+            let Some(word) = words.get(it.value).copied().or_else(direct) else {
+                let fits = words.keys().map(String::as_str).chain(known.iter().copied().filter(|_| words.is_empty()));
+                let message = format!("`{}` cannot be `{}`", it.name, it.value);
+                reader.error(Diagnostic::at(it.at, message).help(format!("it is one of {}", listed(fits))));
+                return None;
+            };
+            return Some(Quantity::Word(word));
+        }
+        Kind::CountOrUnlimited if unlimited.as_deref() == Some(it.value) || it.value == "unlimited" => {
+            return Some(Quantity::Unlimited);
+        }
+        Kind::Span if bare => {
+            units::parse_count(it.value).map(|count| Quantity::Span(SimSpan(count.saturating_mul(*unit))))
+        }
+        Kind::Size if bare => units::parse_count(it.value).map(Quantity::Size),
+        Kind::Span => units::parse_duration(it.value).map(Quantity::Span),
+        Kind::Size => units::parse_size(it.value).map(Quantity::Size),
+        Kind::Count | Kind::CountOrUnlimited => units::parse_count(it.value).map(Quantity::Count),
+        Kind::Dist => return None,
+    };
+    match result {
+        Ok(quantity) => Some(quantity),
+        Err(error) => {
+            reader.error(Diagnostic::at(it.at, format!("{}: {}", it.name, error.message)).help(error.help));
+            None
+        }
+    }
+}
+
+/// Records the profile's values of the settings that were not given.
+fn explain_defaults(reader: &mut Reader, path: &str, tables: &[Table<'_>], over: &[Overrides]) {
+    for (table, over) in tables.iter().zip(over) {
+        for ((scope, name), setting) in &table.profile.settings {
+            let Setting::Sets { value, .. } = setting else { continue };
+            if *scope != table.scope || over.contains_key(value) || matches!(scope, Scope::Topic | Scope::Bus) {
+                continue;
+            }
+            explain_profile(reader, &format!("{path}.{name}"), table.profile, value);
+        }
+    }
+}
+
+/// Records a profile's value.
+pub(super) fn explain_profile(reader: &mut Reader, path: &str, profile: &BusProfile, name: &str) {
+    if let Some(value) = profile.values.get(name) {
+        let origin = super::explain::Origin::Profile { profile: profile.name.clone(), source: value.source.clone() };
+        let path = path.to_owned();
+        reader.explained.values.push(super::explain::ExplainedValue { path, value: value.text.clone(), origin });
+    }
+}
+
+/// The names and values of a file in Java's properties format.
+fn properties(reader: &mut Reader, node: &Node) -> Vec<(String, String, Place)> {
+    let Some(name) = node.text() else {
+        reader.wrong_kind(node, "the name of a file");
+        return Vec::new();
+    };
+    let Some(text) = files::text(reader, name, node.place) else { return Vec::new() };
+    let source = reader.add_source(name, text.clone());
+    let mut found = BTreeMap::new();
+    let mut lines = text.split_inclusive('\n').scan(0_usize, |offset, line| {
+        let start = *offset;
+        *offset += line.len();
+        Some((start, line.trim_end_matches(['\n', '\r'])))
+    });
+    let mut number = 0_u32;
+    while let Some((start, line)) = lines.next() {
+        number += 1;
+        let indent = line.len() - line.trim_start().len();
+        let mut logical = line.trim_start().to_owned();
+        let end = start + line.len();
+        let first = number;
+        if logical.is_empty() || logical.starts_with(['#', '!']) {
+            continue;
+        }
+        // A line that ends in an odd number of backslashes goes on with the next.
+        while logical.len() - logical.trim_end_matches('\\').len() & 1 == 1 {
+            logical.pop();
+            let Some((_, next)) = lines.next() else { break };
+            number += 1;
+            logical.push_str(next.trim_start());
+        }
+        let (key, value) = split_property(&logical);
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let place = Place {
+            source,
+            layer: Layer::File,
+            line: first,
+            column: small(indent + 1),
+            start: small(start + indent),
+            end: small(end),
+        };
+        found.insert(key, (value, place));
+    }
+    found.into_iter().map(|(key, (value, place))| (key, value, place)).collect()
+}
+
+/// Key and value of a logical line: separated by `=`, `:` or white space, with backslash escapes.
+fn split_property(line: &str) -> (String, String) {
+    let mut key = String::new();
+    let mut characters = line.char_indices();
+    let mut rest = "";
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '\\' => key.extend(characters.next().map(|(_, escaped)| escaped)),
+            '=' | ':' => {
+                rest = &line[index + 1..];
+                break;
+            }
+            c if c.is_whitespace() => {
+                let after = line[index..].trim_start();
+                rest = after.strip_prefix(['=', ':']).unwrap_or(after);
+                break;
+            }
+            c => key.push(c),
+        }
+    }
+    (key, rest.trim().replace('\\', ""))
+}
+
+/// How requests are published with these values.
+pub(super) fn client(values: &Values<'_>) -> plan::ClientPlan {
+    let acks = match values.word("acks") {
+        "none" => plan::Acks::None,
+        "leader" => plan::Acks::Leader,
+        _ => plan::Acks::All,
+    };
+    let in_flight = values.count32("max_in_flight");
+    plan::ClientPlan {
+        partitioner: match values.word("partitioner") {
+            "murmur2_sticky" => plan::Partitioner::Murmur2Sticky,
+            _ => plan::Partitioner::Modulo,
+        },
+        fifo_connection: values.word("connection") == "fifo",
+        batching: values
+            .has("batch_bytes")
+            .then(|| plan::Batching { linger: values.span("linger"), max_bytes: values.count("batch_bytes") }),
+        max_in_flight: (in_flight < u32::MAX).then_some(in_flight),
+        acks,
+        idempotent: values.flag("idempotent"),
+        retry: plan::PublishRetry {
+            // Without an answer to wait for there is nothing to retry.
+            retries: if acks == plan::Acks::None { 0 } else { values.count32("retries") },
+            request_timeout: values.span("request_timeout"),
+            delivery_timeout: values.span("delivery_timeout"),
+            backoff: values.span("retry_backoff"),
+            backoff_max: values.span("retry_backoff_max"),
+        },
+    }
+}
+
+/// As [`client`], with what the client itself would refuse or correct.
+pub(super) fn checked_client(reader: &mut Reader, values: &Values<'_>, at: Place, path: &str) -> plan::ClientPlan {
+    let mut client = client(values);
+    let official = |neutral| values.profile.official(Scope::Producer, neutral);
+    let place = |names: &[&str]| names.iter().find_map(|name| values.place(name)).unwrap_or(at);
+    if client.idempotent {
+        let (idempotence, acks) = (official("idempotent"), official("acks"));
+        let explicit = values.place("idempotent").is_some();
+        let limit = values.count32("idempotent_in_flight");
+        let in_flight = client.max_in_flight.unwrap_or(u32::MAX);
+        if limit > 0 && in_flight > limit {
+            let name = official("max_in_flight");
+            let message = format!("`{name}` is more than {limit}, and `{idempotence}` is true");
+            let help = format!("a broker remembers {limit} batches: lower it, or set `{idempotence}: false`");
+            reader.error(
+                Diagnostic::at(place(&["max_in_flight", "idempotent"]), message)
+                    .label("the client refuses this")
+                    .help(help),
+            );
+        }
+        let broken = [
+            (client.acks != plan::Acks::All, "acks", acks, "all"),
+            (values.count32("retries") == 0, "retries", official("retries"), "above 0"),
+        ];
+        for (_, neutral, name, wanted) in broken.into_iter().filter(|(broken, ..)| *broken) {
+            if explicit {
+                let message = format!("`{idempotence}: true` needs `{name}` to be {wanted}");
+                reader.error(Diagnostic::at(place(&[neutral, "idempotent"]), message).label("the client refuses this"));
+            } else {
+                reader.notes.push(format!(
+                    "{path}: {idempotence} is off because {name} is not {wanted}, as the client does it"
+                ));
+            }
+            client.idempotent = false;
+        }
+    }
+    let linger = client.batching.as_ref().map_or(SimSpan::ZERO, |batching| batching.linger);
+    let least = linger + client.retry.request_timeout;
+    if client.acks != plan::Acks::None && client.retry.delivery_timeout < least && values.has("batch_bytes") {
+        let (delivery, linger_name, request) =
+            (official("delivery_timeout"), official("linger"), official("request_timeout"));
+        if values.place("delivery_timeout").is_some() {
+            let message = format!("`{delivery}` is less than `{linger_name}` and `{request}` together");
+            let help = format!("it must be at least {}", units::write_duration(least));
+            reader.error(
+                Diagnostic::at(place(&["delivery_timeout"]), message).label("the client refuses this").help(help),
+            );
+        } else {
+            let raised = units::write_duration(least);
+            reader.notes.push(format!(
+                "{path}: {delivery} is raised to {raised} ({linger_name} and {request} together), as the client does it"
+            ));
+            client.retry.delivery_timeout = least;
+        }
+    }
+    if client.max_in_flight == Some(0) {
+        let name = official("max_in_flight");
+        reader.error(Diagnostic::at(place(&["max_in_flight"]), format!("`{name}` must be at least 1")));
+    }
+    client
+}
