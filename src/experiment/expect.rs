@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::columns::{LEVEL, interval};
 use super::measure::{measure_during, nine_decimals};
 use super::pool::Pooled;
-use crate::plan::{Comparison, Expectation, Plan, intervals_of};
+use crate::plan::{Comparison, Expectation, Plan};
 use crate::stats::confidence::replications_needed;
 use crate::summary::{Judged, Verdict};
 
@@ -80,7 +80,7 @@ impl Claim {
         let Some(during) = expectation.during else { return reading(metrics, path) };
         let [_, name, metric @ ..] = path else { return None };
         let consumer = plan.consumers.iter().position(|c| c.name == *name).filter(|_| path[0] == "consumers")?;
-        let interval = intervals_of(plan, consumer).iter().position(|i| *i == during)?;
+        let interval = plan.intervals_of(consumer).iter().position(|i| *i == during)?;
         let metric = metric.iter().map(String::as_str).collect::<Vec<_>>();
         number(&measure_during(pooled, consumer, interval, during, &metric))
     }

@@ -265,8 +265,8 @@ mod tests {
             expectation("", "consumers/email/latency/p50", Less, 1.0, Some((20, 40))),
         ];
         let second = |s: u64| SimTime(s * 1_000_000_000);
-        assert_eq!(crate::plan::intervals_of(&plan, 0), [(second(20), second(40)), (second(10), second(20))]);
-        assert_eq!(crate::plan::intervals_of(&plan, 1), [(second(30), second(40))]);
+        assert_eq!(plan.intervals_of(0), [(second(20), second(40)), (second(10), second(20))]);
+        assert_eq!(plan.intervals_of(1), [(second(30), second(40))]);
     }
 
     #[test]
