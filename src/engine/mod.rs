@@ -22,13 +22,16 @@ mod source;
 mod timeline;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 use group::{Group, GroupOptions};
 use join::Join;
 use log::Log;
 use schedule::{Order, Station};
 use setup::{Publisher, Setup};
 use source::Source;
-use topic::Topic;
+use topic::{Inbox, Topic};
 
 use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome};
 use crate::plan::Plan;
@@ -111,6 +114,7 @@ pub(crate) struct World {
     order: Order,
     end: u64,
     sources: Vec<Source>,
+    inboxes: Vec<Inbox>,
     topics: Vec<Topic>,
     groups: Vec<Group>,
     joins: Vec<Join>,
@@ -127,6 +131,7 @@ impl World {
         Self {
             end,
             sources: (0..plan.producers.len()).map(|index| Source::new(plan, &setup, index)).collect(),
+            inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
             groups: (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect(),
             joins: setup.topics.iter().enumerate().collect::<Vec<_>>().iter().filter(joined)
@@ -153,7 +158,7 @@ impl World {
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
-            Station::Topic(index) => self.topics[index].next(),
+            Station::Topic(index) => self.inboxes[index].next(),
             Station::Group(index) => {
                 let group = &mut self.groups[index];
                 with_logs(&self.topics, group.topics().to_vec().as_slice(), |logs| group.next(logs))
@@ -164,12 +169,12 @@ impl World {
     /// Lets a station handle everything strictly before `until`.
     fn advance(&mut self, station: Station, until: u64) {
         match station {
-            Station::Source(index) => self.sources[index].advance(until, &mut self.topics),
-            Station::Topic(index) => self.topics[index].release(until),
+            Station::Source(index) => self.sources[index].advance(until, &mut self.inboxes),
+            Station::Topic(index) => self.topics[index].release(&mut self.inboxes[index], until),
             Station::Group(index) => {
                 let group = &mut self.groups[index];
                 with_logs(&self.topics, group.topics().to_vec().as_slice(), |logs| group.advance(logs, until));
-                group.deliver(&mut self.topics);
+                group.deliver(&mut self.inboxes);
             }
         }
     }
@@ -224,7 +229,7 @@ impl World {
     fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, Broken> {
         let end = self.end;
         let mut faults: Vec<FaultOutcome> = plan.faults.iter().map(|fault| self.fault_outcome(plan, fault)).collect();
-        let mut topics: Vec<_> = self.topics.iter().map(Topic::outcome).collect();
+        let mut topics: Vec<_> = self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox)).collect();
         for join in &mut self.joins {
             join.finish(&mut topics);
         }
@@ -239,11 +244,11 @@ impl World {
             let reads = group.topics().to_vec();
             let mut outcome = with_logs(&self.topics, &reads, |logs| group.finish(logs, end, &mut faults));
             for topic in reads {
-                let (rejected, indeterminate) = self.topics[topic].not_stored();
+                let (rejected, indeterminate) = self.inboxes[topic].not_stored();
                 outcome.ledger.created += topics[topic].created;
                 outcome.ledger.rejected += rejected;
                 outcome.ledger.indeterminate += indeterminate;
-                outcome.ledger.publishing += self.topics[topic].pending() + unsent[topic];
+                outcome.ledger.publishing += self.topics[topic].pending(&self.inboxes[topic]) + unsent[topic];
                 outcome.ledger.stored += topics[topic].stored;
             }
             outcome.arrived = outcome.ledger.stored - outcome.ledger.filtered.min(outcome.ledger.stored);

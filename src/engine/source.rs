@@ -9,7 +9,7 @@ use super::handler::{Action, Program, clamp};
 use super::log::{NO_KEY, Record};
 use super::setup::{ClientSetup, Publisher, Setup, is_plain_source};
 use super::timeline::occurrences;
-use super::topic::{NotStored, Port, Topic};
+use super::topic::{Inbox, NotStored, Port};
 use crate::dist::{About, ArrivalTimes, Dist, KeySampler};
 use crate::outcome::ProducerOutcome;
 use crate::plan::{Effect, FailurePlan, FaultTarget, Plan, ProducerId};
@@ -185,10 +185,10 @@ impl Source {
     }
 
     /// Handles everything strictly before `until`.
-    pub(super) fn advance(&mut self, until: u64, topics: &mut [Topic]) {
+    pub(super) fn advance(&mut self, until: u64, inboxes: &mut [Inbox]) {
         match &mut self.kind {
-            Kind::Plain(_) => self.advance_plain(until, topics),
-            Kind::General(_) => self.advance_general(until, topics),
+            Kind::Plain(_) => self.advance_plain(until, inboxes),
+            Kind::General(_) => self.advance_general(until, inboxes),
         }
     }
 
@@ -214,11 +214,11 @@ impl Source {
         }
     }
 
-    fn advance_plain(&mut self, until: u64, topics: &mut [Topic]) {
+    fn advance_plain(&mut self, until: u64, inboxes: &mut [Inbox]) {
         loop {
             let due = self.at + self.times[self.at..].partition_point(|time| *time < until);
             if due > self.at {
-                self.emit_plain(due, topics);
+                self.emit_plain(due, inboxes);
             }
             if self.at < self.times.len() || self.times.is_empty() {
                 return;
@@ -228,13 +228,12 @@ impl Source {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "event numbers are bounded by the event code")]
-    fn emit_plain(&mut self, due: usize, topics: &mut [Topic]) {
+    fn emit_plain(&mut self, due: usize, inboxes: &mut [Inbox]) {
         let Kind::Plain(plain) = &mut self.kind else { return };
         let client = &*plain.client;
-        let topic = &mut topics[client.topic];
+        let inbox = &mut inboxes[client.topic];
         let (from, warm_up) = (self.at, self.setup.warm_up);
-        let first = self.first + from as u64;
-        let code = topic.log.code;
+        let code = inbox.code;
         assert!(self.first + due as u64 <= code.capacity(), "more events than a run can number");
         let modulo = u64::from(client.partitions);
         for i in from..due {
@@ -243,12 +242,11 @@ impl Source {
             let lane = if key == NO_KEY { (number % modulo) as u32 } else { client.lane_of(key) };
             let visible = created + plain.constant_delay.unwrap_or_else(|| plain.delays[i]);
             let event = code.event(client.publisher as u32, number as u32);
-            topic.accept_plain(lane, Record { visible, created, key, event });
+            inbox.accept_plain(lane, Record { visible, created, key, event });
         }
         let measured = self.times[from..due].iter().filter(|time| **time >= warm_up).count() as u64;
-        debug_assert_eq!(u64::from(topic.log.numbered[client.publisher]), first);
         let (keys, times) = (&self.keyed[from..due], &self.times[from..due]);
-        topic.numbered_plain(client.publisher, keys, times, measured, plain.bytes);
+        inbox.number_plain(client.publisher, keys, times, measured, plain.bytes);
         self.meter.outcome.created += measured;
         if plain.constant_answer.is_none() {
             let times = self.times[from..due].iter().zip(&plain.answers[from..due]);
@@ -270,7 +268,7 @@ impl Source {
         self.at = due;
     }
 
-    fn advance_general(&mut self, until: u64, topics: &mut [Topic]) {
+    fn advance_general(&mut self, until: u64, inboxes: &mut [Inbox]) {
         loop {
             let now = self.next();
             if now >= until {
@@ -284,7 +282,7 @@ impl Source {
         }
         if let Kind::General(general) = &mut self.kind {
             for (topic, publisher, port) in &mut general.ports {
-                topics[*topic].absorb(*publisher, port);
+                inboxes[*topic].absorb(*publisher, port);
             }
         }
     }

@@ -59,51 +59,55 @@ impl Port {
     }
 }
 
-/// The publish side and the log of one topic.
+/// What publishers have handed in for one topic, in order of append time.
 #[derive(Clone, Debug)]
-pub(super) struct Topic {
-    /// What readers see.
-    pub(super) log: Log,
+pub(super) struct Inbox {
     plain: Vec<Vec<Record>>,
     rich: Vec<Vec<Append>>,
     /// Earliest append still pending.
     next: u64,
-    /// Copied events, and whether a copy has been stored.
-    copied: BTreeMap<u32, bool>,
-    warm_up: u64,
+    /// How events are numbered.
+    pub(super) code: EventCode,
+    /// By publisher: events numbered so far, and key and creation of those since the last release (where needed).
+    numbered: Vec<u32>,
+    keys: Vec<Vec<u32>>,
+    created_at: Vec<Vec<u64>>,
+    void: Vec<u32>,
     created: u64,
     rejected: u64,
     indeterminate: u64,
-    stored: u64,
     bytes: u64,
     bytes_each: u64,
 }
 
-impl Topic {
-    pub(super) fn new(setup: &TopicSetup, warm_up: u64) -> Self {
+/// The log of one topic, and what was ever stored in it.
+#[derive(Clone, Debug)]
+pub(super) struct Topic {
+    /// What readers see.
+    pub(super) log: Log,
+    /// Copied events, and whether a copy has been stored.
+    copied: BTreeMap<u32, bool>,
+    warm_up: u64,
+    stored: u64,
+}
+
+impl Inbox {
+    pub(super) fn new(setup: &TopicSetup) -> Self {
         let lanes = setup.partitions as usize;
-        let log = Log {
-            lanes: vec![Lane::default(); lanes],
-            code: EventCode::new(setup.publishers),
-            numbered: vec![0; setup.publishers],
-            keys: vec![Column::default(); if setup.judged { setup.publishers } else { 0 }],
-            created: vec![Column::default(); if setup.readers.len() > 1 { setup.publishers } else { 0 }],
-            void: std::collections::BTreeSet::new(),
-            appended: 0,
-            last_lane: 0,
-        };
+        let several = setup.readers.len() > 1;
         let (plain, rich) = if setup.rich { (Vec::new(), vec![Vec::new(); lanes]) } else { (vec![Vec::new(); lanes], Vec::new()) };
         Self {
-            log,
             plain,
             rich,
             next: u64::MAX,
-            copied: BTreeMap::new(),
-            warm_up,
+            code: EventCode::new(setup.publishers),
+            numbered: vec![0; setup.publishers],
+            keys: vec![Vec::new(); if setup.judged { setup.publishers } else { 0 }],
+            created_at: vec![Vec::new(); if several { setup.publishers } else { 0 }],
+            void: Vec::new(),
             created: 0,
             rejected: 0,
             indeterminate: 0,
-            stored: 0,
             bytes: 0,
             bytes_each: 0,
         }
@@ -130,23 +134,16 @@ impl Topic {
     }
 
     /// Notes the numbering of plain events: key and creation in order, how many are measured, bytes of each.
-    pub(super) fn numbered_plain(&mut self, publisher: usize, keys: &[u32], times: &[u64], measured: u64, bytes: u64) {
-        self.note(publisher, keys.iter().copied().zip(times.iter().copied()));
+    pub(super) fn number_plain(&mut self, publisher: usize, keys: &[u32], times: &[u64], measured: u64, bytes: u64) {
+        self.numbered[publisher] += publisher_number(times.len());
+        if let Some(noted) = self.keys.get_mut(publisher) {
+            noted.extend_from_slice(keys);
+        }
+        if let Some(noted) = self.created_at.get_mut(publisher) {
+            noted.extend_from_slice(times);
+        }
         self.created += measured;
         self.bytes_each = bytes;
-    }
-
-    /// Notes key and creation of a publisher's next events, where someone needs them.
-    fn note(&mut self, publisher: usize, events: impl ExactSizeIterator<Item = (u32, u64)> + Clone) {
-        let first = self.log.numbered[publisher];
-        let end = first + publisher_number(events.len());
-        self.log.numbered[publisher] = end;
-        if let Some(keys) = self.log.keys.get_mut(publisher) {
-            keys.extend(events.clone().map(|event| event.0));
-        }
-        if let Some(created) = self.log.created.get_mut(publisher) {
-            created.extend(events.map(|event| event.1));
-        }
     }
 
     /// Takes all that a publisher has for this topic.
@@ -154,16 +151,20 @@ impl Topic {
         if port.is_empty() {
             return;
         }
-        self.note(publisher, port.events.iter().copied());
+        self.numbered[publisher] = port.numbered;
+        if let Some(noted) = self.keys.get_mut(publisher) {
+            noted.extend(port.events.iter().map(|event| event.0));
+        }
+        if let Some(noted) = self.created_at.get_mut(publisher) {
+            noted.extend(port.events.iter().map(|event| event.1));
+        }
         port.events.clear();
         self.created += std::mem::take(&mut port.created);
         for (number, measured, how) in port.not_stored.drain(..) {
-            self.log.void.insert(self.log.code.event(publisher_number(publisher), number));
-            if measured {
-                match how {
-                    NotStored::Rejected => self.rejected += 1,
-                    NotStored::Indeterminate => self.indeterminate += 1,
-                }
+            self.void.push(self.code.event(publisher_number(publisher), number));
+            match how {
+                NotStored::Rejected => self.rejected += u64::from(measured),
+                NotStored::Indeterminate => self.indeterminate += u64::from(measured),
             }
         }
         for append in port.appends.drain(..) {
@@ -172,14 +173,11 @@ impl Topic {
     }
 
     fn accept(&mut self, append: Append) {
+        self.bytes += u64::from(append.bytes);
         if self.rich.is_empty() {
-            self.bytes += u64::from(append.bytes);
             return self.accept_plain(append.lane, append.record);
         }
         self.next = self.next.min(append.append);
-        if append.record.is_copied() {
-            self.copied.entry(EventCode::plain(append.record.event)).or_insert(false);
-        }
         let pending = &mut self.rich[append.lane as usize];
         let order = |a: &Append| (a.append, a.record.event);
         let mut at = pending.len();
@@ -189,25 +187,59 @@ impl Topic {
         pending.insert(at, append);
     }
 
+    /// Measured events refused or given up without an answer and not stored.
+    pub(super) fn not_stored(&self) -> (u64, u64) {
+        (self.rejected, self.indeterminate)
+    }
+}
+
+impl Topic {
+    pub(super) fn new(setup: &TopicSetup, warm_up: u64) -> Self {
+        let log = Log {
+            lanes: vec![Lane::default(); setup.partitions as usize],
+            code: EventCode::new(setup.publishers),
+            numbered: vec![0; setup.publishers],
+            keys: vec![Column::default(); if setup.judged { setup.publishers } else { 0 }],
+            created: vec![Column::default(); if setup.readers.len() > 1 { setup.publishers } else { 0 }],
+            void: std::collections::BTreeSet::new(),
+            appended: 0,
+            last_lane: 0,
+        };
+        Self { log, copied: BTreeMap::new(), warm_up, stored: 0 }
+    }
+
     /// Appends everything that is due strictly before `until`.
-    pub(super) fn release(&mut self, until: u64) {
-        if self.next >= until {
+    pub(super) fn release(&mut self, inbox: &mut Inbox, until: u64) {
+        self.note(inbox);
+        if inbox.next >= until {
             return;
         }
-        self.next = u64::MAX;
-        for lane in 0..self.plain.len() {
-            self.release_plain(lane, until);
+        inbox.next = u64::MAX;
+        for lane in 0..inbox.plain.len() {
+            self.release_plain(inbox, lane, until);
         }
-        for lane in 0..self.rich.len() {
-            self.release_rich(lane, until);
+        for lane in 0..inbox.rich.len() {
+            self.release_rich(inbox, lane, until);
         }
     }
 
-    fn release_plain(&mut self, lane: usize, until: u64) {
-        let pending = &mut self.plain[lane];
+    /// What readers need to know of events whether or not they are appended yet.
+    fn note(&mut self, inbox: &mut Inbox) {
+        self.log.numbered.copy_from_slice(&inbox.numbered);
+        for (column, keys) in self.log.keys.iter_mut().zip(&mut inbox.keys) {
+            column.extend(keys.drain(..));
+        }
+        for (column, created) in self.log.created.iter_mut().zip(&mut inbox.created_at) {
+            column.extend(created.drain(..));
+        }
+        self.log.void.extend(inbox.void.drain(..));
+    }
+
+    fn release_plain(&mut self, inbox: &mut Inbox, lane: usize, until: u64) {
+        let pending = &mut inbox.plain[lane];
         let Some(first) = pending.first() else { return };
         if first.visible >= until {
-            self.next = self.next.min(first.visible);
+            inbox.next = inbox.next.min(first.visible);
             return;
         }
         let mut due = pending.len();
@@ -220,17 +252,16 @@ impl Topic {
         self.log.last_lane = u32::try_from(lane).expect("partitions fit 32 bits");
         self.log.lanes[lane].extend(pending.drain(..due));
         if let Some(first) = pending.first() {
-            self.next = self.next.min(first.visible);
+            inbox.next = inbox.next.min(first.visible);
         }
     }
 
-    fn release_rich(&mut self, lane: usize, until: u64) {
-        let due = self.rich[lane].partition_point(|append| append.append < until);
+    fn release_rich(&mut self, inbox: &mut Inbox, lane: usize, until: u64) {
+        let due = inbox.rich[lane].partition_point(|append| append.append < until);
         let log = &mut self.log.lanes[lane];
-        for Append { mut record, extra, bytes, .. } in self.rich[lane].drain(..due) {
+        for Append { mut record, extra, .. } in inbox.rich[lane].drain(..due) {
             record.visible = record.visible.max(log.last_visible());
             log.push(record, extra);
-            self.bytes += u64::from(bytes);
             let first = !record.is_copied()
                 || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
             self.stored += u64::from(first && record.created >= self.warm_up);
@@ -239,16 +270,16 @@ impl Topic {
             self.log.appended += due as u64;
             self.log.last_lane = u32::try_from(lane).expect("partitions fit 32 bits");
         }
-        if let Some(first) = self.rich[lane].first() {
-            self.next = self.next.min(first.append);
+        if let Some(first) = inbox.rich[lane].first() {
+            inbox.next = inbox.next.min(first.append);
         }
     }
 
     /// Distinct measured events that are on their way into the log and not stored yet.
-    pub(super) fn pending(&self) -> u64 {
-        let plain = self.plain.iter().flatten().filter(|r| r.created >= self.warm_up).count();
+    pub(super) fn pending(&self, inbox: &Inbox) -> u64 {
+        let plain = inbox.plain.iter().flatten().filter(|r| r.created >= self.warm_up).count();
         let mut copied = std::collections::BTreeSet::new();
-        let rich = self.rich.iter().flatten().map(|append| append.record).filter(|r| {
+        let rich = inbox.rich.iter().flatten().map(|append| append.record).filter(|r| {
             let event = EventCode::plain(r.event);
             r.created >= self.warm_up
                 && (!r.is_copied() || (self.copied.get(&event) != Some(&true) && copied.insert(event)))
@@ -256,16 +287,11 @@ impl Topic {
         (plain + rich.count()) as u64
     }
 
-    /// Measured events refused or given up without an answer and not stored.
-    pub(super) fn not_stored(&self) -> (u64, u64) {
-        (self.rejected, self.indeterminate)
-    }
-
     /// The topic's own part of the outcome.
-    pub(super) fn outcome(&self) -> TopicOutcome {
+    pub(super) fn outcome(&self, inbox: &Inbox) -> TopicOutcome {
         let records: Vec<u64> = self.log.lanes.iter().map(Lane::end).collect();
-        let bytes = self.bytes + if self.rich.is_empty() { records.iter().sum::<u64>() * self.bytes_each } else { 0 };
-        TopicOutcome { created: self.created, stored: self.stored, records, bytes, ..TopicOutcome::default() }
+        let bytes = inbox.bytes + inbox.bytes_each * records.iter().sum::<u64>();
+        TopicOutcome { created: inbox.created, stored: self.stored, records, bytes, ..TopicOutcome::default() }
     }
 }
 

@@ -30,7 +30,7 @@ use serial::Serial;
 use super::log::{Lane, Log};
 use super::setup::{Publisher, Rounding, Setup};
 use super::timeline::Link;
-use super::topic::Topic;
+use super::topic::Inbox;
 use crate::outcome::{ConsumerOutcome, FaultOutcome, TraceRecord};
 use crate::plan::{ConsumerId, Dispatch, FaultTarget, Membership, Plan, Settle};
 
@@ -183,8 +183,8 @@ impl Group {
     }
 
     /// Hands all that the group has published to the topics.
-    pub(super) fn deliver(&mut self, topics: &mut [Topic]) {
-        self.core.outputs.deliver(topics);
+    pub(super) fn deliver(&mut self, inboxes: &mut [Inbox]) {
+        self.core.outputs.deliver(inboxes);
     }
 
     fn sample(&mut self, logs: &[&Log], now: u64) {

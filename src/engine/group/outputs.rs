@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::client::{Answer, Client, Message};
 use crate::engine::setup::{ClientSetup, Publisher, Setup};
-use crate::engine::topic::{Port, Topic};
+use crate::engine::topic::{Inbox, Port};
 
 /// Ports and clients of a group.
 #[derive(Clone, Debug, Default)]
@@ -89,9 +89,9 @@ impl Outputs {
     }
 
     /// Hands everything to the topics.
-    pub(super) fn deliver(&mut self, topics: &mut [Topic]) {
+    pub(super) fn deliver(&mut self, inboxes: &mut [Inbox]) {
         for out in &mut self.ports {
-            topics[out.topic].absorb(out.publisher, &mut out.port);
+            inboxes[out.topic].absorb(out.publisher, &mut out.port);
         }
     }
 

@@ -479,6 +479,11 @@ impl Queue {
                 }
                 result
             }
+            _ if !core.fates.blocks() && run.attempt < core.fates.attempts() && self.config.settle == Settle::Before => {
+                // It was settled before: it cannot come back.
+                core.meter.conclude(id.slot, &record, Conclusion::Skipped);
+                DeliveryResult::Discarded
+            }
             _ if !core.fates.blocks() && run.attempt < core.fates.attempts() => {
                 back = true;
                 DeliveryResult::Requeued

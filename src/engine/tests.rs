@@ -1,0 +1,373 @@
+//! The schedule must not matter: random small systems run alike, to the last bit, whatever the schedule and window.
+
+use super::*;
+use crate::dist::{Arrivals, Dist};
+use crate::plan::*;
+use crate::time::SimSpan;
+
+struct Always;
+impl Progress for Always {
+    fn reached(&self, _: SimTime) -> bool {
+        true
+    }
+}
+
+/// Small random numbers for making plans.
+struct Dice(u64);
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[usize::try_from(self.below(of.len() as u64)).unwrap()].clone()
+    }
+}
+
+const MS: f64 = 1e6;
+
+pub(super) fn ideal_store(append: Dist) -> StorePolicy {
+    StorePolicy {
+        network: Dist::Constant(0.0),
+        append,
+        replicate: Dist::Constant(0.0),
+        fsync: Dist::Constant(0.0),
+        visible_when_replicated: false,
+    }
+}
+
+pub(super) fn direct_client() -> ClientPlan {
+    ClientPlan {
+        partitioner: Partitioner::Modulo,
+        fifo_connection: false,
+        batching: None,
+        max_in_flight: None,
+        acks: Acks::All,
+        idempotent: false,
+        retry: PublishRetry {
+            retries: 5,
+            request_timeout: SimSpan::from_millis(50),
+            delivery_timeout: SimSpan::from_millis(400),
+            backoff: SimSpan::from_millis(5),
+            backoff_max: SimSpan::from_millis(20),
+        },
+    }
+}
+
+pub(super) fn producer(name: &str, rate: f64, key: KeyPlan, to: u32) -> ProducerPlan {
+    let step = PublishStep {
+        to: TopicId(to),
+        event_type: None,
+        key: None,
+        size: None,
+        count: Dist::Constant(1.0),
+        probability: 1.0,
+        wait_for_ack: true,
+    };
+    ProducerPlan {
+        name: name.into(),
+        arrivals: Arrivals::Poisson(rate),
+        events_per_arrival: Dist::Constant(1.0),
+        key,
+        size: Dist::Constant(1024.0),
+        types: Vec::new(),
+        instances: 2,
+        handler: Handler { steps: vec![Step::Publish(step)] },
+        failure: FailurePlan::default(),
+        clients: vec![(TopicId(to), direct_client())],
+    }
+}
+
+pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> ConsumerPlan {
+    ConsumerPlan {
+        name: name.into(),
+        subscribes: vec![TopicId(topic)],
+        types: None,
+        keys: (0.0, 1.0),
+        members,
+        workers: 1,
+        order: WorkerOrder::Partition,
+        handler: Handler { steps: vec![Step::Work(service)] },
+        batch: None,
+        schedule: None,
+        failure: FailurePlan::default(),
+        retry: RetryPlan {
+            attempts: 3,
+            mode: RetryMode::Blocking,
+            backoff: Backoff::Exponential { base: SimSpan::from_millis(1), factor: 2.0, max: SimSpan::from_millis(9) },
+            jitter: 0.5,
+        },
+        dead_letter: None,
+        idempotent: None,
+        settle: Settle::After,
+        dispatch: Dispatch::Log(LogDispatch {
+            network: Dist::Constant(0.0),
+            max_poll_records: u32::MAX,
+            max_fetch_records: u32::MAX,
+            commit_each: true,
+        }),
+        membership: Membership::Immediate,
+        startup: Dist::Constant(0.0),
+        clients: Vec::new(),
+        key_order: Ok(()),
+    }
+}
+
+pub(super) fn topic(name: &str, partitions: u32, append: Dist) -> TopicPlan {
+    TopicPlan { name: name.into(), bus: "main".into(), fan_out: true, partitions, brokers: 2, store: ideal_store(append) }
+}
+
+pub(super) fn plan(seconds: u64) -> Plan {
+    Plan {
+        name: "test".into(),
+        seed: 1,
+        replications: 1,
+        duration: SimSpan::from_seconds(seconds),
+        warm_up: SimSpan::ZERO,
+        topics: Vec::new(),
+        producers: Vec::new(),
+        consumers: Vec::new(),
+        faults: Vec::new(),
+        changes: Vec::new(),
+        expectations: Vec::new(),
+        key_labels: Vec::new(),
+        numeric_keys: u32::MAX,
+        event_types: vec![String::new()],
+        backlog_bound: 10_000_000,
+    }
+}
+
+fn random_dist(dice: &mut Dice, mean: f64) -> Dist {
+    if dice.chance(30) { Dist::Constant(mean) } else { Dist::Exponential(mean) }
+}
+
+fn random_client(dice: &mut Dice) -> ClientPlan {
+    let mut client = direct_client();
+    client.fifo_connection = dice.chance(60);
+    client.partitioner = dice.pick(&[Partitioner::Modulo, Partitioner::Murmur2Sticky]);
+    if dice.chance(50) {
+        client.batching = Some(Batching {
+            linger: SimSpan::from_millis(dice.below(8)),
+            max_bytes: 1024 * (1 + dice.below(8)),
+        });
+        client.max_in_flight = Some(1 + u32::try_from(dice.below(5)).unwrap());
+        client.idempotent = dice.chance(50);
+        client.acks = dice.pick(&[Acks::None, Acks::Leader, Acks::All]);
+    }
+    client
+}
+
+fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> ConsumerPlan {
+    let members = 1 + u32::try_from(dice.below(4)).unwrap();
+    let mean = MS * (1.0 + dice.below(12) as f64);
+    let service = random_dist(dice, mean);
+    let mut c = consumer(&format!("c{index}"), topic, members, service);
+    if dice.chance(60) {
+        c.workers = 1 + u32::try_from(dice.below(3)).unwrap();
+        c.order = dice.pick(&[WorkerOrder::Partition, WorkerOrder::Key, WorkerOrder::None]);
+        c.startup = random_dist(dice, 20.0 * MS);
+        c.settle = dice.pick(&[Settle::After, Settle::Before, Settle::Timer(SimSpan::from_millis(70))]);
+        if dice.chance(30) {
+            c.dispatch = Dispatch::Queue(QueueDispatch {
+                network: random_dist(dice, 0.3 * MS),
+                prefetch: 1 + u32::try_from(dice.below(9)).unwrap(),
+            });
+            c.settle = dice.pick(&[Settle::After, Settle::Before]);
+            c.retry.mode = dice.pick(&[RetryMode::Blocking, RetryMode::Requeue]);
+        } else {
+            c.dispatch = Dispatch::Log(LogDispatch {
+                network: random_dist(dice, 0.3 * MS),
+                max_poll_records: 1 + u32::try_from(dice.below(20)).unwrap(),
+                max_fetch_records: 1 + u32::try_from(dice.below(40)).unwrap(),
+                commit_each: false,
+            });
+            c.membership = Membership::Eager {
+                session_timeout: SimSpan::from_millis(150),
+                heartbeat: SimSpan::from_millis(30),
+                rebalance_timeout: SimSpan::from_millis(500),
+                join: random_dist(dice, 3.0 * MS),
+            };
+            if dice.chance(25) {
+                c.batch = Some(BatchPlan { max: 5, max_wait: SimSpan::from_millis(dice.below(20)) });
+            }
+            if dice.chance(20) {
+                c.schedule = Some(SchedulePlan { every: SimSpan::from_millis(170), offset: SimSpan::from_millis(60) });
+            }
+        }
+    }
+    if dice.chance(40) {
+        c.failure = FailurePlan { transient: 0.05, permanent: 0.01, hang: 0.0, crash: if c.workers > 1 { 0.002 } else { 0.0 } };
+    }
+    if dice.chance(30) {
+        c.idempotent = Some(IdempotencePlan { window: SimSpan::from_millis(300), same_transaction: dice.chance(50) });
+    }
+    let forward = topic + 1 < topics;
+    if forward && dice.chance(50) || dice.chance(10) {
+        let to = if forward { topic + 1 } else { 0 };
+        let mut step = match &producer("x", 1.0, KeyPlan::None, to).handler.steps[0] {
+            Step::Publish(step) => step.clone(),
+            _ => unreachable!(),
+        };
+        step.probability = if to == 0 { 0.3 } else { 0.9 };
+        step.wait_for_ack = dice.chance(50);
+        c.handler.steps.push(Step::Publish(step));
+        if dice.chance(30) {
+            c.handler.steps.push(Step::Wait(random_dist(dice, MS)));
+        }
+        c.clients.push((TopicId(to), random_client(dice)));
+    }
+    c
+}
+
+fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
+    let consumer = u32::try_from(dice.below(plan.consumers.len() as u64)).unwrap();
+    let members = plan.consumers[consumer as usize].members;
+    let one = u32::try_from(dice.below(u64::from(members))).unwrap();
+    let who = dice.pick(&[
+        Members::All,
+        Members::One(one),
+        Members::Any,
+        Members::Each,
+    ]);
+    let target = FaultTarget::Consumer(ConsumerId(consumer), who);
+    let (target, effect) = match dice.below(10) {
+        0 | 1 | 2 => (target, Effect::Crash),
+        3 => (target, Effect::Pause),
+        4 => (target, Effect::Slow(5.0)),
+        5 => (target, Effect::Fail(0.3)),
+        6 => (FaultTarget::Consumer(ConsumerId(consumer), Members::All), Effect::Poison(3)),
+        7 => (FaultTarget::ConsumerLink(ConsumerId(consumer)), Effect::Delay(Dist::Constant(2.0 * MS))),
+        8 => (FaultTarget::ProducerLink(ProducerId(0)), Effect::Drop(0.1)),
+        _ => (FaultTarget::ProducerLink(ProducerId(0)), Effect::LostResponse(0.1)),
+    };
+    FaultPlan {
+        name: format!("f{n}"),
+        stream: format!("faults/f{n}"),
+        at: Dist::Exponential(400.0 * MS),
+        every: dice.chance(50).then_some(Dist::Exponential(500.0 * MS)),
+        lasts: dice.chance(90).then_some(Dist::Exponential(120.0 * MS)),
+        target,
+        effect,
+    }
+}
+
+fn random_plan(dice: &mut Dice) -> Plan {
+    let mut p = plan(2);
+    let topics = 1 + u32::try_from(dice.below(3)).unwrap();
+    for t in 0..topics {
+        let append = if dice.chance(40) { Dist::Constant(0.0) } else { random_dist(dice, 2.0 * MS) };
+        let mut made = topic(&format!("t{t}"), 1 + u32::try_from(dice.below(6)).unwrap(), append);
+        if dice.chance(40) {
+            made.store.network = random_dist(dice, 0.2 * MS);
+            made.store.replicate = random_dist(dice, MS);
+            made.store.visible_when_replicated = true;
+        }
+        p.topics.push(made);
+    }
+    let key = dice.pick(&[KeyPlan::None, KeyPlan::Uniform(20), KeyPlan::Uniform(500), KeyPlan::Unique]);
+    let mut first = producer("p0", 150.0 + dice.below(300) as f64, key, 0);
+    if dice.chance(50) {
+        first.clients[0].1 = random_client(dice);
+    }
+    p.producers.push(first);
+    if dice.chance(30) {
+        p.producers.push(producer("p1", 100.0, KeyPlan::Uniform(20), topics - 1));
+    }
+    for c in 0..1 + dice.below(4) {
+        let topic = u32::try_from(dice.below(u64::from(topics))).unwrap();
+        let made = random_consumer(dice, c, topic, topics);
+        p.consumers.push(made);
+    }
+    for n in 0..dice.below(4) {
+        let fault = random_fault(dice, &p, n);
+        p.faults.push(fault);
+    }
+    if dice.chance(40) {
+        p.changes.push(ChangePlan {
+            name: "scale".into(),
+            at: SimTime(700_000_000),
+            lasts: dice.chance(50).then_some(SimSpan::from_millis(400)),
+            consumer: ConsumerId(0),
+            members: 1 + u32::try_from(dice.below(5)).unwrap(),
+        });
+    }
+    if dice.chance(30) {
+        p.warm_up = SimSpan::from_millis(300);
+    }
+    p
+}
+
+fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
+    run(plan, options, &Always).unwrap_or_else(|broken| panic!("{} {options:?} {plan:#?}", broken.invariant)).expect("never stopped")
+}
+
+fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
+    let base = RunOptions { seed, coarse, trace: true, ..RunOptions::default() };
+    let windowed = outcome(plan, &base);
+    for (schedule, window) in
+        [(Schedule::Stepwise, 0), (Schedule::Windowed, 7), (Schedule::Windowed, 100_000), (Schedule::Parallel, 50)]
+    {
+        let other = outcome(plan, &RunOptions { schedule, window, threads: 2, ..base.clone() });
+        for (index, (a, b)) in windowed.consumers.iter().zip(&other.consumers).enumerate() {
+            assert!(a == b, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: consumer {index} of {plan:#?}\n{:?}\n{:?}", a.ledger, b.ledger);
+        }
+        assert!(windowed == other, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {plan:#?}");
+    }
+}
+
+fn sweep(cases: std::ops::Range<u64>) {
+    for case in cases {
+        let plan = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 12345));
+        for coarse in [0, 20_000, 1_000_000] {
+            same(&plan, case, case + 1, coarse);
+        }
+    }
+}
+
+#[test]
+fn schedules_give_the_same_bytes() {
+    sweep(0..60);
+}
+
+#[test]
+#[ignore = "a long soak"]
+fn schedules_give_the_same_bytes_soak() {
+    sweep(60..5_000);
+}
+
+fn w2(seconds: u64) -> Plan {
+    let mut p = plan(seconds);
+    p.topics.push(topic("orders", 12, Dist::Exponential(2.2e6)));
+    p.producers.push(producer("shop", 10_000.0, KeyPlan::Uniform(10_000), 0));
+    for (index, rho) in [0.30, 0.42, 0.54, 0.66, 0.78, 0.90].into_iter().enumerate() {
+        p.consumers.push(consumer(&format!("g{index}"), 0, 12, Dist::Exponential(rho * 1e5 * 12.0)));
+    }
+    p
+}
+
+fn w1(seconds: u64) -> Plan {
+    let mut p = plan(seconds);
+    p.topics.push(topic("orders", 1, Dist::Constant(0.0)));
+    p.producers.push(producer("shop", 800.0, KeyPlan::None, 0));
+    p.consumers.push(consumer("mm1", 0, 1, Dist::Exponential(1e6)));
+    p
+}
+
+#[test]
+#[ignore = "prints speeds"]
+#[expect(clippy::disallowed_methods, reason = "measures wall time")]
+fn speeds() {
+    for (name, plan) in [("w1", w1(2500)), ("w2", w2(100))] {
+        for schedule in [Schedule::Windowed, Schedule::Stepwise, Schedule::Parallel] {
+            let start = std::time::Instant::now();
+            let outcome = outcome(&plan, &RunOptions { seed: 1, schedule, threads: 2, ..RunOptions::default() });
+            let wall = start.elapsed().as_secs_f64();
+            let n = outcome.consumers[0].latency.count() as f64;
+            let means: Vec<f64> = outcome.consumers.iter().map(|c| c.stages.total as f64 / c.latency.count() as f64 / 1e6).collect();
+            println!("{name} {schedule:?}: {:.2} M/s {means:?} {}", n / wall / 1e6, outcome.consumers[0].order.violations);
+        }
+    }
+}
