@@ -320,6 +320,7 @@ fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
 
 fn sweep(cases: std::ops::Range<u64>) {
     for case in cases {
+        eprintln!("case {case}");
         let plan = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 12345));
         for coarse in [0, 20_000, 1_000_000] {
             same(&plan, case, case + 1, coarse);

@@ -21,11 +21,6 @@ pub(super) struct Conditions {
     pub(super) poisoned: bool,
 }
 
-impl Conditions {
-    /// Nothing unusual.
-    pub(super) const CALM: Self = Self { slow: 1.0, fail: 0.0, poisoned: false };
-}
-
 /// How a delivery ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {

@@ -3,7 +3,7 @@
 //! Between two control events nothing can happen to a member but its own work, so each runs ahead alone: its queue is the
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
-use super::fate::{Conditions, End, slowed};
+use super::fate::{End, slowed};
 use super::meter::{Conclusion, Times};
 use super::{Core, Lag};
 use crate::dist::About;
@@ -400,9 +400,4 @@ impl Lane {
         trace.result = DeliveryResult::Effect;
         core.meter.trace(|| trace);
     }
-}
-
-/// Conditions under which a member's work is plain.
-pub(super) fn calm(conditions: Conditions) -> bool {
-    conditions.fail <= 0.0 && !conditions.poisoned
 }
