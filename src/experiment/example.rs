@@ -90,6 +90,15 @@ fn producer() -> ProducerPlan {
             backoff_max: SimSpan::ZERO,
         },
     };
+    let publish = PublishStep {
+        to: TopicId(0),
+        event_type: None,
+        key: None,
+        size: None,
+        count: Dist::Constant(1.0),
+        probability: 1.0,
+        wait_for_ack: true,
+    };
     ProducerPlan {
         name: "shop".into(),
         arrivals: Arrivals::Poisson(1.0),
@@ -98,7 +107,7 @@ fn producer() -> ProducerPlan {
         size: Dist::Constant(1024.0),
         types: Vec::new(),
         instances: 1,
-        handler: Handler::default(),
+        handler: Handler { steps: vec![Step::Publish(publish)] },
         failure: FailurePlan::default(),
         clients: vec![(TopicId(0), client)],
     }
@@ -113,7 +122,7 @@ fn consumer(name: &str, workers: u32, key_order: Result<(), String>) -> Consumer
         members: 1,
         workers,
         order: WorkerOrder::None,
-        handler: Handler::default(),
+        handler: Handler { steps: vec![Step::Work(Dist::Exponential(1.5e9))] },
         batch: None,
         schedule: None,
         failure: FailurePlan::default(),
@@ -203,7 +212,8 @@ fn consumer_outcome(plan: &Plan, index: usize, extra: u64) -> ConsumerOutcome {
     ConsumerOutcome {
         latency: ramp(90, step),
         stages: StageSums { total, service, wait, dispatch: total - service - wait, ..StageSums::default() },
-        intervals: intervals_of(plan, index)
+        intervals: plan
+            .intervals_of(index)
             .iter()
             .map(|_| IntervalOutcome { latency: ramp(10, step), sum: ramp_sum(10, step) })
             .collect(),

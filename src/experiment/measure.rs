@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
-use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, LossCause, PartitionLag, StageSums, Touched};
+use crate::outcome::{ConsumerOutcome, LagOutcome, LossCause, PartitionLag, StageSums, Touched};
 use crate::plan::{ConsumerPlan, Plan, Settle, TopicId};
 use crate::stats::Histogram;
 use crate::time::SimTime;
@@ -29,7 +29,7 @@ pub(super) fn measure(plan: &Plan, pooled: &Pooled) -> Value {
         "services": {},
         "reads": {},
         "flows": {},
-        "faults": (0..pooled.outcome.faults.len()).map(|i| fault(plan, &pooled.outcome.faults[i], i)).collect::<Vec<_>>(),
+        "faults": (0..pooled.outcome.faults.len()).map(|i| fault(plan, pooled, i)).collect::<Vec<_>>(),
         "events": events(pooled),
     })
 }
@@ -236,7 +236,7 @@ fn drained(pooled: &Pooled, consumer: usize) -> (Value, u64) {
 /// Arrivals per second times mean service time, over the workers there are at the start: 1 is all that they can do.
 fn offered_load(policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> Value {
     let rate = seen.arrived as f64 / pooled.measured_seconds();
-    let service = seen.service_sum as f64 / 1e9 / (seen.ledger.effected + seen.duplicates_effects) as f64;
+    let service = seen.service_sum as f64 / 1e9 / seen.latency.count() as f64;
     let load = rate * service / (f64::from(policy.members) * f64::from(policy.workers));
     if load.is_finite() { level(load) } else { Value::Null }
 }
@@ -306,17 +306,18 @@ fn published_idempotently(plan: &Plan, policy: &ConsumerPlan) -> bool {
     clients.all(|(topic, client)| client.idempotent || !policy.subscribes.contains(topic))
 }
 
-fn fault(plan: &Plan, seen: &FaultOutcome, index: usize) -> Value {
+fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.faults[index];
     let name = |consumer: usize| plan.consumers[consumer].name.clone();
     let (mut noticed, mut unnoticed, mut out_of_reach) = (Vec::new(), Vec::new(), Vec::new());
     for consumer in 0..plan.consumers.len() {
-        match seen.touched.get(&consumer) {
-            Some(touched) if notices(touched) => noticed.push(name(consumer)),
-            Some(_) => unnoticed.push(name(consumer)),
-            None => {
-                unnoticed.push(name(consumer));
-                out_of_reach.push(name(consumer));
-            }
+        if pooled.notices(index, consumer) {
+            noticed.push(name(consumer));
+        } else {
+            unnoticed.push(name(consumer));
+        }
+        if !seen.touched.contains_key(&consumer) {
+            out_of_reach.push(name(consumer));
         }
     }
     let touched = seen.touched.iter().map(|(consumer, touched)| (name(*consumer), damage(touched)));
@@ -347,14 +348,6 @@ fn damage(touched: &Touched) -> Value {
         "lost": touched.lost,
         "order_violations": touched.violations,
     })
-}
-
-/// Whether a consumer noticed a fault: something was redelivered, lost or overtaken, or its lag rose clearly above what
-/// it was before. A queue's length spreads about as widely as its mean, so "clearly" is twice the level before, and a few.
-#[must_use]
-pub(super) fn notices(touched: &Touched) -> bool {
-    touched.redeliveries + touched.lost + touched.violations > 0
-        || touched.lag_peak > touched.lag_before.saturating_mul(2).saturating_add(3)
 }
 
 /// How long the system disagrees with itself, over the events of all topics.

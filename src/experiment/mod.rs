@@ -367,6 +367,20 @@ mod tests {
         let _ = run_with(&plan, &request(50, 2), &(), &panics);
     }
 
+    #[test]
+    fn the_engine_gives_the_same_document_whatever_the_schedule_and_the_threads() {
+        let plan = example::plan();
+        let with = |schedule, jobs| {
+            let request = Request { schedule, ..request(4, jobs) };
+            document(&run(&plan, &request, &()).expect("books close").summary)
+        };
+        let reference = with(Schedule::Windowed, 1);
+        assert!(!reference.contains("\"created\": 0"), "{reference}");
+        assert_eq!(with(Schedule::Windowed, 3), reference);
+        assert_eq!(with(Schedule::Stepwise, 2), reference);
+        assert_eq!(with(Schedule::Parallel, 2), reference);
+    }
+
     /// Stops once so many runs are done.
     struct After(u32);
     impl Watch for After {

@@ -1,5 +1,7 @@
 //! Adds up the outcomes of runs: counts and sums add, histograms merge, extremes stay extremes.
 
+use std::collections::BTreeMap;
+
 use crate::outcome::{
     ConsumerOutcome, Ended, FaultOutcome, LagOutcome, Ledger, OrderOutcome, Outcome, PartitionLag, ProducerOutcome,
     StageSums, TopicOutcome, Touched,
@@ -18,6 +20,8 @@ pub struct Pooled {
     pub measured: u128,
     /// Runs that stopped at the backlog bound.
     pub stopped: u32,
+    /// By fault and consumer: runs in which lag rose clearly. Within a run, because the extremes of several do not tell.
+    pub rises: BTreeMap<(usize, usize), u32>,
     /// Lag series by consumer, added up point by point.
     pub curves: Vec<CurveSums>,
 }
@@ -43,7 +47,10 @@ impl Pooled {
         };
         let measured = u128::from((end - SimTime(plan.warm_up.0)).0);
         let curves = outcome.consumers.iter().map(|consumer| CurveSums::of(&consumer.lag)).collect();
-        Self { outcome, runs: 1, measured, stopped, curves }
+        let touched =
+            outcome.faults.iter().enumerate().flat_map(|(i, f)| f.touched.iter().map(move |(c, t)| ((i, *c), t)));
+        let rises = touched.filter(|(_, touched)| lag_rose(touched)).map(|(at, _)| (at, 1)).collect();
+        Self { outcome, runs: 1, measured, stopped, rises, curves }
     }
 
     /// Adds further runs of the same plan.
@@ -52,9 +59,21 @@ impl Pooled {
         self.runs += other.runs;
         self.measured += other.measured;
         self.stopped += other.stopped;
+        for (at, runs) in other.rises {
+            *self.rises.entry(at).or_default() += runs;
+        }
         for (mine, other) in self.curves.iter_mut().zip(other.curves) {
             mine.merge(&other);
         }
+    }
+
+    /// Whether a consumer noticed a fault: something was redelivered, lost or overtaken in some run, or its lag rose
+    /// clearly in at least half of them.
+    #[must_use]
+    pub fn notices(&self, fault: usize, consumer: usize) -> bool {
+        let touched = self.outcome.faults[fault].touched.get(&consumer);
+        let defects = touched.map_or(0, |t| t.redeliveries + t.lost + t.violations);
+        defects > 0 || 2 * self.rises.get(&(fault, consumer)).copied().unwrap_or(0) >= self.runs
     }
 
     /// Measured virtual time of all runs together, seconds.
@@ -62,6 +81,12 @@ impl Pooled {
     pub fn measured_seconds(&self) -> f64 {
         self.measured as f64 / 1e9
     }
+}
+
+/// Whether lag rose clearly above what it was before a fault. A queue's length spreads about as widely as its mean, so
+/// "clearly" is twice the level before, and a few.
+fn lag_rose(touched: &Touched) -> bool {
+    touched.lag_peak > touched.lag_before.saturating_mul(2).saturating_add(3)
 }
 
 impl CurveSums {
@@ -330,6 +355,21 @@ mod tests {
             let [a, b] = [seed, seed + 100].map(|seed| Pooled::of(&plan, example::outcome(&plan, seed)));
             assert_eq!(shared(sum([a.clone(), b.clone()])), shared(sum([b, a])));
         }
+    }
+
+    #[test]
+    fn a_fault_is_noticed_where_lag_rose_in_half_of_the_runs_or_something_went_wrong() {
+        let plan = example::plan();
+        let run = |before, peak, lost| {
+            let mut outcome = example::outcome(&plan, 0);
+            let touched = Touched { lag_before: before, lag_peak: peak, lost, ..Touched::default() };
+            outcome.faults[0].touched = [(0, touched)].into();
+            Pooled::of(&plan, outcome)
+        };
+        assert!(sum([run(2, 30, 0), run(40, 60, 0)]).notices(0, 0), "by half");
+        assert!(!sum([run(2, 30, 0), run(40, 60, 0), run(0, 3, 0)]).notices(0, 0), "by a third");
+        assert!(sum([run(2, 3, 0), run(1, 1, 1)]).notices(0, 0), "a loss");
+        assert!(!run(2, 30, 1).notices(0, 1), "out of reach");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::columns::Columns;
 use super::expect::{Claim, claims};
-use super::measure::{measure, notices};
+use super::measure::measure;
 use super::pool::Pooled;
 use super::warnings::Findings;
 use crate::outcome::Outcome;
@@ -95,8 +95,8 @@ fn curves(plan: &Plan, pooled: &Pooled) -> Vec<ConsumerCurves> {
 fn windows(plan: &Plan, pooled: &Pooled) -> Vec<Window> {
     let name = |index: usize| plan.consumers[index].name.clone();
     let mut windows = Vec::new();
-    for (fault, seen) in plan.faults.iter().zip(&pooled.outcome.faults) {
-        let touches = seen.touched.iter().filter(|(_, t)| notices(t)).map(|(i, _)| name(*i)).collect::<Vec<_>>();
+    for (index, (fault, seen)) in plan.faults.iter().zip(&pooled.outcome.faults).enumerate() {
+        let touches = (0..plan.consumers.len()).filter(|i| pooled.notices(index, *i)).map(name).collect::<Vec<_>>();
         windows.extend(seen.occurrences.iter().take(SHADED_OCCURRENCES).map(|(from, to)| Window {
             name: fault.name.clone(),
             fault: true,
@@ -294,7 +294,7 @@ mod tests {
                     h
                 });
             }
-            outcome.consumers[1].service_sum *= 40;
+            outcome.consumers[1].service_sum = 20_000 * 5_000_000_000;
             outcome.ended = Ended::BacklogBound { at: SimTime(90_000_000_000), consumer: 0 };
             outcome
         });
