@@ -88,6 +88,8 @@ struct Lane {
 struct Mark {
     started: bool,
     concluded: bool,
+    /// How it was given up, if it was.
+    given_up: Option<Conclusion>,
     effected: u64,
     attempts: u32,
     trace: u32,
@@ -684,6 +686,9 @@ impl Polled {
                 None => Some(run.start),
                 Some(mark) => (mark.effected > 0).then_some(mark.effected),
             };
+            if let Some(how) = mark.and_then(|mark| mark.given_up) {
+                core.meter.retract(&record, how);
+            }
             let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
             core.meter.effect(logs[id.slot], id.slot, &record, extra, times, earlier)
         } else if mark.is_none_or(|mark| mark.concluded) {
@@ -699,11 +704,14 @@ impl Polled {
         let trace = self.traced(core, logs, item, run.start, now, result);
         if mark.is_some() {
             let mark = self.lanes[item.lane].mark(item.offset);
-            mark.concluded = true;
             mark.trace = trace;
-            if result == DeliveryResult::Effect {
-                mark.effected = now.max(1);
+            match result {
+                DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
+                DeliveryResult::DeadLettered => mark.given_up = Some(Conclusion::DeadLettered),
+                DeliveryResult::Discarded if !mark.concluded => mark.given_up = Some(Conclusion::Discarded),
+                _ => {}
             }
+            mark.concluded = true;
         }
         self.finished(core, member, item, current, now);
         if let Some(claim) = self.claim_of(item, record.key) {

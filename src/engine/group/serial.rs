@@ -279,7 +279,7 @@ impl Serial {
         }
         self.lanes[begun.lane].settled = begun.offset + 1;
         self.members[member].begun = None;
-        self.members[member].free = begun.done;
+        self.members[member].free = self.members[member].free.max(begun.done);
     }
 
     /// Gives every partition to a live member.
@@ -339,6 +339,12 @@ impl Serial {
             begun.busy_from = begun.busy_from.saturating_add(until - now);
         }
         state.free = state.free.max(until);
+        // A partition that has moved on meanwhile waits for the record in hand.
+        if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?))) {
+            if owner != member {
+                self.members[owner].free = self.members[owner].free.max(begun.done);
+            }
+        }
         self.look_at_all(core, logs);
     }
 
