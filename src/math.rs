@@ -341,6 +341,20 @@ mod tests {
     }
 
     #[test]
+    fn known_answers_of_the_last_bit() {
+        let bits = [quick_ln(0.3), quick_exp(-0.7), normal_quantile(0.3), normal_quantile(1e-3)].map(f64::to_bits);
+        assert_eq!(
+            bits,
+            [
+                13_831_473_067_500_349_216,
+                4_602_617_305_474_356_546,
+                13_826_270_636_307_301_884,
+                13_837_513_040_186_066_032
+            ]
+        );
+    }
+
+    #[test]
     fn blocks_have_the_bits_of_single_values() {
         let stream = Stream::named(3, "math/block");
         let tiny = |n: u64| if n % 5 == 0 { 1e-12 } else { 1.0 };
