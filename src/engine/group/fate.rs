@@ -125,6 +125,16 @@ impl Fates {
         self.offsets[slot][code.publisher(event)].wrapping_add(u64::from(code.sequence(event)))
     }
 
+    /// What a service time may depend on.
+    pub(super) fn about(&self, slot: usize, record: &Record, extra: Extra) -> About {
+        About {
+            key: record.key,
+            event_type: extra.event_type,
+            index: u64::from(self.codes[slot].sequence(record.event)),
+            stream: self.program.service_stream(),
+        }
+    }
+
     /// Service times of plain messages (no failures, one `work` step), in blocks. `None`: not of this kind.
     pub(super) fn plain_times(&self, ids: &[u64], out: &mut [u64]) -> bool {
         let Some(dist) = &self.plain else { return false };

@@ -580,7 +580,7 @@ impl Polled {
         let lane = core.log_lane(logs, item.lane);
         let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
         let id = core.fates.id(slot, record.event);
-        let about = About { key: record.key, event_type: extra.event_type, index: id };
+        let about = core.fates.about(slot, &record, extra);
         let first = self.lanes[item.lane].known(item.offset).map_or(0, |mark| mark.attempts) + 1;
         let mut fate = core.fates.fate(id, about, (first, first), conditions);
         self.lanes[item.lane].attempted(item.offset, fate.attempts);

@@ -381,7 +381,7 @@ impl Queue {
         core.meter.deliveries += measured;
         state.deliveries += 1;
         let id = core.fates.id(slot, record.event);
-        let about = About { key: record.key, event_type: extra.event_type, index: id };
+        let about = core.fates.about(slot, &record, extra);
         let first = state.attempts + 1;
         let fate = core.fates.fate(id, about, (first, 1), conditions);
         state.attempts += fate.attempts;

@@ -6,7 +6,6 @@
 use super::fate::{End, slowed};
 use super::meter::{Conclusion, Times};
 use super::{Core, Lag};
-use crate::dist::About;
 use crate::engine::log::{Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::time::SimTime;
@@ -245,7 +244,7 @@ impl Serial {
         }
         let event = core.fates.id(id.slot, record.event);
         let extra = core.log_lane(logs, lane).extra(offset);
-        let about = About { key: record.key, event_type: extra.event_type, index: event };
+        let about = core.fates.about(id.slot, &record, extra);
         let conditions = core.conditions(member);
         let fate = core.fates.fate(event, about, (1, 1), conditions);
         let success = start.saturating_add(fate.lead);
