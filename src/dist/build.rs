@@ -51,12 +51,11 @@ fn ordered(smaller: (&str, f64), larger: (&str, f64)) -> Result<(), Impossible> 
 }
 
 /// The scenario's name of a percentile: `median`, `p99.9`; `min` and `max` for 0 and 1.
-#[expect(clippy::float_cmp, reason = "the very numbers that name these three")]
 pub(super) fn percentile_name(probability: f64) -> String {
     match probability {
-        p if p == 0.0 => "min".into(),
-        p if p == 0.5 => "median".into(),
-        p if p == 1.0 => "max".into(),
+        0.0 => "min".into(),
+        0.5 => "median".into(),
+        1.0 => "max".into(),
         p => format!("p{}", (p * 1e8).round() / 1e6),
     }
 }
