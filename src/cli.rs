@@ -2,4 +2,6 @@
 
 /// Runs the program.
 #[must_use]
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,124 @@
+//! Where every event ended, and the three delivery defects: duplicates, losses, disorder.
+
+use serde_json::Value;
+
+use super::paint::{Tone, labelled};
+use super::table::{Cell, Table, always, if_any};
+use super::{Style, Thing, section, things};
+use crate::report::show;
+use crate::summary::Summary;
+
+/// The ledger's entries: name in the tree, title. `stored` is left out: it is the sum of those from `effected` on.
+const ENTRIES: [(&str, &str); 10] = [
+    ("rejected", "rejected"),
+    ("indeterminate", "no answer"),
+    ("publishing", "under way"),
+    ("effected", "effected"),
+    ("filtered", "filtered"),
+    ("skipped", "skipped"),
+    ("discarded", "discarded"),
+    ("dead_lettered", "dead letter"),
+    ("waiting", "waiting"),
+    ("in_flight", "in flight"),
+];
+
+/// Where the events ended: the books close.
+pub(super) fn ledger(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([always("created")].into_iter().chain(ENTRIES.map(|(name, title)| match name {
+        "stored" | "effected" => always(title),
+        _ => if_any(title),
+    })));
+    for consumer in things(summary, "consumers").iter().filter(|consumer| consumer.map(&["ledger"]).is_some()) {
+        let entry = |name: &str| consumer.number(&["ledger", name]);
+        let cells = ENTRIES.map(|(name, _)| match entry(name) {
+            Some(count) if count > 0.0 && matches!(name, "skipped" | "discarded") => {
+                Cell::toned(show::count_of(count), Tone::Bad)
+            }
+            count => show::count(count).into(),
+        });
+        table.row(consumer.name, [show::count(entry("created")).into()].into_iter().chain(cells));
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() };
+    section("Where the events ended", "the columns add up to created", &content, style)
+}
+
+/// Duplicates, losses and disorder; one calm line where there are none.
+pub(super) fn defects(summary: &Summary, style: Style) -> String {
+    let consumers = things(summary, "consumers");
+    if consumers.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new([
+        if_any("copies in log"),
+        if_any("redelivered"),
+        if_any("suppressed"),
+        if_any("effects twice"),
+        if_any("lost"),
+        if_any("out of order"),
+        if_any("share"),
+        if_any("extent"),
+        if_any("latest"),
+    ]);
+    consumers.iter().for_each(|consumer| table.row(consumer.name, row(consumer)));
+    let notes = |note: fn(&Thing<'_>, Style) -> String| consumers.iter().map(|it| note(it, style)).collect::<String>();
+    let notes = notes(causes) + &notes(anomalies);
+    if !table.speaks() && notes.is_empty() {
+        let calm = "  none: nothing delivered twice, lost, or out of order\n";
+        return section("Duplicates, losses, disorder", "", calm, style);
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() } + &notes;
+    section("Duplicates, losses, disorder", "", &content, style)
+}
+
+fn row(consumer: &Thing<'_>) -> [Cell; 9] {
+    let defect = |path: &[&str]| match consumer.number(path) {
+        Some(count) if count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
+        count => show::count(count).into(),
+    };
+    [
+        show::count(consumer.number(&["duplicates", "log"])).into(),
+        show::count(consumer.number(&["duplicates", "deliveries"])).into(),
+        show::count(consumer.number(&["duplicates", "suppressed"])).into(),
+        defect(&["duplicates", "effects"]),
+        defect(&["lost", "total"]),
+        show::count(consumer.number(&["order_violations"])).into(),
+        show::share(consumer.number(&["reordered", "ratio"])).into(),
+        show::count(consumer.number(&["reordered", "extent", "max"])).into(),
+        show::seconds(consumer.number(&["reordered", "late_time", "max"])).into(),
+    ]
+}
+
+/// `email lost 12: 8 attempts-exhausted, 4 committed-before-effect`.
+fn causes(consumer: &Thing<'_>, style: Style) -> String {
+    let by_cause = consumer.map(&["lost", "by_cause"]).into_iter().flatten();
+    let causes: Vec<String> = by_cause
+        .filter_map(|(cause, count)| count.as_f64().filter(|count| *count > 0.0).map(|count| (cause, count)))
+        .map(|(cause, count)| format!("{} {}", show::count_of(count), in_words(cause)))
+        .collect();
+    if causes.is_empty() {
+        return String::new();
+    }
+    labelled("  lost", Tone::Bad, &format!("{}: {}", consumer.name, causes.join(", ")), style)
+}
+
+/// Anomalies of order, and whether this configuration allows them.
+fn anomalies(consumer: &Thing<'_>, style: Style) -> String {
+    let mut out = String::new();
+    for (name, anomaly) in consumer.map(&["anomalies"]).into_iter().flatten() {
+        let count = anomaly.get("count").and_then(Value::as_f64).unwrap_or(0.0);
+        if count <= 0.0 {
+            continue;
+        }
+        let allowed = anomaly.get("allowed").and_then(Value::as_bool).unwrap_or(false);
+        let reason = anomaly.get("reason").and_then(Value::as_str).map_or_else(String::new, |why| format!(": {why}"));
+        let (label, tone) = if allowed { ("  allowed", Tone::Quiet) } else { ("  NOT ALLOWED", Tone::Bad) };
+        let text = format!("{}: {} {}{reason}", consumer.name, show::count_of(count), in_words(name));
+        out.push_str(&labelled(label, tone, &text, style));
+    }
+    out
+}
+
+/// A name of the tree for people: `attempts_exhausted` becomes `attempts exhausted`.
+fn in_words(name: &str) -> String {
+    name.replace('_', " ")
+}

@@ -1,0 +1,132 @@
+//! Expectations: their verdict at the top, each with its value below.
+
+use super::paint::{Tone, labelled, shortened};
+use super::{Style, section};
+use crate::report::show;
+use crate::summary::{Judged, Summary, Verdict};
+
+/// Expectations that do not hold, shown at the top; the rest is counted.
+const SHOWN: usize = 5;
+
+/// The verdict in one line, and under it what does not hold.
+pub(super) fn verdict(summary: &Summary, style: Style) -> String {
+    let all = &summary.expectations;
+    let count = |verdict| all.iter().filter(|judged| judged.verdict == verdict).count();
+    let (fail, open) = (count(Verdict::Fails), count(Verdict::Undecided));
+    let (word, tone) = match (fail, open) {
+        _ if all.is_empty() => return labelled("no claim ", Tone::Quiet, "the scenario expects nothing", style),
+        (0, 0) => ("HOLDS    ", Tone::Good),
+        (0, _) => ("UNDECIDED", Tone::Care),
+        _ => ("FAILS    ", Tone::Bad),
+    };
+    let total = all.len();
+    let text = match (fail, open) {
+        (0, 0) if total == 1 => "the expectation holds".into(),
+        (0, 0) => format!("all {total} expectations hold"),
+        (0, open) => format!("{open} of {total} expectations {} undecided", are(open)),
+        (fail, 0) => format!("{fail} of {total} expectations {}", if fail == 1 { "fails" } else { "fail" }),
+        (fail, open) => {
+            let verb = if fail == 1 { "fails" } else { "fail" };
+            format!("{fail} of {total} expectations {verb}, {open} {} undecided", are(open))
+        }
+    };
+    let mut out = labelled(word, tone, &text, style);
+    let bad: Vec<&Judged> = all.iter().filter(|judged| judged.verdict != Verdict::Holds).collect();
+    for judged in bad.iter().take(SHOWN) {
+        out.push_str(&labelled("         ", Tone::Plain, &in_words(judged), style));
+    }
+    if bad.len() > SHOWN {
+        out.push_str(&labelled("         ", Tone::Plain, &format!("and {} more, see below", bad.len() - SHOWN), style));
+    }
+    out
+}
+
+fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+/// `email.lag.end == 0: is 12 [10, 14]`.
+fn in_words(judged: &Judged) -> String {
+    let shown = value(judged);
+    match judged.verdict {
+        Verdict::Undecided => format!("{} is undecided at {shown}{}", judged.text, needed(judged)),
+        _ if judged.value.is_none() => format!("{} has no value", judged.text),
+        _ => format!("{} does not hold: {shown}", judged.text),
+    }
+}
+
+/// Every expectation with verdict, value and interval.
+pub(super) fn render(summary: &Summary, style: Style) -> String {
+    let all = &summary.expectations;
+    let values: Vec<String> = all.iter().map(|judged| value(judged) + &needed(judged)).collect();
+    let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+    let text_width = widest(&mut all.iter().map(|judged| judged.text.chars().count()));
+    let value_width = widest(&mut values.iter().map(|value| value.chars().count()));
+    let one_line = 13 + text_width + 2 + value_width <= style.width;
+    let mut out = String::new();
+    for (judged, value) in all.iter().zip(&values) {
+        let (word, tone) = match judged.verdict {
+            Verdict::Holds => ("holds", Tone::Good),
+            Verdict::Fails => ("fails", Tone::Bad),
+            Verdict::Undecided => ("undecided", Tone::Care),
+        };
+        if one_line {
+            let text = format!("{:<text_width$}", judged.text);
+            out.push_str(&format!("  {}  {text}  {value}\n", tone.paint(&format!("{word:<9}"), style)));
+        } else {
+            out.push_str(&labelled(&format!("  {word:<9}"), tone, &judged.text, style));
+            out.push_str(&format!("{:13}{}\n", "", shortened(value, style.width.saturating_sub(13))));
+        }
+    }
+    section("Expectations", "value [95 % interval over runs]", &out, style)
+}
+
+/// The value with its interval, in the unit of the limit.
+fn value(judged: &Judged) -> String {
+    let show = unit_of(&judged.text);
+    let value = judged.value.map_or_else(|| show::NOTHING.into(), show);
+    match judged.interval {
+        Some((low, high)) if low < high => format!("{value} [{}, {}]", show(low), show(high)),
+        _ => value,
+    }
+}
+
+fn needed(judged: &Judged) -> String {
+    match judged.needed {
+        Some(runs) => format!(", about {runs} runs would decide"),
+        None => String::new(),
+    }
+}
+
+/// How values are written that are compared with the limit of this expectation.
+fn unit_of(text: &str) -> fn(f64) -> String {
+    let claim = text.split(" during ").next().unwrap_or(text);
+    let limit = claim.split_whitespace().last().unwrap_or("");
+    let unit = limit.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+'));
+    match unit {
+        "%" => show::share_of,
+        "" | "k" | "M" | "G" => show::count_of,
+        unit if unit.contains('/') => show::rate_of,
+        unit if unit.ends_with('B') => show::bytes_of,
+        _ => show::seconds_of,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_the_unit_of_the_limit() {
+        for (text, shown) in [
+            ("email.latency.p99 < 2s during 30m..40m", "1.50s"),
+            ("email.drain_time < 1h30m", "1.50s"),
+            ("email.utilisation < 92%", "150%"),
+            ("email.lost == 0", "1.50"),
+            ("email.throughput > 2k/s", "1.50/s"),
+            ("topics.orders.bytes < 2KiB", "1.50B"),
+        ] {
+            assert_eq!(unit_of(text)(1.5), shown, "{text}");
+        }
+    }
+}

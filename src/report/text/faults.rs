@@ -1,0 +1,115 @@
+//! Faults and planned changes: what, when, who was hit, and who did not notice.
+
+use serde_json::Value;
+
+use super::paint::{Tone, labelled};
+use super::table::{Cell, Table, always, if_any};
+use super::{Style, section};
+use crate::report::show;
+use crate::summary::{Summary, Window};
+use crate::time::SimTime;
+
+/// Every fault with what it did, then the planned changes.
+pub(super) fn render(summary: &Summary, style: Style) -> String {
+    let faults = summary.metrics.get("faults").and_then(Value::as_array);
+    let mut out = String::new();
+    for fault in faults.into_iter().flatten() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&one(fault, style));
+    }
+    let changes = changes(summary, style);
+    if !out.is_empty() && !changes.is_empty() {
+        out.push('\n');
+    }
+    let title = match (out.is_empty(), changes.is_empty()) {
+        (_, true) => "Faults",
+        (true, false) => "Changes",
+        (false, false) => "Faults and changes",
+    };
+    section(title, "", &(out + &changes), style)
+}
+
+/// One fault: when, whom it hit and how, who did not notice.
+fn one(fault: &Value, style: Style) -> String {
+    let name = fault.get("name").and_then(Value::as_str).unwrap_or("fault");
+    let mut out = labelled(&format!("  {name}"), Tone::Strong, &when(fault), style);
+    let unnoticed = names(fault, "unnoticed");
+    let touched = fault.get("touched").and_then(Value::as_object);
+    let mut table = Table::new([
+        always("lag before"),
+        always("peak"),
+        always("drained in"),
+        if_any("not drained"),
+        if_any("redelivered"),
+        if_any("lost"),
+        if_any("out of order"),
+    ]);
+    for (consumer, hit) in touched.into_iter().flatten().filter(|(consumer, _)| !unnoticed.contains(&consumer.as_str()))
+    {
+        table.row(&format!("  {consumer}"), row(hit));
+    }
+    let nobody = !table.speaks();
+    out.push_str(&if nobody { "    nobody noticed\n".into() } else { table.render(style) });
+    let mut line = |label: &str, names: &[&str]| {
+        if !names.is_empty() {
+            out.push_str(&labelled(&format!("    {label}"), Tone::Quiet, &names.join(", "), style));
+        }
+    };
+    line("did not notice", &unnoticed);
+    line("out of reach", &names(fault, "out_of_reach"));
+    out
+}
+
+fn row(hit: &Value) -> Vec<Cell> {
+    let number = |name: &str| hit.get(name).and_then(Value::as_f64);
+    let bad = |name: &str| match number(name) {
+        Some(count) if count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
+        count => show::count(count).into(),
+    };
+    vec![
+        show::count(number("lag_before")).into(),
+        Cell::toned(show::count(number("lag_peak")), Tone::Strong),
+        show::seconds(number("drain_time")).into(),
+        bad("not_drained"),
+        show::count(number("redeliveries")).into(),
+        bad("lost"),
+        show::count(number("order_violations")).into(),
+    ]
+}
+
+/// `30m 00s to 40m 00s`, or how often and when first.
+fn when(fault: &Value) -> String {
+    let times = fault.get("occurrences").and_then(Value::as_array);
+    let span = |pair: &Value| Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?));
+    let first = times.and_then(|times| times.first()).and_then(span);
+    let count = fault.get("count").and_then(Value::as_f64).unwrap_or(0.0);
+    match first {
+        None => "never struck".into(),
+        Some((from, to)) => {
+            let window = format!("{} to {}", show::axis_seconds(from), show::axis_seconds(to));
+            if count > 1.5 { format!("{} times, first {window}", show::count_of(count)) } else { window }
+        }
+    }
+}
+
+/// The strings of a list.
+fn names<'a>(fault: &'a Value, key: &str) -> Vec<&'a str> {
+    fault.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// What operators did, and when.
+fn changes(summary: &Summary, style: Style) -> String {
+    let end = SimTime::ZERO + summary.duration;
+    let text = |change: &Window| match (show::axis_seconds(change.from.seconds()), change.to >= end) {
+        (from, true) => format!("at {from}"),
+        (from, false) => format!("{from} to {}", show::axis_seconds(change.to.seconds())),
+    };
+    summary
+        .windows
+        .iter()
+        .filter(|window| !window.fault)
+        .map(|change| labelled(&format!("  {}", change.name), Tone::Strong, &text(change), style))
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! Backlog, load, and the publish side.
+
+use super::paint::Tone;
+use super::table::{Cell, Table, always, if_any, if_room};
+use super::{Style, section, things};
+use crate::report::show;
+use crate::summary::Summary;
+
+/// How far each consumer fell behind, and whether it caught up.
+pub(super) fn lag(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("most"),
+        always("at"),
+        always("oldest"),
+        if_room("at"),
+        always("at the end"),
+        always("drained in"),
+    ]);
+    for consumer in things(summary, "consumers") {
+        let time = |path: &[&str]| show::seconds(consumer.number(path));
+        let end = consumer.number(&["lag", "end"]);
+        let most = consumer.number(&["lag", "max"]);
+        if most.is_none() && end.is_none() {
+            continue;
+        }
+        table.row(
+            consumer.name,
+            [
+                Cell::toned(show::count(most), Tone::Strong),
+                time(&["lag", "max_at"]).into(),
+                time(&["lag", "time", "max"]).into(),
+                time(&["lag", "time", "max_at"]).into(),
+                show::count(end).into(),
+                time(&["drain_time"]).into(),
+            ],
+        );
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() };
+    section("Lag", "records not settled, and the age of the oldest", &content, style)
+}
+
+/// How hard each consumer worked.
+pub(super) fn load(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("utilisation"),
+        always("offered load"),
+        always("throughput"),
+        if_room("attempts"),
+        if_any("failed"),
+        if_any("cut off"),
+        if_any("rebalances"),
+        if_any("rewinds"),
+        if_any("overlaps"),
+    ]);
+    for consumer in things(summary, "consumers") {
+        let number = |name: &str| consumer.number(&[name]);
+        let utilisation = number("utilisation");
+        let busy = match utilisation {
+            Some(share) if share >= 0.95 => Tone::Care,
+            _ => Tone::Plain,
+        };
+        let row = [
+            Cell::toned(show::share(utilisation), busy),
+            show::number(number("offered_load")).into(),
+            show::rate(number("throughput")).into(),
+        ];
+        let counts = ["attempts", "failures", "cut_off", "rebalances", "rewinds", "overlap"];
+        table.row(consumer.name, row.into_iter().chain(counts.map(|name| show::count(number(name)).into())));
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() };
+    section("Load", "offered load: workers kept busy if there were enough of them", &content, style)
+}
+
+/// What the producers saw.
+pub(super) fn publishing(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("created"),
+        if_any("rate"),
+        always("mean"),
+        if_room("p50"),
+        always("p99"),
+        always("max"),
+        if_any("rejected"),
+        if_any("no answer"),
+        if_any("under way"),
+        if_any("retries"),
+    ]);
+    for producer in things(summary, "producers") {
+        let time = |name: &str| Cell::from(show::seconds(producer.number(&["publish", "latency", name])));
+        let counts = ["rejected", "indeterminate", "publishing", "retries"];
+        let row = [
+            show::count(producer.number(&["created"])).into(),
+            show::rate(producer.number(&["publish", "rate"])).into(),
+            time("mean"),
+            time("p50"),
+            time("p99"),
+            time("max"),
+        ];
+        let counts = counts.map(|name| show::count(producer.number(&["publish", name])).into());
+        table.row(producer.name, row.into_iter().chain(counts));
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() };
+    section("Publishing", "from the intended creation to the acknowledgement", &content, style)
+}
+
+/// What the topics stored, and how long their subscribers disagreed.
+pub(super) fn topics(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("partitions"),
+        always("stored"),
+        if_room("size"),
+        if_any("hottest"),
+        if_any("converged p99"),
+        if_any("open"),
+    ]);
+    for topic in things(summary, "topics") {
+        let count = |name: &str| Cell::from(show::count(topic.number(&[name])));
+        let hot = topic.number(&["hot_partition", "share"]).filter(|_| topic.number(&["partitions"]) > Some(1.0));
+        let hot = match (hot, topic.number(&["hot_partition", "partition"])) {
+            (Some(share), Some(partition)) => format!("{} ({partition})", show::share_of(share)),
+            (share, _) => show::share(share),
+        };
+        table.row(
+            topic.name,
+            [
+                count("partitions"),
+                count("stored"),
+                show::bytes(topic.number(&["bytes"])).into(),
+                hot.into(),
+                show::seconds(topic.number(&["converged", "p99"])).into(),
+                count("not_converged"),
+            ],
+        );
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() };
+    section("Topics", "converged: every subscription has its effect; open: not all have", &content, style)
+}

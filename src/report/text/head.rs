@@ -1,0 +1,52 @@
+//! The first lines: what was run, whether it holds, and what would mislead.
+
+use super::paint::{Tone, labelled, shortened};
+use super::{Style, claims};
+use crate::report::show;
+use crate::summary::Summary;
+
+/// Warnings shown in full; the rest is counted.
+const WARNINGS: usize = 12;
+
+/// Heading, verdict and warnings.
+pub(super) fn render(summary: &Summary, style: Style) -> String {
+    let name = shortened(&summary.scenario, style.width / 2);
+    let name_width = name.chars().count();
+    let about = shortened(&about(summary), style.width.saturating_sub(name_width + 2));
+    let mut out = format!("{}  {}\n\n", Tone::Strong.paint(&name, style), Tone::Quiet.paint(&about, style));
+    out.push_str(&claims::verdict(summary, style));
+    out.push_str(&warnings(summary, style));
+    out
+}
+
+/// Runs, virtual time, seed.
+fn about(summary: &Summary) -> String {
+    let runs = match (summary.replications, summary.replications_asked) {
+        (done, asked) if done < asked => format!("{done} of {asked} runs"),
+        (1, _) => "1 run".into(),
+        (done, _) => format!("{done} runs"),
+    };
+    let warm_up = match summary.warm_up.0 {
+        0 => String::new(),
+        _ => format!(", the first {} not measured", show::span(summary.warm_up)),
+    };
+    format!("{runs} of {} virtual time{warm_up}, seed {}", show::span(summary.duration), summary.seed)
+}
+
+fn warnings(summary: &Summary, style: Style) -> String {
+    let mut out = String::new();
+    for warning in summary.warnings.iter().take(WARNINGS) {
+        let about = warning.about.rsplit_once("consumers.").map_or(warning.about.as_str(), |(_, name)| name);
+        let text = match about {
+            "experiment" => warning.text.clone(),
+            about if warning.text.contains(about) => warning.text.clone(),
+            about => format!("{about}: {}", warning.text),
+        };
+        out.push_str(&labelled(&format!("{:<9}", warning.code), Tone::Care, &text, style));
+    }
+    if summary.warnings.len() > WARNINGS {
+        let more = format!("{} more warnings: see the result document", summary.warnings.len() - WARNINGS);
+        out.push_str(&labelled(&format!("{:<9}", "..."), Tone::Care, &more, style));
+    }
+    out
+}

@@ -1,0 +1,157 @@
+//! A summary as text: first the answer and what would mislead, then the details.
+
+mod books;
+mod claims;
+mod faults;
+mod flow;
+mod head;
+mod latency;
+mod paint;
+mod table;
+
+use serde_json::{Map, Value};
+
+use crate::summary::{Summary, number_at};
+
+/// How the text is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Whether terminal colours may be used. Nothing is said by colour alone.
+    pub color: bool,
+    /// Characters in a line.
+    pub width: usize,
+}
+
+/// The report of an experiment; no line is longer than the width.
+#[must_use]
+pub fn render(summary: &Summary, style: Style) -> String {
+    let sections = [
+        head::render(summary, style),
+        latency::latency(summary, style),
+        latency::stages(summary, style),
+        flow::lag(summary, style),
+        flow::load(summary, style),
+        flow::publishing(summary, style),
+        flow::topics(summary, style),
+        books::ledger(summary, style),
+        books::defects(summary, style),
+        faults::render(summary, style),
+        claims::render(summary, style),
+        foot(summary, style),
+    ];
+    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// A scenario's question above its report.
+#[must_use]
+pub fn question(text: &str, style: Style) -> String {
+    paint::wrap(text, style.width).iter().map(|line| paint::Tone::Quiet.paint(line, style) + "\n").collect()
+}
+
+/// What identifies the result, and how to get it again.
+fn foot(summary: &Summary, style: Style) -> String {
+    let document: Value = serde_json::from_str(&super::json::document(summary)).unwrap_or_default();
+    let digest = document.get("digest").and_then(Value::as_str).unwrap_or("none");
+    let line = |label: &str, text: &str| paint::labelled(label, paint::Tone::Quiet, text, style);
+    line("digest", digest) + &line("repeat", &summary.command)
+}
+
+/// A section: its heading, what the numbers are, and its content; nothing without content.
+fn section(title: &str, about: &str, content: &str, style: Style) -> String {
+    if content.is_empty() {
+        return String::new();
+    }
+    let title_width = title.chars().count();
+    let about = if title_width + 2 + about.chars().count() <= style.width { about } else { "" };
+    let gap = if about.is_empty() { "" } else { "  " };
+    format!(
+        "{}{gap}{}\n{content}",
+        paint::Tone::Strong.paint(title, style),
+        if about.is_empty() { String::new() } else { paint::Tone::Quiet.paint(about, style) }
+    )
+}
+
+/// One named thing of a section of the tree of metrics.
+#[derive(Clone, Copy, Debug)]
+struct Thing<'a> {
+    section: &'a str,
+    name: &'a str,
+    metrics: &'a Value,
+}
+
+impl Thing<'_> {
+    /// The number at a path below the thing.
+    fn number(&self, path: &[&str]) -> Option<f64> {
+        number_at(self.metrics, path)
+    }
+
+    /// Half the width of the 95 % interval of the number at a path.
+    fn half_width(&self, summary: &Summary, path: &[&str]) -> Option<f64> {
+        let whole: Vec<&str> = [self.section, self.name].into_iter().chain(path.iter().copied()).collect();
+        summary.interval(&whole).map(|(low, high)| (high - low) / 2.0)
+    }
+
+    /// The map at a path below the thing.
+    fn map(&self, path: &[&str]) -> Option<&Map<String, Value>> {
+        path.iter().try_fold(self.metrics, |node, key| node.get(key))?.as_object()
+    }
+}
+
+/// The things of a section of the tree, in order of name.
+fn things<'a>(summary: &'a Summary, section: &'a str) -> Vec<Thing<'a>> {
+    let map = summary.metrics.get(section).and_then(Value::as_object);
+    map.into_iter().flatten().map(|(name, metrics)| Thing { section, name, metrics }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn check(width: usize) -> String {
+        let text = render(&sample::summary(), Style { color: false, width });
+        for line in text.lines() {
+            assert!(line.chars().count() <= width, "wider than {width}: {line}");
+            assert_eq!(line.trim_end(), line, "blank at the end of a line");
+        }
+        text
+    }
+
+    #[test]
+    fn report_at_100_columns() {
+        insta::assert_snapshot!(check(100));
+    }
+
+    #[test]
+    fn report_at_80_columns() {
+        insta::assert_snapshot!(check(80));
+    }
+
+    #[test]
+    fn narrow_terminals_lose_no_line() {
+        for width in [40, 50, 60, 70] {
+            check(width);
+        }
+    }
+
+    #[test]
+    fn colour_adds_escapes_and_nothing_else() {
+        let style = Style { color: true, width: 100 };
+        let colored = render(&sample::summary(), style);
+        assert!(colored.contains("\u{1b}["));
+        let plain: Vec<String> =
+            anstream::adapter::strip_str(&colored).to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+        assert_eq!(plain, check(100).lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_empty_summary_renders() {
+        let mut summary = sample::summary();
+        summary.metrics = serde_json::json!({});
+        summary.ci95 = serde_json::json!({});
+        summary.curves.clear();
+        summary.warnings.clear();
+        summary.expectations.clear();
+        assert!(render(&summary, Style { color: false, width: 80 }).starts_with("order-placement"));
+    }
+}
