@@ -93,7 +93,9 @@ impl Serial {
             }
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
-            if self.members[owner].begun.is_none() && core.members[owner].is_up() {
+            if core.poison_left > 0 {
+                self.look_at_all(core, logs);
+            } else if self.members[owner].begun.is_none() && core.members[owner].is_up() {
                 core.meter.reach(slot, log);
                 self.begin_one(core, logs, owner, limit);
             }
@@ -148,9 +150,16 @@ impl Serial {
             }
             core.meter.reach(slot, log);
         }
-        if self.soonest >= limit {
-            return;
+        // While the next event to begin is poisoned, it matters who begins first: instant by instant.
+        while core.poison_left > 0 && self.soonest < limit {
+            self.run_members(core, logs, self.soonest + 1);
         }
+        if self.soonest < limit {
+            self.run_members(core, logs, limit);
+        }
+    }
+
+    fn run_members(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         self.soonest = u64::MAX;
         for member in 0..self.members.len() {
             if self.members[member].due < limit {
