@@ -3,6 +3,7 @@
 //! A [`Plan`] holds no text that still has to be interpreted: names are kept only for reports and for random streams.
 //! Everything that separates one bus from another is a policy value here; no vendor is named.
 
+pub use crate::dist::KeyPlan;
 use crate::dist::{Arrivals, Dist};
 use crate::time::{SimSpan, SimTime};
 
@@ -146,28 +147,6 @@ pub struct PublishRetry {
     pub backoff: SimSpan,
     /// Longest wait between attempts.
     pub backoff_max: SimSpan,
-}
-
-/// Where keys come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum KeyPlan {
-    /// No key, no order.
-    None,
-    /// A new key for every message.
-    Unique,
-    /// One of `0..n`, equally likely.
-    Uniform(u32),
-    /// Key `i` of `0..keys` with weight `(i + 1)^-exponent`.
-    Zipf {
-        /// Number of keys.
-        keys: u32,
-        /// Skew; 0 is uniform.
-        exponent: f64,
-    },
-    /// Key ids with their shares (which add up to 1).
-    Weighted(Vec<(u32, f64)>),
-    /// The n-th arrival has the n-th key id of the list, again from the start after the end.
-    Trace(Vec<u32>),
 }
 
 /// Where events begin.

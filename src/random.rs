@@ -17,7 +17,7 @@ use rand_core::{Rng, SeedableRng};
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// One named sequence of random numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stream {
     key: u64,
 }
@@ -80,18 +80,21 @@ impl Draws {
         finalise(self.state ^ 0xD1B5_4A32_D192_ED03)
     }
 
-    /// A uniform number strictly between 0 and 1, a multiple of 2^-53 plus 2^-54.
+    /// A uniform number strictly between 0 and 1, see [`to_unit`].
     #[inline]
     pub fn unit(&mut self) -> f64 {
         to_unit(self.bits())
     }
 }
 
-/// The middle of one of 2^53 equal cells of (0, 1): never 0, never 1.
+/// The middle of one of 2^52 equal cells of (0, 1): never 0, never 1 (with 2^53 cells the last middle would round to 1).
+///
+/// The bits become a number in [1, 2), from which just less than 1 is subtracted, exactly: no conversion, so blocks
+/// of them vectorise.
 #[inline]
 #[must_use]
 pub fn to_unit(bits: u64) -> f64 {
-    ((bits >> 11) as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0)
+    f64::from_bits((bits >> 12) | 0x3FF0_0000_0000_0000) - (1.0 - f64::EPSILON / 2.0)
 }
 
 /// The SplitMix64 output function.
@@ -106,4 +109,112 @@ fn finalise(mut z: u64) -> u64 {
 #[must_use]
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const COUNT: u64 = 100_000;
+
+    #[test]
+    fn a_uniform_number_is_never_zero_nor_one() {
+        assert!(to_unit(0) > 0.0 && to_unit(u64::MAX) < 1.0);
+        assert!((to_unit(u64::MAX) + to_unit(0) - 1.0).abs() < f64::EPSILON / 4.0, "symmetric about one half");
+    }
+
+    #[test]
+    fn the_short_ways_are_the_first_draw() {
+        let stream = Stream::named(3, "short");
+        for n in (0..1000).chain([u64::MAX - 1, u64::MAX]) {
+            assert_eq!(stream.bits(n), stream.at(n).bits());
+            assert_eq!(stream.unit(n).to_bits(), stream.at(n).unit().to_bits());
+        }
+    }
+
+    #[test]
+    fn known_answers() {
+        let mut draws = Stream::named(42, "email/service").at(7);
+        let bits = [draws.bits(), draws.bits(), draws.bits()];
+        assert_eq!(bits, [15_565_682_460_640_899_723, 8_282_607_097_667_928_333, 2_003_174_064_144_492_042]);
+        assert_eq!(Stream::named(42, "email/service").part(3).bits(7), 7_440_269_932_021_083_244);
+        assert_eq!(fnv1a(b"a"), 0xAF63_DC4C_8601_EC8C);
+        // SplitMix64 seeded with 1234567, as published with its reference code.
+        let published = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([1, 2, 3].map(|n| Stream { key: 1_234_567 }.bits(n)), published);
+    }
+
+    /// Every bit is set in half of the numbers, and two neighbouring bits agree in half: within 4.5 standard errors.
+    fn assert_even(bits: impl Fn(u64) -> u64) {
+        let mut counts = [[0_i64; 2]; 64];
+        for number in (0..COUNT).map(bits) {
+            let agree = number ^ number.rotate_right(1);
+            for (bit, count) in counts.iter_mut().enumerate() {
+                count[0] += i64::from(number >> bit & 1 == 1);
+                count[1] += i64::from(agree >> bit & 1 == 1);
+            }
+        }
+        let slack = 4.5 * (COUNT as f64 / 4.0).sqrt();
+        for count in counts.iter().flatten() {
+            assert!((*count as f64 - COUNT as f64 / 2.0).abs() < slack, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn bits_are_even_across_things_draws_parts_and_between_neighbours() {
+        let stream = Stream::named(1, "even");
+        assert_even(|n| stream.bits(n));
+        assert_even(|n| stream.part(n).bits(0));
+        assert_even(|n| stream.bits(n) ^ stream.bits(n + 1));
+        assert_even(|n| stream.bits(n) ^ stream.part(n).bits(n));
+        for later in 1..5 {
+            assert_even(|n| {
+                let mut draws = stream.at(n);
+                let first = draws.bits();
+                let last = (0..later).map(|_| draws.bits()).fold(0, |_, bits| bits);
+                last ^ first
+            });
+        }
+    }
+
+    #[test]
+    fn uniform_numbers_are_equidistributed_in_the_square() {
+        let stream = Stream::named(1, "square");
+        let mut cells = [0_u64; 1024];
+        for n in 0..COUNT {
+            let mut draws = stream.at(n);
+            let (x, y) = (draws.bits() >> 59, draws.bits() >> 59);
+            cells[usize::try_from(32 * x + y).unwrap()] += 1;
+        }
+        let expected = COUNT as f64 / 1024.0;
+        let statistic: f64 = cells.iter().map(|seen| (*seen as f64 - expected).powi(2) / expected).sum();
+        // The 0.05 % and 99.95 % quantiles of chi-square with 1023 degrees of freedom.
+        assert!((880.0..1180.0).contains(&statistic), "{statistic}");
+    }
+
+    #[test]
+    fn parts_and_names_are_distinct() {
+        let stream = Stream::named(1, "parts");
+        let parts = (0..COUNT).map(|n| stream.part(n).key);
+        let parts_of_parts = (0..1000).flat_map(|n| (0..100).map(move |m| stream.part(n).part(m).key));
+        let named = (0..1000).map(|n| Stream::named(1, &format!("members/{n}/pause")).key);
+        let seeded = (0..1000).map(|seed| Stream::named(seed, "members/3/pause").key);
+        let keys: Vec<u64> = parts.chain(parts_of_parts).chain(named).chain(seeded).collect();
+        // Seed 1 of `members/3/pause` is there twice.
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len() - 1);
+    }
+
+    #[test]
+    fn streams_of_different_names_seeds_and_parts_are_uncorrelated() {
+        let base = Stream::named(1, "email/service");
+        let others = [Stream::named(1, "email/retry"), Stream::named(2, "email/service"), base.part(0), base.part(1)];
+        for (which, other) in others.into_iter().enumerate() {
+            for lag in [0, 1, 2, 1000] {
+                let product = |n: u64| (base.unit(n) - 0.5) * (other.unit(n + lag) - 0.5) * 12.0;
+                let correlation = (0..COUNT).map(product).sum::<f64>() / COUNT as f64;
+                assert!(correlation.abs() < 3.9 / (COUNT as f64).sqrt(), "stream {which}, lag {lag}: {correlation}");
+            }
+        }
+    }
 }

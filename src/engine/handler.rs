@@ -53,7 +53,7 @@ impl Publishing {
         let mut draws = self.stream.part(n + 1).at(id);
         let key = self.keys.as_ref().map_or(inherited.0, |keys| keys.key(&mut draws, id));
         let event_type = self.plan.event_type.unwrap_or(inherited.1);
-        let about = About { key, event_type, index: id };
+        let about = About { key, event_type, index: id, stream: self.stream };
         let size = self.plan.size.as_ref().map_or(inherited.2, |size| clamp(size.whole(&mut draws, about)));
         (key, event_type, size)
     }

@@ -198,13 +198,6 @@ impl<T: Copy + Default> Column<T> {
         self.base
     }
 
-    /// One past the last number.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "event numbers fit 31 bits")]
-    pub(super) fn end(&self) -> u32 {
-        self.base + self.values.len() as u32
-    }
-
     /// Makes room (default values) up to, not including, `end`.
     #[inline]
     pub(super) fn reach(&mut self, end: u32) {

@@ -295,7 +295,7 @@ impl Source {
             self.refill();
         }
         let Kind::General(general) = &mut self.kind else { return };
-        let about = About { key, event_type: 0, index: number };
+        let about = About { key, event_type: 0, index: number, stream: general.name_streams.count };
         let count = general.events_per_arrival.whole(&mut general.name_streams.count.at(number), about);
         for n in 0..count {
             // The first event of an arrival has the arrival's key; each further one its own.
@@ -415,8 +415,9 @@ impl General {
         let id = self.events;
         self.events += 1;
         let event_type = draw_type(&self.types, self.name_streams.types.unit(id));
-        let about = About { key, event_type, index: id };
-        let size = clamp(self.size.whole(&mut self.name_streams.size.at(id), about));
+        let about = About { key, event_type, index: id, stream: self.program.service_stream() };
+        let size_about = About { stream: self.name_streams.size, ..about };
+        let size = clamp(self.size.whole(&mut self.name_streams.size.at(id), size_about));
         let instance = if key == NO_KEY {
             u32::try_from(id % u64::from(setup.instances)).expect("below instances")
         } else {

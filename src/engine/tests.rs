@@ -312,7 +312,11 @@ fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
     {
         let other = outcome(plan, &RunOptions { schedule, window, threads: 2, ..base.clone() });
         for (index, (a, b)) in windowed.consumers.iter().zip(&other.consumers).enumerate() {
-            assert!(a == b, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: consumer {index} of {plan:#?}\n{:?}\n{:?}", a.ledger, b.ledger);
+            if a != b {
+                let (a, b) = (format!("{a:#?}"), format!("{b:#?}"));
+                let first = a.lines().zip(b.lines()).filter(|(a, b)| a != b).take(6).collect::<Vec<_>>();
+                panic!("case {case} seed {seed} coarse {coarse} {schedule:?} {window}: consumer {index}: {first:#?} of {plan:#?}");
+            }
         }
         assert!(windowed == other, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {plan:#?}");
     }
@@ -320,6 +324,7 @@ fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
 
 fn sweep(cases: std::ops::Range<u64>) {
     for case in cases {
+        eprintln!("case {case}");
         let plan = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 12345));
         for coarse in [0, 20_000, 1_000_000] {
             same(&plan, case, case + 1, coarse);

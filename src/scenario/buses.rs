@@ -99,11 +99,6 @@ impl Buses {
     pub(super) fn at(&self, id: TopicId) -> &Topic {
         &self.topics[id.0 as usize]
     }
-
-    /// The bus of a topic.
-    pub(super) fn bus_of(&self, id: TopicId) -> &Bus {
-        &self.list[self.at(id).bus]
-    }
 }
 
 /// Reads the section `buses`.
@@ -155,6 +150,7 @@ pub(super) fn check_name(reader: &mut Reader, entry: &Entry) {
 
 fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec<(Topic, Place)>) -> Option<Bus> {
     let path = format!("buses.{}", entry.key);
+    reader.explained.things.push(path.clone());
     let mut fields = Fields::open(reader, &entry.value, entry.place, path.clone(), format!("the bus `{}`", entry.key))?;
     fields.not_yet(reader, &["zones", "resource"]);
     let node = fields.required(reader, "profile", "profile: kafka");
@@ -243,6 +239,7 @@ struct TopicKind<'a> {
 
 fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_>) -> Option<Topic> {
     let path = format!("buses.{}.{}.{}", bus.name, kind.container, entry.key);
+    reader.explained.things.push(path.clone());
     let mut fields = Fields::open(reader, &entry.value, entry.place, path.clone(), format!("`{}`", entry.key))?;
     fields.not_yet(reader, &["compatibility"]);
     let table = Table { profile: &bus.profile, scope: Scope::Topic, switched: bus.switched };

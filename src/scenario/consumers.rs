@@ -48,10 +48,12 @@ pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<Re
 
 fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
     let path = format!("consumers.{}", entry.key);
+    reader.explained.things.push(path.clone());
     let mut fields = Fields::open(reader, &entry.value, entry.place, path, format!("the consumer `{}`", entry.key))?;
     fields.not_yet(reader, &["window", "join", "state", "schema", "autoscale", "zones"]);
     let subscribes = fields.required(reader, "subscribes", "subscribes: orders");
     let subscribes = subscribes.and_then(|node| subscriptions(reader, &fields, node, buses));
+    fields.explain(reader, &["types", "keys", "group"]);
     let types = fields.get("types").map(|node| wanted_types(reader, node));
     let keys = fields.get("keys").and_then(|node| {
         let share = reader.quantity(node, units::parse_share, "a share")?;

@@ -140,7 +140,7 @@ impl Diagnostics {
         let renderer = renderer.term_width(width.max(40));
         let mut text = String::new();
         for diagnostic in self.list.iter().take(MOST_SHOWN) {
-            text.push_str(&renderer.render(&[self.group(diagnostic)]));
+            text.push_str(&renderer.render(&[self.group(diagnostic, width)]));
             text.push_str("\n\n");
         }
         if self.list.len() > MOST_SHOWN {
@@ -155,7 +155,7 @@ impl Diagnostics {
         text
     }
 
-    fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
+    fn group<'a>(&'a self, diagnostic: &'a Diagnostic, width: usize) -> Group<'a> {
         let mut group = Group::with_title(Level::ERROR.primary_title(&diagnostic.message));
         let primary = diagnostic.place.map(|place| (place, diagnostic.label.as_str()));
         let context = diagnostic.context.as_ref().map(|(place, label)| (*place, label.as_str()));
@@ -172,7 +172,7 @@ impl Diagnostics {
             }
         }
         match &diagnostic.help {
-            Some(help) => group.element(Level::HELP.message(help)),
+            Some(help) => group.element(Level::HELP.message(folded(help, width.max(60) - 16))),
             None => group,
         }
     }
@@ -196,6 +196,25 @@ impl Diagnostics {
         }
         group.element(snippet)
     }
+}
+
+/// Words in lines of `width` columns.
+fn folded(text: &str, width: usize) -> String {
+    let mut folded = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        let more = word.chars().count();
+        if length > 0 && length + 1 + more > width {
+            folded.push('\n');
+            length = 0;
+        } else if length > 0 {
+            folded.push(' ');
+            length += 1;
+        }
+        folded.push_str(word);
+        length += more;
+    }
+    folded
 }
 
 /// A line that is too long to show: its place, and the text around it.
@@ -257,7 +276,7 @@ fn distance(wrong: &str, name: &str) -> usize {
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
-        [] => "nothing".into(),
+        [] => "none".into(),
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }

@@ -39,6 +39,8 @@ fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -
         return None;
     }
     let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;
+    reader.explained.things.push(fields.path.clone());
+    fields.explain(reader, &["name", "target", "action"]);
     let name = fields.get("name").and_then(Node::text).map(str::to_owned);
     fields.required(reader, "at", "at: 45m");
     let at = fields.span(reader, "at");
@@ -119,6 +121,8 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
         return None;
     }
     let mut fields = Fields::open(reader, node, node.place, format!("faults.{index}"), "a fault")?;
+    reader.explained.things.push(fields.path.clone());
+    fields.explain(reader, &["name", "target", "effect"]);
     let name = fields.get("name").and_then(Node::text).map(str::to_owned);
     let at = time(reader, &mut fields, "at");
     let every = time(reader, &mut fields, "every");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::diagnostics::{Diagnostic, nearest};
 use super::reader::{Choice, Fields, Reader};
+use super::traces::Column;
 use super::tree::{Node, Value};
 use crate::plan::{Handler, KeyPlan, Step};
 use crate::units;
@@ -37,7 +38,11 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Option<KeyPl
             Some(KeyPlan::Weighted(shares.into_iter().map(|(name, share)| (label(reader, &name), share)).collect()))
         }
         Choice::Map(entry) if entry.key == "trace" => {
-            let texts = super::traces::texts(reader, entry)?;
+            let mut fields = Fields::open(reader, &entry.value, entry.place, "", "`trace`")?;
+            let file = fields.required(reader, "file", "file: orders.csv");
+            let column = fields.get("column");
+            fields.finish(reader);
+            let texts = Column::read(reader, file?, column)?.texts();
             Some(KeyPlan::Trace(texts.into_iter().map(|text| label(reader, &text)).collect()))
         }
         choice => {

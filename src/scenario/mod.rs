@@ -25,6 +25,7 @@ mod order;
 mod producers;
 mod profiles;
 mod reader;
+mod samples;
 mod settings;
 mod starter;
 mod traces;

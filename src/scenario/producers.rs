@@ -30,6 +30,7 @@ pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<Pr
 
 fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<ProducerPlan> {
     let path = format!("producers.{}", entry.key);
+    reader.explained.things.push(path.clone());
     let what = format!("the producer `{}`", entry.key);
     let mut fields = Fields::open(reader, &entry.value, entry.place, path.clone(), what.clone())?;
     fields.not_yet(reader, &["outbox", "schema", "zones", "startup"]);
@@ -48,6 +49,7 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
         }
     };
     let size = dist(reader, &mut fields, "size", Of::Size, "1KiB", 1024.0);
+    fields.explain(reader, &["type"]);
     let types = fields.get("type").map_or_else(Vec::new, |node| types(reader, node));
     let instances = fields.count32(reader, "instances", 1, MAX_PROCESSES);
     if instances.is_none() {

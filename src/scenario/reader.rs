@@ -1,6 +1,6 @@
 //! Reading a tree key by key: what was asked for is known, everything else is an error with the nearest name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::{Diagnostic, Source, listed, nearest};
@@ -31,6 +31,8 @@ pub(super) struct Reader {
     base: PathBuf,
     /// Virtual time of one run; for ever until it is known.
     pub(super) duration: SimSpan,
+    /// Names of all producers and consumers of the file, whether or not they could be read.
+    pub(super) declared: BTreeSet<String>,
     /// Whether the command line made the run shorter (or otherwise set its duration).
     pub(super) duration_set: bool,
 }
@@ -48,6 +50,7 @@ impl Reader {
             bases: Vec::new(),
             base,
             duration: SimSpan::FOREVER,
+            declared: BTreeSet::new(),
             duration_set: false,
         }
     }
@@ -59,7 +62,7 @@ impl Reader {
 
     /// Records that something is part of the format but not of this version.
     pub(super) fn not_yet(&mut self, place: Place, what: &str) {
-        self.error(Diagnostic::at(place, format!("{what} is not yet supported")).label("not yet supported"));
+        self.error(Diagnostic::at(place, format!("not yet supported: {what}")));
     }
 
     /// Adds a text that places may point into.
@@ -172,6 +175,8 @@ pub(super) struct Fields<'a> {
     what: String,
     entries: &'a [Entry],
     known: Vec<&'static str>,
+    /// Known keys that this version does not have.
+    refused: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
@@ -193,7 +198,7 @@ impl<'a> Fields<'a> {
                 return None;
             }
         };
-        Some(Self { path: path.into(), at, what: what.into(), entries, known: Vec::new() })
+        Some(Self { path: path.into(), at, what: what.into(), entries, known: Vec::new(), refused: Vec::new() })
     }
 
     /// Path of one of its keys.
@@ -228,9 +233,19 @@ impl<'a> Fields<'a> {
 
     /// Refuses keys of the format that this version does not have.
     pub(super) fn not_yet(&mut self, reader: &mut Reader, keys: &[&'static str]) {
+        self.refused.extend_from_slice(keys);
         for key in keys {
             if let Some(entry) = self.entry(key) {
                 reader.not_yet(entry.place, &format!("`{key}`"));
+            }
+        }
+    }
+
+    /// Explains keys that are not explained where they are read.
+    pub(super) fn explain(&mut self, reader: &mut Reader, keys: &[&'static str]) {
+        for key in keys {
+            if let Some(node) = self.get(key) {
+                reader.explain(&self.path_of(key), node.to_text(), node.place);
             }
         }
     }
@@ -288,7 +303,10 @@ impl<'a> Fields<'a> {
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let help = match nearest(&entry.key, self.known.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => format!("{} has the keys {}", self.what, listed(self.known.iter().copied())),
+                None => {
+                    let known = self.known.iter().copied().filter(|key| !self.refused.contains(key));
+                    format!("{} has the keys {}", self.what, listed(known))
+                }
             };
             let message = format!("{} has no key `{}`", self.what, entry.key);
             reader.error(Diagnostic::at(entry.place, message).label("unknown key").help(help));

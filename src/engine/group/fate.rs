@@ -21,11 +21,6 @@ pub(super) struct Conditions {
     pub(super) poisoned: bool,
 }
 
-impl Conditions {
-    /// Nothing unusual.
-    pub(super) const CALM: Self = Self { slow: 1.0, fail: 0.0, poisoned: false };
-}
-
 /// How a delivery ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -128,6 +123,16 @@ impl Fates {
     pub(super) fn id(&self, slot: usize, event: u32) -> u64 {
         let code = self.codes[slot];
         self.offsets[slot][code.publisher(event)].wrapping_add(u64::from(code.sequence(event)))
+    }
+
+    /// What a service time may depend on.
+    pub(super) fn about(&self, slot: usize, record: &Record, extra: Extra) -> About {
+        About {
+            key: record.key,
+            event_type: extra.event_type,
+            index: u64::from(self.codes[slot].sequence(record.event)),
+            stream: self.program.service_stream(),
+        }
     }
 
     /// Service times of plain messages (no failures, one `work` step), in blocks. `None`: not of this kind.

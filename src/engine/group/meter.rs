@@ -317,6 +317,23 @@ impl Meter {
         }
     }
 
+    /// Takes a conclusion back: a record that was given up, and had not been settled, was delivered again.
+    pub(super) fn retract(&mut self, record: &Record, how: Conclusion) {
+        if record.is_copied() || record.created < self.warm_up {
+            return;
+        }
+        match how {
+            Conclusion::DeadLettered => self.ledger.dead_lettered -= 1,
+            Conclusion::Discarded => {
+                self.ledger.discarded -= 1;
+                if let Some(lost) = self.lost.get_mut(&LossCause::AttemptsExhausted) {
+                    *lost -= 1;
+                }
+            }
+            _ => unreachable!("only what was given up can come back"),
+        }
+    }
+
     fn conclude_copy(&mut self, slot: usize, record: &Record, how: Conclusion) {
         let measured = record.created >= self.warm_up;
         let key = (slot, EventCode::plain(record.event));

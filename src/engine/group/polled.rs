@@ -88,6 +88,8 @@ struct Lane {
 struct Mark {
     started: bool,
     concluded: bool,
+    /// How it was given up, if it was.
+    given_up: Option<Conclusion>,
     effected: u64,
     attempts: u32,
     trace: u32,
@@ -561,14 +563,13 @@ impl Polled {
     }
 
     fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, more: Vec<Item>, now: u64) {
-        let mut conditions = core.conditions(member);
+        let conditions = core.conditions(member);
         for item in std::iter::once(&item).chain(&more) {
             let record = core.log_lane(logs, item.lane).at(item.offset);
             let measured = u64::from(record.created >= core.warm_up);
-            let mark = self.lanes[item.lane].mark(item.offset);
-            core.meter.duplicates_deliveries += measured * u64::from(mark.started);
+            let again = self.lanes[item.lane].start(item.offset);
+            core.meter.duplicates_deliveries += measured * u64::from(again);
             core.meter.deliveries += measured;
-            mark.started = true;
             if let Some(held) = self.held.as_mut().filter(|_| record.key != NO_KEY) {
                 let holders = held.entry(record.key).or_default();
                 core.meter.overlap += measured * u64::from(*holders > 0);
@@ -579,12 +580,10 @@ impl Polled {
         let lane = core.log_lane(logs, item.lane);
         let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
         let id = core.fates.id(slot, record.event);
-        let about = About { key: record.key, event_type: extra.event_type, index: id };
-        conditions.slow = core.members[member].slow;
-        let mark = self.lanes[item.lane].mark(item.offset);
-        let first = mark.attempts + 1;
+        let about = core.fates.about(slot, &record, extra);
+        let first = self.lanes[item.lane].known(item.offset).map_or(0, |mark| mark.attempts) + 1;
         let mut fate = core.fates.fate(id, about, (first, first), conditions);
-        mark.attempts += fate.attempts;
+        self.lanes[item.lane].attempted(item.offset, fate.attempts);
         if fate.end == End::Hang {
             // The handler never returns: the client gives up the group when it has not polled for too long, and whoever
             // watches the process starts it again.
@@ -687,6 +686,9 @@ impl Polled {
                 None => Some(run.start),
                 Some(mark) => (mark.effected > 0).then_some(mark.effected),
             };
+            if let Some(how) = mark.and_then(|mark| mark.given_up) {
+                core.meter.retract(&record, how);
+            }
             let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
             core.meter.effect(logs[id.slot], id.slot, &record, extra, times, earlier)
         } else if mark.is_none_or(|mark| mark.concluded) {
@@ -702,11 +704,14 @@ impl Polled {
         let trace = self.traced(core, logs, item, run.start, now, result);
         if mark.is_some() {
             let mark = self.lanes[item.lane].mark(item.offset);
-            mark.concluded = true;
             mark.trace = trace;
-            if result == DeliveryResult::Effect {
-                mark.effected = now.max(1);
+            match result {
+                DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
+                DeliveryResult::DeadLettered => mark.given_up = Some(Conclusion::DeadLettered),
+                DeliveryResult::Discarded if !mark.concluded => mark.given_up = Some(Conclusion::Discarded),
+                _ => {}
             }
+            mark.concluded = true;
         }
         self.finished(core, member, item, current, now);
         if let Some(claim) = self.claim_of(item, record.key) {
@@ -871,6 +876,18 @@ impl Lane {
     fn known(&self, offset: u64) -> Option<Mark> {
         let at = usize::try_from(offset.checked_sub(self.marks_from)?).ok()?;
         self.marks.get(at).copied()
+    }
+
+    /// A handler takes the record; whether one had before. What has been forgotten was taken before.
+    fn start(&mut self, offset: u64) -> bool {
+        offset < self.marks_from || std::mem::replace(&mut self.mark(offset).started, true)
+    }
+
+    /// A handler has made so many more attempts.
+    fn attempted(&mut self, offset: u64, attempts: u32) {
+        if offset >= self.marks_from {
+            self.mark(offset).attempts += attempts;
+        }
     }
 
     /// Forgets what is both settled and concluded.

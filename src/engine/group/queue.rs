@@ -65,6 +65,8 @@ struct State {
     settled: bool,
     /// The subscription's account of it is closed.
     concluded: bool,
+    /// How it was given up, if it was.
+    given_up: Option<Conclusion>,
 }
 
 #[derive(Clone, Debug)]
@@ -379,7 +381,7 @@ impl Queue {
         core.meter.deliveries += measured;
         state.deliveries += 1;
         let id = core.fates.id(slot, record.event);
-        let about = About { key: record.key, event_type: extra.event_type, index: id };
+        let about = core.fates.about(slot, &record, extra);
         let first = state.attempts + 1;
         let fate = core.fates.fate(id, about, (first, 1), conditions);
         state.attempts += fate.attempts;
@@ -468,13 +470,17 @@ impl Queue {
         let mut back = false;
         let result = match run.end {
             End::Success => {
-                let earlier = self.lanes[item.lane].out.get(&item.offset).map_or(0, |state| state.effected);
+                let known = self.lanes[item.lane].out.get(&item.offset).copied();
+                if let Some(how) = known.and_then(|state| state.given_up) {
+                    core.meter.retract(&record, how);
+                }
+                let earlier = known.map_or(0, |state| state.effected);
                 let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
                 let result = core.meter.effect(logs[id.slot], id.slot, &record, extra, times, (earlier > 0).then_some(earlier));
                 if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
                     state.concluded = true;
                     if result == DeliveryResult::Effect {
-                        state.effected = now.max(1);
+                        (state.effected, state.given_up) = (now.max(1), None);
                     }
                 }
                 result
@@ -489,10 +495,14 @@ impl Queue {
                 DeliveryResult::Requeued
             }
             _ => {
-                if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
+                let open = self.lanes[item.lane].out.get(&item.offset).is_none_or(|state| !state.concluded);
+                let how = self.give_up(core, member, (id.slot, &record, extra), open, now);
+                if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset).filter(|_| open) {
+                    let dead = how == DeliveryResult::DeadLettered;
+                    state.given_up = Some(if dead { Conclusion::DeadLettered } else { Conclusion::Discarded });
                     state.concluded = true;
                 }
-                self.give_up(core, member, (id.slot, &record, extra), now)
+                how
             }
         };
         self.traced(core, logs, run, now, result);
@@ -511,14 +521,19 @@ impl Queue {
         core: &mut Core,
         member: usize,
         (slot, record, extra): (usize, &crate::engine::log::Record, crate::engine::log::Extra),
+        open: bool,
         now: u64,
     ) -> DeliveryResult {
         if let Some(topic) = self.config.dead_letter {
             core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.origin, None);
-            core.meter.conclude(slot, record, Conclusion::DeadLettered);
+            if open {
+                core.meter.conclude(slot, record, Conclusion::DeadLettered);
+            }
             return DeliveryResult::DeadLettered;
         }
-        core.meter.conclude(slot, record, Conclusion::Discarded);
+        if open {
+            core.meter.conclude(slot, record, Conclusion::Discarded);
+        }
         DeliveryResult::Discarded
     }
 

@@ -3,10 +3,9 @@
 //! Between two control events nothing can happen to a member but its own work, so each runs ahead alone: its queue is the
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
-use super::fate::{Conditions, End, slowed};
+use super::fate::{End, slowed};
 use super::meter::{Conclusion, Times};
 use super::{Core, Lag};
-use crate::dist::About;
 use crate::engine::log::{Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::time::SimTime;
@@ -94,7 +93,9 @@ impl Serial {
             }
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
-            if self.members[owner].begun.is_none() && core.members[owner].is_up() {
+            if core.poison_left > 0 {
+                self.look_at_all(core, logs);
+            } else if self.members[owner].begun.is_none() && core.members[owner].is_up() {
                 core.meter.reach(slot, log);
                 self.begin_one(core, logs, owner, limit);
             }
@@ -149,9 +150,16 @@ impl Serial {
             }
             core.meter.reach(slot, log);
         }
-        if self.soonest >= limit {
-            return;
+        // While the next event to begin is poisoned, it matters who begins first: instant by instant.
+        while core.poison_left > 0 && self.soonest < limit {
+            self.run_members(core, logs, self.soonest + 1);
         }
+        if self.soonest < limit {
+            self.run_members(core, logs, limit);
+        }
+    }
+
+    fn run_members(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         self.soonest = u64::MAX;
         for member in 0..self.members.len() {
             if self.members[member].due < limit {
@@ -245,7 +253,7 @@ impl Serial {
         }
         let event = core.fates.id(id.slot, record.event);
         let extra = core.log_lane(logs, lane).extra(offset);
-        let about = About { key: record.key, event_type: extra.event_type, index: event };
+        let about = core.fates.about(id.slot, &record, extra);
         let conditions = core.conditions(member);
         let fate = core.fates.fate(event, about, (1, 1), conditions);
         let success = start.saturating_add(fate.lead);
@@ -279,7 +287,7 @@ impl Serial {
         }
         self.lanes[begun.lane].settled = begun.offset + 1;
         self.members[member].begun = None;
-        self.members[member].free = begun.done;
+        self.members[member].free = self.members[member].free.max(begun.done);
     }
 
     /// Gives every partition to a live member.
@@ -339,6 +347,12 @@ impl Serial {
             begun.busy_from = begun.busy_from.saturating_add(until - now);
         }
         state.free = state.free.max(until);
+        // A partition that has moved on meanwhile waits for the record in hand.
+        if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?))) {
+            if owner != member {
+                self.members[owner].free = self.members[owner].free.max(begun.done);
+            }
+        }
         self.look_at_all(core, logs);
     }
 
@@ -400,9 +414,4 @@ impl Lane {
         trace.result = DeliveryResult::Effect;
         core.meter.trace(|| trace);
     }
-}
-
-/// Conditions under which a member's work is plain.
-pub(super) fn calm(conditions: Conditions) -> bool {
-    conditions.fail <= 0.0 && !conditions.poisoned
 }

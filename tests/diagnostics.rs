@@ -1,0 +1,291 @@
+//! What the loader says about scenarios that are wrong: one rendered text for each mistake, kept as a snapshot.
+
+use std::path::Path;
+
+use edasim::scenario::{Loaded, Overrides, load_text};
+
+/// A scenario that loads; cases replace one line of it.
+const GOOD: &str = "\
+duration: 10m
+buses:
+  main:
+    profile: kafka
+    topics:
+      orders: { partitions: 6 }
+producers:
+  shop:
+    publishes: orders
+    arrivals: { poisson: 100/s }
+    key: { uniform: 10k }
+consumers:
+  email:
+    subscribes: orders
+    members: 3
+    service_time: { exponential: 5ms }
+faults: []
+changes: []
+expect: []
+";
+
+/// Line to replace (by its beginning, without blanks), and what stands in its place, indented alike.
+type Case = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// Mistakes by name.
+const CASES: &[Case] = &[
+    // YAML itself.
+    ("yaml-syntax", &[("duration", "duration: [10m")]),
+    ("yaml-tab", &[("profile", "\tprofile: kafka")]),
+    ("duplicate-key", &[("members", "members: 3\nmembers: 4")]),
+    ("second-document", &[("expect", "expect: []\n---\nduration: 1m")]),
+    ("tag", &[("members", "members: !!int 3")]),
+    ("unknown-alias", &[("members", "members: *three")]),
+    ("deep", &[("expect", "x-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]")]),
+    // Keys.
+    ("unknown-key", &[("members", "membrs: 3")]),
+    ("unknown-key-without-near", &[("members", "colour: 3")]),
+    ("unknown-top-level", &[("expect", "expects: []")]),
+    ("missing-subscribes", &[("subscribes", "")]),
+    ("missing-duration", &[("duration", "")]),
+    ("missing-publishes", &[("publishes", "")]),
+    ("missing-arrivals", &[("arrivals", "")]),
+    ("consumer-is-a-list", &[("email", "email: [1, 2]\nother:")]),
+    ("bad-name", &[("email", "3mail:")]),
+    ("bad-scenario-name", &[("duration", "name: my scenario\nduration: 10m")]),
+    ("one-name-space", &[("email", "shop:")]),
+    // Values.
+    ("no-unit", &[("duration", "duration: 10")]),
+    ("wrong-unit", &[("service_time", "service_time: 5sec")]),
+    ("negative", &[("service_time", "service_time: -5ms")]),
+    ("exponent", &[("members", "members: 1e3")]),
+    ("octal", &[("members", "members: 010")]),
+    ("fraction", &[("members", "members: 2.5")]),
+    ("too-many-members", &[("members", "members: 10001")]),
+    ("too-many-partitions", &[("orders:", "orders: { partitions: 1000000000 }")]),
+    ("no-members", &[("members", "members: 0")]),
+    ("rate-zero", &[("arrivals", "arrivals: { poisson: 0/s }")]),
+    ("rate-nan", &[("arrivals", "arrivals: { poisson: NaN }")]),
+    ("rate-without-unit", &[("arrivals", "arrivals: { poisson: 500 }")]),
+    ("share-without-unit", &[("members", "failure: 0.2")]),
+    ("share-above-all", &[("members", "failure: 120%")]),
+    ("shares-above-all", &[("members", "failure: { transient: 60%, permanent: 60% }")]),
+    ("list-for-a-count", &[("members", "members: [3]")]),
+    ("replications", &[("duration", "duration: 10m\nreplications: 1M")]),
+    ("warm-up-too-long", &[("duration", "duration: 10m\nwarm_up: 10m")]),
+    ("duration-zero", &[("duration", "duration: 0s")]),
+    ("seed", &[("duration", "duration: 10m\nseed: lucky")]),
+    // Distributions, arrivals, keys.
+    ("unknown-distribution", &[("service_time", "service_time: { lognorm: { median: 5ms, p99: 9ms } }")]),
+    ("distribution-without-parameters", &[("service_time", "service_time: exponential")]),
+    ("distribution-two-keys", &[("service_time", "service_time: { exponential: 5ms, uniform: [1ms, 2ms] }")]),
+    ("lognormal-one-figure", &[("service_time", "service_time: { lognormal: { median: 5ms } }")]),
+    ("lognormal-backwards", &[("service_time", "service_time: { lognormal: { median: 5ms, p99: 2ms } }")]),
+    ("lognormal-unknown-figure", &[("service_time", "service_time: { lognormal: { median: 5ms, p98: 9ms } }")]),
+    ("gamma-without-cv", &[("service_time", "service_time: { gamma: { mean: 5ms } }")]),
+    ("uniform-one-end", &[("service_time", "service_time: { uniform: [5ms] }")]),
+    ("hyperexponential-cv", &[("service_time", "service_time: { hyperexponential: { mean: 5ms, cv: 0.5 } }")]),
+    ("size-as-time", &[("service_time", "service_time: { exponential: 5KiB }")]),
+    ("unknown-type-in-by-type", &[("service_time", "service_time: { by_type: { view: 5ms, other: 1ms } }")]),
+    ("unknown-arrivals", &[("arrivals", "arrivals: { poison: 100/s }")]),
+    ("bare-arrivals", &[("arrivals", "arrivals: 100/s")]),
+    ("closed-arrivals", &[("arrivals", "arrivals: { closed: { users: 5, think_time: 1s } }")]),
+    ("unknown-keys", &[("key:", "key: { zip: { keys: 10k, exponent: 0.6 } }")]),
+    ("zipf-without-exponent", &[("key:", "key: { zipf: { keys: 10k } }")]),
+    ("weighted-keys", &[("key:", "key: { weighted: { a: 50%, b: 20% } }")]),
+    ("trace-missing", &[("key:", "key: { trace: { file: nowhere.csv, column: user } }")]),
+    // References.
+    ("unknown-topic", &[("subscribes", "subscribes: order")]),
+    ("unknown-topic-without-near", &[("publishes", "publishes: shipments")]),
+    ("unknown-dead-letter", &[("members", "dead_letter: orders.dead")]),
+    ("unknown-event-type", &[("members", "types: [view]")]),
+    ("unknown-profile", &[("profile", "profile: kafak")]),
+    ("missing-profile-file", &[("profile", "profile: ./ours.yaml")]),
+    // Buses and settings.
+    ("queues-on-kafka", &[("topics", "queues:")]),
+    ("too-many-copies", &[("orders:", "orders: { replication_factor: 5 }")]),
+    ("min-insync-above-copies", &[("orders:", "orders: { settings: { min.insync.replicas: 2 } }")]),
+    ("short-retention", &[("orders:", "orders: { settings: { retention.ms: 60000 } }")]),
+    ("unknown-setting", &[("publishes", "publishes: orders\nsettings: { lingr.ms: 5 }")]),
+    ("setting-of-another", &[("members", "settings: { linger.ms: 5 }")]),
+    ("setting-value", &[("publishes", "publishes: orders\nsettings: { acks: most }")]),
+    ("setting-unit", &[("publishes", "publishes: orders\nsettings: { linger.ms: 5x }")]),
+    ("setting-not-built", &[("publishes", "publishes: orders\nsettings: { compression.type: zstd }")]),
+    ("setting-not-built-protocol", &[("members", "settings: { group.protocol: consumer }")]),
+    ("idempotence-in-flight", &[("publishes", "publishes: orders\nsettings: { max.in.flight.requests.per.connection: 6 }")]),
+    ("idempotence-acks", &[("publishes", "publishes: orders\nsettings: { enable.idempotence: true, acks: 1 }")]),
+    ("idempotence-retries", &[("publishes", "publishes: orders\nsettings: { enable.idempotence: true, retries: 0 }")]),
+    ("delivery-timeout", &[("publishes", "publishes: orders\nsettings: { linger.ms: 60s, delivery.timeout.ms: 40000 }")]),
+    ("heartbeat", &[("members", "settings: { heartbeat.interval.ms: 45000 }")]),
+    ("poll-nothing", &[("members", "settings: { max.poll.records: 0 }")]),
+    ("auto-commit-contradiction", &[("members", "settle: after\nsettings: { enable.auto.commit: true }")]),
+    ("settings-file-missing", &[("members", "settings_file: consumer.properties")]),
+    // Consumers.
+    ("requeue-on-a-log", &[("members", "retry: { mode: requeue }")]),
+    ("retry-topic", &[("members", "retry: { mode: retry_topic }")]),
+    ("retry-unknown-key", &[("members", "retry: { atempts: 3 }")]),
+    ("backoff-shrinks", &[("members", "retry: { backoff: { base: 1s, factor: 0.5 } }")]),
+    ("batch-without-max", &[("members", "batch: { max_wait: 1s }")]),
+    ("schedule-every-zero", &[("members", "schedule: { every: 0s }")]),
+    ("order-word", &[("members", "order: keys")]),
+    ("handler-and-short", &[("members", "handler: [ { work: 1ms } ]")]),
+    ("unknown-step", &[("service_time", "handler: [ { wrk: 1ms } ]")]),
+    ("step-not-built", &[("service_time", "handler: [ { call: fraud } ]")]),
+    ("publish-else", &[("service_time", "handler: [ { publish: { to: orders, else: [] } } ]")]),
+    ("choice-weights", &[("service_time", "handler: [ { choose: [ { weight: 30%, do: [ { work: 1ms } ] } ] } ]")]),
+    ("keys-of-not-built", &[("members", "window: { tumbling: 1m }\njoin: { within: 1m }\nstate: { entry: 1KiB }\nautoscale: { lag: 5 }")]),
+    ("one-group", &[("email", "a: { subscribes: orders, group: both }\nb: { subscribes: orders, group: both }\nemail:")]),
+    ("too-many-keys-asked", &[("email", "a: { subscribes: orders, keys: 70% }\nb: { subscribes: orders, keys: 40% }\nemail:")]),
+    ("sections-not-built", &[("faults", "services: { checkout: }\nresources: { db: { capacity: 1 } }\nfaults: []")]),
+    ("sample", &[("duration", "duration: 10m\nsample: 10%")]),
+    ("warm-up-auto", &[("duration", "duration: 10m\nwarm_up: auto")]),
+    ("producer-crash", &[("publishes", "publishes: orders\nfailure: { crash: 1% }")]),
+    // Faults and changes.
+    ("fault-after-the-end", &[("faults", "faults: [ { at: 11m, target: consumers.email, effect: crash } ]")]),
+    ("fault-unknown-target", &[("faults", "faults: [ { target: consumers.emial, effect: crash } ]")]),
+    ("fault-bare-name", &[("faults", "faults: [ { target: email, effect: crash } ]")]),
+    ("fault-member-out-of-range", &[("faults", "faults: [ { target: consumers.email.members.3, effect: crash } ]")]),
+    ("fault-part", &[("faults", "faults: [ { target: consumers.email.workers.3, effect: crash } ]")]),
+    ("fault-unknown-effect", &[("faults", "faults: [ { target: consumers.email, effect: crsh } ]")]),
+    ("fault-wrong-effect", &[("faults", "faults: [ { target: consumers.email, effect: { burst: 3x } } ]")]),
+    ("fault-wrong-effect-on-link", &[("faults", "faults: [ { target: links.email.main, effect: crash } ]")]),
+    ("fault-effect-without-value", &[("faults", "faults: [ { target: consumers.email, effect: slow } ]")]),
+    ("fault-effect-with-value", &[("faults", "faults: [ { target: consumers.email, effect: { crash: 3x } } ]")]),
+    ("fault-slow-zero", &[("faults", "faults: [ { target: consumers.email, effect: { slow: 0x } } ]")]),
+    ("fault-slow-unit", &[("faults", "faults: [ { target: consumers.email, effect: { slow: 10 } } ]")]),
+    ("fault-poison-for", &[("faults", "faults: [ { for: 1m, target: consumers.email, effect: { poison: 3 } } ]")]),
+    ("fault-every-zero", &[("faults", "faults: [ { every: 0s, target: consumers.email, effect: pause } ]")]),
+    ("fault-producer", &[("faults", "faults: [ { target: producers.shop, effect: crash } ]")]),
+    ("fault-broker", &[("faults", "faults: [ { target: buses.main.brokers.0, effect: crash } ]")]),
+    ("fault-not-built", &[("faults", "faults: [ { target: consumers.email, effect: rebalance } ]")]),
+    ("fault-link-of-strangers", &[("faults", "faults: [ { target: links.email.shop, effect: { drop: 1% } } ]")]),
+    ("fault-link-unknown", &[("faults", "faults: [ { target: links.email.mian, effect: { drop: 1% } } ]")]),
+    ("change-unknown-action", &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { scal: 3 } } ]")]),
+    ("change-not-built", &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { workers: 3 } } ]")]),
+    ("change-producer", &[("changes", "changes: [ { at: 1m, target: producers.shop, action: { scale: 3 } } ]")]),
+    ("change-to-nothing", &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { scale: 0 } } ]")]),
+    ("change-after-the-end", &[("changes", "changes: [ { at: 10m, target: consumers.email, action: { scale: 3 } } ]")]),
+    // Expectations.
+    ("expect-no-operator", &[("expect", "expect: [ email.latency.p99 ]")]),
+    ("expect-unknown-thing", &[("expect", "expect: [ emial.latency.p99 < 2s ]")]),
+    ("expect-unknown-metric", &[("expect", "expect: [ email.latency.p98 < 2s ]")]),
+    ("expect-unknown-metric-of-producer", &[("expect", "expect: [ shop.lag.max < 5 ]")]),
+    ("expect-wrong-unit", &[("expect", "expect: [ email.latency.p99 < 2 ]")]),
+    ("expect-count-with-unit", &[("expect", "expect: [ email.lost == 0s ]")]),
+    ("expect-share", &[("expect", "expect: [ email.utilisation < 0.8 ]")]),
+    ("expect-during-not", &[("expect", "expect: [ email.lost == 0 during 1m..2m ]")]),
+    ("expect-during-backwards", &[("expect", "expect: [ email.lag.max < 5 during 2m..1m ]")]),
+    ("expect-during-beyond", &[("expect", "expect: [ email.lag.max < 5 during 2m..1h ]")]),
+    ("expect-during-one-end", &[("expect", "expect: [ email.lag.max < 5 during 2m ]")]),
+    // Variants.
+    ("variant-unknown-path", &[("expect", "vary: { base: {}, big: { consumers.emial.members: 12 } }")]),
+    ("variant-unknown-key", &[("expect", "vary: { base: {}, big: { consumers.email.membrs: 12 } }")]),
+    ("variant-wrong-value", &[("expect", "vary: { base: {}, big: { consumers.email.members: many } }")]),
+    // Many at once.
+    ("all-in-one-go", &[
+        ("duration", "duration: 10"),
+        ("profile", "profile: kafka\nbrokrs: 3"),
+        ("subscribes", "subscribes: order"),
+        ("arrivals", "arrivals: { poisson: 0/s }"),
+        ("faults", "faults: [ { at: 1m, target: consumers.email, effect: { slow: 10 } } ]"),
+    ]),
+];
+
+/// The good scenario with some lines replaced.
+fn with(replacements: &[(&str, &str)]) -> String {
+    let mut used = 0;
+    let mut text = String::from("# A scenario with a mistake.\n");
+    for line in GOOD.lines() {
+        let content = line.trim_start();
+        let indent = &line[..line.len() - content.len()];
+        let replacement = replacements.iter().find(|(start, _)| content.starts_with(start));
+        used += usize::from(replacement.is_some());
+        let content = replacement.map_or(content, |(_, instead)| instead);
+        for line in content.lines().filter(|line| !line.is_empty()) {
+            text.push_str(indent);
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    assert_eq!(used, replacements.len(), "every replacement finds its line: {replacements:?}");
+    text
+}
+
+fn load(text: &str, overrides: &Overrides) -> Result<Loaded, String> {
+    load_text("order.yaml", text, Path::new("tests/scenarios"), overrides).map_err(|wrong| wrong.render(false, 100))
+}
+
+#[test]
+fn the_good_scenario_loads() {
+    load(&with(&[]), &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+#[test]
+fn every_mistake_is_explained() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for (name, replacements) in CASES {
+            let text = with(replacements);
+            let wrong = load(&text, &Overrides::default()).err().unwrap_or_else(|| panic!("{name} loads:\n{text}"));
+            assert!(wrong.lines().all(|line| line.chars().count() <= 200), "{name} has a very long line:\n{wrong}");
+            insta::assert_snapshot!(*name, wrong);
+        }
+    });
+}
+
+#[test]
+fn names_of_cases_are_unique() {
+    let mut names: Vec<&str> = CASES.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), CASES.len());
+}
+
+#[test]
+fn arguments_are_pointed_at() {
+    let set = |arguments: &[&str]| Overrides {
+        set: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        ..Overrides::default()
+    };
+    let variant = |name: &str| Overrides { variant: Some(name.to_owned()), ..Overrides::default() };
+    let cases = [
+        ("set-unknown-key", set(&["consumers.email.membrs=12"])),
+        ("set-unknown-thing", set(&["consumers.emial.members=12"])),
+        ("set-wrong-value", set(&["consumers.email.members=many"])),
+        ("set-without-value", set(&["consumers.email.members"])),
+        ("set-below-a-value", set(&["duration.minutes=3"])),
+        ("set-not-yaml", set(&["consumers.email.retry={ attempts: 3"])),
+        ("set-unknown-setting", set(&["producers.shop.settings.lingr.ms=5"])),
+        ("set-two-mistakes", set(&["duration=5", "producers.shop.key={ unifrm: 3 }"])),
+        ("set-takes-away", set(&["buses=null"])),
+        ("duration-argument", Overrides { duration: Some("5".into()), ..Overrides::default() }),
+        ("replications-argument", Overrides { replications: Some(0), ..Overrides::default() }),
+        ("variant-argument", variant("bigger")),
+    ];
+    let text = with(&[("expect", "vary: { base: {}, big: { consumers.email.members: 12 } }")]);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for (name, overrides) in cases {
+            let wrong = load(&text, &overrides).err().unwrap_or_else(|| panic!("{name} loads"));
+            insta::assert_snapshot!(name, wrong);
+        }
+    });
+}
+
+#[test]
+fn colour_is_only_there_when_asked_for() {
+    let text = with(&[("duration", "duration: 10")]);
+    let wrong = load_text("order.yaml", &text, Path::new(""), &Overrides::default()).unwrap_err();
+    assert!(!wrong.render(false, 100).contains('\u{1b}'));
+    assert!(wrong.render(true, 100).contains('\u{1b}'));
+    assert!(!wrong.is_io());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_apart() {
+    let wrong = edasim::scenario::load(Path::new("nowhere/order.yaml"), &Overrides::default()).unwrap_err();
+    assert!(wrong.is_io());
+    assert_eq!(wrong.render(false, 100).trim(), "error: cannot read nowhere/order.yaml: no such file or directory");
+}
