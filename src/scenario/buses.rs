@@ -22,6 +22,8 @@ pub(super) struct Buses {
     pub(super) list: Vec<Bus>,
     /// Topics and queues of all buses, in order of full name: the order of the plan.
     pub(super) topics: Vec<Topic>,
+    /// Whether something could not be read, so that what seems undeclared may be declared there.
+    incomplete: bool,
 }
 
 /// One bus.
@@ -68,6 +70,7 @@ impl Buses {
             .collect();
         match matches.as_slice() {
             [one] => Some(TopicId(u32::try_from(*one).expect("bounded by the size of the file"))),
+            [] if self.incomplete => None,
             [] => {
                 let names = || self.topics.iter().flat_map(|topic| [topic.name.as_str(), topic.plan.name.as_str()]);
                 let help = match nearest(text, names()) {
@@ -109,10 +112,12 @@ pub(super) fn read(reader: &mut Reader, section: &Node) -> Buses {
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in entries {
         check_name(reader, entry);
-        if let Some(bus) = read_bus(reader, entry, buses.list.len(), &mut declared) {
-            buses.list.push(bus);
+        match read_bus(reader, entry, buses.list.len(), &mut declared) {
+            Some(bus) => buses.list.push(bus),
+            None => buses.incomplete = true,
         }
     }
+    buses.incomplete |= section.is_null() || containers_refused(section, &buses);
     let count = |name: &str| declared.iter().filter(|(topic, _)| topic.name == name).count();
     let shared: Vec<bool> = declared.iter().map(|(topic, _)| count(&topic.name) > 1).collect();
     for ((topic, _), shared) in declared.iter_mut().zip(shared) {
@@ -146,6 +151,14 @@ pub(super) fn check_name(reader: &mut Reader, entry: &Entry) {
         let help = "names start with a letter and hold letters, digits, `_`, `-` and `.`";
         reader.error(Diagnostic::at(entry.place, message).help(help));
     }
+}
+
+/// Whether a bus holds what its profile does not have.
+fn containers_refused(section: &Node, buses: &Buses) -> bool {
+    buses.list.iter().any(|bus| {
+        let has = |key: &str| section.get(&bus.name).and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+        ["topics", "queues"].into_iter().any(|key| has(key) && !bus.profile.holds.contains_key(key))
+    })
 }
 
 fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec<(Topic, Place)>) -> Option<Bus> {
@@ -212,13 +225,9 @@ fn stage(reader: &mut Reader, bus: &Bus, name: &'static str) -> Dist {
 
 fn read_container(reader: &mut Reader, bus: &Bus, index: usize, container: &Entry, declared: &mut Vec<(Topic, Place)>) {
     let Some(discipline) = bus.profile.holds.get(&container.key).copied() else {
-        let message = format!("`{}` on a bus of profile {} is not yet supported", container.key, bus.profile.name);
+        let message = format!("not yet supported: `{}` on a bus of profile {}", container.key, bus.profile.name);
         let holds = bus.profile.holds.keys().map(String::as_str);
-        reader.error(
-            Diagnostic::at(container.place, message)
-                .label("not yet supported")
-                .help(format!("it has {}", listed(holds))),
-        );
+        reader.error(Diagnostic::at(container.place, message).help(format!("it has {}", listed(holds))));
         return;
     };
     for entry in named_entries(reader, &container.value, &container.key) {

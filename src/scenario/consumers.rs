@@ -97,8 +97,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
     let startup = startup(reader, &mut fields, profile);
     if failure.hang > 0.0 && !values.has("progress_timeout") {
         let place = fields.get("failure").map_or(entry.place, |node| node.place);
-        let message =
-            format!("a handler that hangs is never noticed on profile {}: this is not yet supported", profile.name);
+        let message = format!("not yet supported: `hang` on profile {}, where nothing notices it", profile.name);
         reader.error(Diagnostic::at(place, message).label("it has no time-out for progress"));
     }
     fields.finish(reader);
@@ -389,8 +388,8 @@ fn settle(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>, over: &
         }
         (Some(Word::Auto), _) if !kind.values.has("auto_settle_every") => {
             let message =
-                format!("`settle: auto` on profile {} is not yet supported: it has no timer", kind.profile.name);
-            reader.error(Diagnostic::at(place.unwrap_or(fields.at), message).label("not yet supported"));
+                format!("not yet supported: `settle: auto` on profile {}, which has no timer", kind.profile.name);
+            reader.error(Diagnostic::at(place.unwrap_or(fields.at), message));
             Settle::After
         }
         (Some(Word::Auto), _) => timer,

@@ -95,7 +95,8 @@ impl Explained {
         let mut keyed: Vec<(String, ExplainedValue)> =
             self.values.drain(..).map(|value| (String::new(), value)).collect();
         for (thing, value) in &mut keyed {
-            let holds = |known: &&String| value.path.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('.'));
+            let holds =
+                |known: &&String| value.path.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('.'));
             *thing = self.things.iter().filter(holds).max_by_key(|known| known.len()).cloned().unwrap_or_default();
         }
         keyed.sort();

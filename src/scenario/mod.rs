@@ -28,9 +28,9 @@ mod reader;
 mod samples;
 mod settings;
 mod starter;
-mod traces;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tree;
 
 use std::path::Path;

@@ -63,7 +63,7 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
     let failure = handlers::failure(reader, &mut fields);
     if failure.hang > 0.0 || failure.crash > 0.0 {
         let place = fields.get("failure").map_or(entry.place, |node| node.place);
-        reader.not_yet(place, "`hang` and `crash` of a producer's handlers");
+        reader.not_yet(place, "`hang` and `crash` of a producer");
     }
     let handler = handler.unwrap_or_default();
     let topics = handlers::published(&handler.steps);

@@ -1,5 +1,5 @@
-use std::path::Path;
 use super::*;
+use std::path::Path;
 
 fn load(text: &str) -> Result<Loaded, Diagnostics> {
     load_text("order.yaml", text, Path::new(""), &Overrides::default())
