@@ -73,7 +73,7 @@ impl Decimal {
     fn times(self, unit: u128) -> (u128, bool) {
         let product = self.digits.saturating_mul(unit);
         let divisor = 10_u128.pow(self.scale);
-        ((product + divisor / 2) / divisor, product % divisor == 0)
+        ((product + divisor / 2) / divisor, product.is_multiple_of(divisor))
     }
 
     fn value(self) -> f64 {

@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
     ("unknown-dead-letter", &[("members", "dead_letter: orders.dead")]),
     ("unknown-event-type", &[("members", "types: [view]")]),
     ("unknown-profile", &[("profile", "profile: kafak")]),
-    ("missing-profile-file", &[("profile", "profile: ./ours.yaml")]),
+    ("missing-profile-file", &[("profile", "profile: ./theirs.yaml")]),
     // Buses and settings.
     ("queues-on-kafka", &[("topics", "queues:")]),
     ("too-many-copies", &[("orders:", "orders: { replication_factor: 5 }")]),

@@ -24,7 +24,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let at = tree.place;
     let mut fields = Fields::open(reader, tree, at, "", "a scenario")?;
     fields.not_yet(reader, &["services", "resources", "flows", "reads", "zones"]);
-    fields.get("vary");
+    fields.allow(&["vary"]);
     let mut plan = top_level(reader, &mut fields, file);
     reader.duration = plan.duration;
     reader.event_types = keys::event_types(tree);

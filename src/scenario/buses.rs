@@ -11,6 +11,7 @@ use super::tree::{Entry, Layer, Node, Place};
 use crate::dist::Dist;
 use crate::plan::{StorePolicy, TopicId, TopicPlan};
 use crate::profile::{BusProfile, Discipline, Scope};
+use crate::time::SimSpan;
 
 /// Most partitions of one topic.
 const MAX_PARTITIONS: u32 = 100_000;
@@ -51,6 +52,8 @@ pub(super) struct Topic {
     pub(super) queue: bool,
     /// How it is read.
     pub(super) discipline: Discipline,
+    /// Copies of each partition.
+    copies: u32,
     /// As the plan has it.
     pub(super) plan: TopicPlan,
 }
@@ -175,8 +178,7 @@ fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec
     let latency = fields.entry("latency");
     let brokers = fields.count32(reader, "brokers", 1, 10_000);
     let (Some(profile), Some(node)) = (profile, node) else {
-        fields.get("settings");
-        fields.get("settings_file");
+        fields.allow(&["settings", "settings_file"]);
         fields.finish(reader);
         return None;
     };
@@ -194,6 +196,10 @@ fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec
     bus.network = stage(reader, &bus, "network");
     for container in containers.into_iter().flatten() {
         read_container(reader, &bus, index, container, declared);
+    }
+    let copied = declared.iter().any(|(topic, _)| topic.bus == index && topic.copies > 1);
+    if bus.latency.contains_key("replicate") && !copied {
+        reader.notes.push(format!("{path}.latency.replicate has no effect: no topic has more than one copy"));
     }
     Some(bus)
 }
@@ -263,7 +269,7 @@ fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_
         let message = format!("{copies} copies need as many brokers, and `{}` has {}", bus.name, bus.brokers);
         reader.error(Diagnostic::at(copies_place, message));
     }
-    check_topic_settings(reader, &values, copies);
+    check_topic_settings(reader, &values, copies, &format!("{path}.settings"));
     let replicate = stage(reader, bus, "replicate");
     let store = StorePolicy {
         network: bus.network.clone(),
@@ -280,7 +286,8 @@ fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_
         brokers: bus.brokers,
         store,
     };
-    Some(Topic { bus: kind.index, name: entry.key.clone(), queue: kind.queue, discipline: kind.discipline, plan })
+    let name = entry.key.clone();
+    Some(Topic { bus: kind.index, name, queue: kind.queue, discipline: kind.discipline, copies, plan })
 }
 
 /// Partitions or copies: as written, or from settings, or the profile's.
@@ -321,8 +328,10 @@ fn lanes(
 }
 
 /// Settings of a topic that are errors, or would change results but are not built.
-fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32) {
+fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32, path: &str) {
+    let official = |neutral| values.profile.official(Scope::Topic, neutral);
     if let Some(place) = values.place("min_in_sync") {
+        reader.without_effect(path, official("min_in_sync"), "copies do not fail in this version");
         let least = values.count("min_in_sync");
         if least > u64::from(copies) {
             let message = format!(
@@ -331,10 +340,11 @@ fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32) {
             reader.error(Diagnostic::at(place, message).help("raise `replication_factor`"));
         }
     }
-    if let Some(place) = values.place("retention")
-        && values.span("retention") < reader.duration
-        && reader.duration < crate::time::SimSpan::FOREVER
-    {
-        reader.not_yet(place, "retention that is shorter than the run");
+    if let Some(place) = values.place("retention") {
+        if values.span("retention") < reader.duration && reader.duration < SimSpan::FOREVER {
+            reader.not_yet(place, "retention that is shorter than the run");
+        } else {
+            reader.without_effect(path, official("retention"), "it is longer than the run");
+        }
     }
 }

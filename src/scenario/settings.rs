@@ -320,7 +320,7 @@ fn properties(reader: &mut Reader, node: &Node) -> Vec<(String, String, Place)> 
             continue;
         }
         // A line that ends in an odd number of backslashes goes on with the next.
-        while logical.len() - logical.trim_end_matches('\\').len() & 1 == 1 {
+        while !(logical.len() - logical.trim_end_matches('\\').len()).is_multiple_of(2) {
             logical.pop();
             let Some((_, next)) = lines.next() else { break };
             number += 1;
