@@ -5,6 +5,8 @@
 
 mod alias;
 mod arrivals;
+#[cfg(test)]
+mod arrivals_fit;
 mod block;
 mod build;
 #[cfg(test)]
@@ -13,12 +15,14 @@ mod keys;
 mod moments;
 mod pace;
 mod percentiles;
+mod times;
 
-pub use arrivals::{ArrivalTimes, Arrivals, Replay};
+pub use arrivals::{Arrivals, Replay};
 pub use block::CHUNK;
 pub use build::Impossible;
 pub use keys::{KeyPlan, KeySampler, NO_KEY};
 pub use percentiles::Percentiles;
+pub use times::ArrivalTimes;
 
 use std::sync::Arc;
 
