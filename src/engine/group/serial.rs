@@ -325,11 +325,12 @@ impl Serial {
             member.lanes.clear();
         }
         for (lane, owner) in owners.into_iter().enumerate() {
-            let before = std::mem::replace(&mut self.lanes[lane].owner, owner);
+            self.lanes[lane].owner = owner;
             let Some(owner) = owner else { continue };
             self.members[owner].lanes.push(lane);
-            // A record still in hand at the old owner keeps its partition until it is done.
-            if let Some(begun) = before.filter(|b| *b != owner).and_then(|b| self.members[b].begun).filter(|b| b.lane == lane) {
+            // A record still in hand at an earlier owner keeps its partition until it is done.
+            let others = self.members.iter().enumerate().filter(|(other, _)| *other != owner);
+            if let Some(begun) = others.filter_map(|(_, other)| other.begun).find(|begun| begun.lane == lane) {
                 self.members[owner].free = self.members[owner].free.max(begun.done);
                 self.moved = true;
             }
