@@ -160,7 +160,8 @@ mod tests {
         assert_eq!(find("consumers", "lost").unwrap().keys, ["lost", "total"]);
         assert_eq!(find("topics", "bytes").unwrap().unit, Unit::Bytes);
         assert!(find("topics", "latency.p99").is_none());
-        let only: Vec<String> = catalogue().iter().filter(|m| m.during && !m.path().starts_with("latency")).map(Metric::path).collect();
+        let only: Vec<String> =
+            catalogue().iter().filter(|m| m.during && !m.path().starts_with("latency")).map(Metric::path).collect();
         assert_eq!(only, ["lag.max", "lag.time.max", "throughput"]);
     }
 

@@ -73,7 +73,7 @@ impl Decimal {
     fn times(self, unit: u128) -> (u128, bool) {
         let product = self.digits.saturating_mul(unit);
         let divisor = 10_u128.pow(self.scale);
-        ((product + divisor / 2) / divisor, product % divisor == 0)
+        ((product + divisor / 2) / divisor, product.is_multiple_of(divisor))
     }
 
     fn value(self) -> f64 {
@@ -87,7 +87,7 @@ impl Decimal {
 /// # Errors
 /// Says which units fit.
 pub fn parse_duration(text: &str) -> Result<SimSpan, UnitError> {
-    let help = || "a duration is written like `20ms`, `1.5s` or `1h30m`, with the units ns, us, ms, s, m, h, d";
+    let help = || "a duration is written like `20ms` or `1h30m`; units are ns, us, ms, s, m, h, d";
     let mut rest = text;
     let mut total = 0_u128;
     let mut smaller_than = u128::MAX;
@@ -119,7 +119,7 @@ pub fn parse_duration(text: &str) -> Result<SimSpan, UnitError> {
 /// # Errors
 /// Says which units fit.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
-    let help = "a size is written like `480B`, `2KiB` or `1MB`, with the units B, kB, KiB, MB, MiB, GB, GiB, TB";
+    let help = "a size is written like `480B` or `2KiB`; units are B, kB, KiB, MB, MiB, GB, GiB, TB";
     let (number, unit) = split_number(text, text, "a size", help)?;
     let Some((_, bytes)) = SIZES.iter().find(|(name, _)| *name == unit) else {
         return Err(wrong_unit(text, unit, help));
@@ -159,7 +159,7 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
 /// # Errors
 /// Says which units fit.
 pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
-    let help = "a rate is written like `500/s`, `2k/s`, `12/min` or `3/h`, with the units /s, /min, /h, /d";
+    let help = "a rate is written like `500/s`, `2k/s` or `12/min`; units are /s, /min, /h, /d";
     let (number, unit) = split_number(text, text, "a rate", help)?;
     let Some((factor, per)) = unit.split_once('/') else {
         return Err(wrong_unit(text, unit, help));

@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
     ("unknown-dead-letter", &[("members", "dead_letter: orders.dead")]),
     ("unknown-event-type", &[("members", "types: [view]")]),
     ("unknown-profile", &[("profile", "profile: kafak")]),
-    ("missing-profile-file", &[("profile", "profile: ./ours.yaml")]),
+    ("missing-profile-file", &[("profile", "profile: ./theirs.yaml")]),
     // Buses and settings.
     ("queues-on-kafka", &[("topics", "queues:")]),
     ("too-many-copies", &[("orders:", "orders: { replication_factor: 5 }")]),
@@ -110,10 +110,16 @@ const CASES: &[Case] = &[
     ("setting-unit", &[("publishes", "publishes: orders\nsettings: { linger.ms: 5x }")]),
     ("setting-not-built", &[("publishes", "publishes: orders\nsettings: { compression.type: zstd }")]),
     ("setting-not-built-protocol", &[("members", "settings: { group.protocol: consumer }")]),
-    ("idempotence-in-flight", &[("publishes", "publishes: orders\nsettings: { max.in.flight.requests.per.connection: 6 }")]),
+    (
+        "idempotence-in-flight",
+        &[("publishes", "publishes: orders\nsettings: { max.in.flight.requests.per.connection: 6 }")],
+    ),
     ("idempotence-acks", &[("publishes", "publishes: orders\nsettings: { enable.idempotence: true, acks: 1 }")]),
     ("idempotence-retries", &[("publishes", "publishes: orders\nsettings: { enable.idempotence: true, retries: 0 }")]),
-    ("delivery-timeout", &[("publishes", "publishes: orders\nsettings: { linger.ms: 60s, delivery.timeout.ms: 40000 }")]),
+    (
+        "delivery-timeout",
+        &[("publishes", "publishes: orders\nsettings: { linger.ms: 60s, delivery.timeout.ms: 40000 }")],
+    ),
     ("heartbeat", &[("members", "settings: { heartbeat.interval.ms: 45000 }")]),
     ("poll-nothing", &[("members", "settings: { max.poll.records: 0 }")]),
     ("auto-commit-contradiction", &[("members", "settle: after\nsettings: { enable.auto.commit: true }")]),
@@ -131,9 +137,18 @@ const CASES: &[Case] = &[
     ("step-not-built", &[("service_time", "handler: [ { call: fraud } ]")]),
     ("publish-else", &[("service_time", "handler: [ { publish: { to: orders, else: [] } } ]")]),
     ("choice-weights", &[("service_time", "handler: [ { choose: [ { weight: 30%, do: [ { work: 1ms } ] } ] } ]")]),
-    ("keys-of-not-built", &[("members", "window: { tumbling: 1m }\njoin: { within: 1m }\nstate: { entry: 1KiB }\nautoscale: { lag: 5 }")]),
-    ("one-group", &[("email", "a: { subscribes: orders, group: both }\nb: { subscribes: orders, group: both }\nemail:")]),
-    ("too-many-keys-asked", &[("email", "a: { subscribes: orders, keys: 70% }\nb: { subscribes: orders, keys: 40% }\nemail:")]),
+    (
+        "keys-of-not-built",
+        &[("members", "window: { tumbling: 1m }\njoin: { within: 1m }\nstate: { entry: 1KiB }\nautoscale: { lag: 5 }")],
+    ),
+    (
+        "one-group",
+        &[("email", "a: { subscribes: orders, group: both }\nb: { subscribes: orders, group: both }\nemail:")],
+    ),
+    (
+        "too-many-keys-asked",
+        &[("email", "a: { subscribes: orders, keys: 70% }\nb: { subscribes: orders, keys: 40% }\nemail:")],
+    ),
     ("sections-not-built", &[("faults", "services: { checkout: }\nresources: { db: { capacity: 1 } }\nfaults: []")]),
     ("sample", &[("duration", "duration: 10m\nsample: 10%")]),
     ("warm-up-auto", &[("duration", "duration: 10m\nwarm_up: auto")]),
@@ -180,13 +195,16 @@ const CASES: &[Case] = &[
     ("variant-unknown-key", &[("expect", "vary: { base: {}, big: { consumers.email.membrs: 12 } }")]),
     ("variant-wrong-value", &[("expect", "vary: { base: {}, big: { consumers.email.members: many } }")]),
     // Many at once.
-    ("all-in-one-go", &[
-        ("duration", "duration: 10"),
-        ("profile", "profile: kafka\nbrokrs: 3"),
-        ("subscribes", "subscribes: order"),
-        ("arrivals", "arrivals: { poisson: 0/s }"),
-        ("faults", "faults: [ { at: 1m, target: consumers.email, effect: { slow: 10 } } ]"),
-    ]),
+    (
+        "all-in-one-go",
+        &[
+            ("duration", "duration: 10"),
+            ("profile", "profile: kafka\nbrokrs: 3"),
+            ("subscribes", "subscribes: order"),
+            ("arrivals", "arrivals: { poisson: 0/s }"),
+            ("faults", "faults: [ { at: 1m, target: consumers.email, effect: { slow: 10 } } ]"),
+        ],
+    ),
 ];
 
 /// The good scenario with some lines replaced.

@@ -308,15 +308,20 @@ fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
     let base = RunOptions { seed, coarse, trace: true, ..RunOptions::default() };
     let windowed = outcome(plan, &base);
     for (schedule, window) in
-        [(Schedule::Stepwise, 0), (Schedule::Windowed, 7), (Schedule::Windowed, 100_000), (Schedule::Parallel, 50)]
+        [(Schedule::Windowed, 7), (Schedule::Windowed, 100_000), (Schedule::Stepwise, 0), (Schedule::Parallel, 50)]
     {
         let other = outcome(plan, &RunOptions { schedule, window, threads: 2, ..base.clone() });
         for (index, (a, b)) in windowed.consumers.iter().zip(&other.consumers).enumerate() {
             if a != b {
+                let differs = windowed.trace.iter().zip(&other.trace).filter(|(a, b)| a != b).take(2).collect::<Vec<_>>();
+                eprintln!("{differs:#?} {:?}\n{:?}\n{:?}", windowed.faults, a.lag.partitions, b.lag.partitions);
                 let (a, b) = (format!("{a:#?}"), format!("{b:#?}"));
                 let first = a.lines().zip(b.lines()).filter(|(a, b)| a != b).take(6).collect::<Vec<_>>();
                 panic!("case {case} seed {seed} coarse {coarse} {schedule:?} {window}: consumer {index}: {first:#?} of {plan:#?}");
             }
+        }
+        if let Some((a, b)) = windowed.trace.iter().zip(&other.trace).find(|(a, b)| a != b) {
+            panic!("case {case} {schedule:?}: {a:?}\n{b:?}");
         }
         assert!(windowed == other, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {plan:#?}");
     }
@@ -341,6 +346,13 @@ fn schedules_give_the_same_bytes() {
 #[ignore = "a long soak"]
 fn schedules_give_the_same_bytes_soak() {
     sweep(60..5_000);
+}
+
+#[test]
+#[ignore = "repeats the case of the environment variable CASE"]
+fn one_case() {
+    let case: u64 = std::env::var("CASE").unwrap().parse().unwrap();
+    sweep(case..case + 1);
 }
 
 fn w2(seconds: u64) -> Plan {

@@ -1,6 +1,10 @@
 //! How numbers are shown to people: three significant digits, with units.
 
 use crate::time::SimSpan;
+pub(super) use crate::units::{
+    show_bytes as bytes_of, show_count as count_of, show_rate as rate_of, show_seconds as seconds_of,
+    show_share as share_of,
+};
 
 /// Shown where there is no number.
 pub(super) const NOTHING: &str = "-";
@@ -35,51 +39,12 @@ pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| NOTHING.into(), number_of)
 }
 
-pub(super) fn seconds_of(seconds: f64) -> String {
-    if seconds == 0.0 {
-        return "0s".into();
-    }
-    if seconds < 59.95 {
-        return scaled(seconds * 1e9, &[("ns", 1e3), ("us", 1e3), ("ms", 1e3), ("s", f64::INFINITY)]);
-    }
-    let (parts, high, low) = if seconds < 3_599.5 {
-        ((seconds, 60), "m", "s")
-    } else if seconds < 86_370.0 {
-        ((seconds / 60.0, 60), "h", "m")
-    } else {
-        ((seconds / 3_600.0, 24), "d", "h")
-    };
-    let whole = SimSpan::from_nanos_f64(parts.0).0;
-    format!("{}{high} {:02}{low}", whole / parts.1, whole % parts.1)
-}
-
-pub(super) fn count_of(count: f64) -> String {
-    if count < 9_999.5 {
-        let whole = count.round();
-        return if (count - whole).abs() < 1e-9 { format!("{whole}") } else { number_of(count) };
-    }
-    scaled(count, &[("", 1e3), ("k", 1e3), ("M", 1e3), ("G", 1e3), ("T", f64::INFINITY)])
-}
-
-pub(super) fn bytes_of(bytes: f64) -> String {
-    scaled(bytes, &[("B", 1e3), ("kB", 1e3), ("MB", 1e3), ("GB", 1e3), ("TB", f64::INFINITY)])
-}
-
-pub(super) fn share_of(share: f64) -> String {
-    let text = number_of(share * 100.0);
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text}%")
-}
-
-pub(super) fn rate_of(per_second: f64) -> String {
-    format!("{}/s", count_of(per_second))
-}
-
 /// A span as it would be written in a scenario: `2h`, `1m30s`.
 pub(super) fn span(span: SimSpan) -> String {
-    axis_seconds(span.seconds())
+    crate::units::write_duration(span)
 }
 
+/// A number without unit to three significant digits.
 pub(super) fn number_of(value: f64) -> String {
     let decimals = match value.abs() {
         v if v < 0.000_000_5 => 0,
@@ -91,16 +56,6 @@ pub(super) fn number_of(value: f64) -> String {
         _ => 0,
     };
     format!("{value:.decimals$}")
-}
-
-fn scaled(mut value: f64, units: &[(&str, f64)]) -> String {
-    for (unit, limit) in units {
-        if value < limit * 0.9995 {
-            return format!("{}{unit}", number_of(value));
-        }
-        value /= limit;
-    }
-    String::new()
 }
 
 /// A round number of seconds for an axis, without digits that say nothing: `5ms`, `1m`, `2h`, `1h30m`.

@@ -37,7 +37,8 @@ pub(super) fn read(reader: &mut Reader, node: &Node) -> Option<Arrivals> {
             return None;
         }
     };
-    let cannot = |why: Impossible| Diagnostic::at(entry.place, format!("these `{}` arrivals cannot be: {why}", entry.key));
+    let cannot =
+        |why: Impossible| Diagnostic::at(entry.place, format!("these `{}` arrivals cannot be: {why}", entry.key));
     let arrivals = built.map_err(|why| reader.error(cannot(why))).ok()?;
     let mean = arrivals.mean_rate(reader.duration.min(SimSpan(crate::dist::MOST)));
     if mean <= 0.0 {
@@ -49,7 +50,8 @@ pub(super) fn read(reader: &mut Reader, node: &Node) -> Option<Arrivals> {
 
 fn unknown(reader: &mut Reader, name: &str, place: Place) {
     let known = ["poisson", "constant", "renewal", "mmpp", "bursts", "curve", "trace", "closed"];
-    let help = nearest(name, known).map_or_else(|| format!("write for example `{EXAMPLE}`"), |near| format!("did you mean `{near}`?"));
+    let help = nearest(name, known)
+        .map_or_else(|| format!("write for example `{EXAMPLE}`"), |near| format!("did you mean `{near}`?"));
     reader.error(Diagnostic::at(place, format!("there are no arrivals of kind `{name}`")).label("unknown").help(help));
 }
 
@@ -123,7 +125,9 @@ fn trace(reader: &mut Reader, entry: &Entry) -> Option<Result<Arrivals, Impossib
     let counts = fields.get("counts");
     let unit = match fields.get("unit") {
         None => None,
-        Some(node) => Some(reader.quantity(node, |unit| units::parse_duration(&format!("1{unit}")), "a unit like `s`")?.0),
+        Some(node) => {
+            Some(reader.quantity(node, |unit| units::parse_duration(&format!("1{unit}")), "a unit like `s`")?.0)
+        }
     };
     let interval = span(reader, &mut fields, "interval")?;
     let mut factor = |key| -> Option<f64> {
@@ -149,12 +153,17 @@ fn trace(reader: &mut Reader, entry: &Entry) -> Option<Result<Arrivals, Impossib
             Some(Arrivals::counts(counts, interval, replay))
         }
         (None, Some(_), None) => {
-            reader.error(Diagnostic::at(entry.place, "counts are of an interval, and `interval` is missing").help("add `interval: 5m`"));
+            reader.error(
+                Diagnostic::at(entry.place, "counts are of an interval, and `interval` is missing")
+                    .help("add `interval: 5m`"),
+            );
             None
         }
         _ => {
             let help = "write `{ file, times: COLUMN }` or `{ file, counts: COLUMN, interval: 5m }`";
-            reader.error(Diagnostic::at(entry.place, "a trace has either `times` or `counts` with an `interval`").help(help));
+            reader.error(
+                Diagnostic::at(entry.place, "a trace has either `times` or `counts` with an `interval`").help(help),
+            );
             None
         }
     }

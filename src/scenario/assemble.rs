@@ -24,10 +24,12 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let at = tree.place;
     let mut fields = Fields::open(reader, tree, at, "", "a scenario")?;
     fields.not_yet(reader, &["services", "resources", "flows", "reads", "zones"]);
-    fields.get("vary");
+    fields.allow(&["vary"]);
     let mut plan = top_level(reader, &mut fields, file);
     reader.duration = plan.duration;
     reader.event_types = keys::event_types(tree);
+    let things = ["producers", "consumers"].into_iter().filter_map(|section| tree.get(section));
+    reader.declared = things.flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
     let nothing = Node { place: at, value: Value::Null };
     let buses = fields.required(reader, "buses", "buses: { main: { profile: kafka, topics: { orders: } } }");
     let buses = buses::read(reader, buses.unwrap_or(&nothing));
@@ -48,12 +50,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
     plan.faults =
         faults::faults(reader, fields.get("faults").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
-    // Metrics of a thing that did not load would only repeat its errors.
-    let expect = fields.get("expect").unwrap_or(&nothing);
-    let complete = plan.consumers.len() + plan.producers.len() == count(tree, "consumers") + count(tree, "producers");
-    if complete {
-        plan.expectations = expect::read(reader, expect, &plan);
-    }
+    plan.expectations = expect::read(reader, fields.get("expect").unwrap_or(&nothing), &plan);
     fields.finish(reader);
     plan.event_types = reader.event_types.clone();
     number_keys(reader, &mut plan);
@@ -61,10 +58,6 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.consumers.iter_mut().zip(promises).for_each(|(consumer, promise)| consumer.key_order = promise);
     note_silent_topics(reader, &plan);
     Some(plan)
-}
-
-fn count(tree: &Node, section: &str) -> usize {
-    tree.get(section).map_or(0, |node| node.entries().iter().filter(|entry| !entry.value.is_null()).count())
 }
 
 /// Without the keys that begin with `x-`, which are the user's own.

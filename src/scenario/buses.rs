@@ -11,6 +11,7 @@ use super::tree::{Entry, Layer, Node, Place};
 use crate::dist::Dist;
 use crate::plan::{StorePolicy, TopicId, TopicPlan};
 use crate::profile::{BusProfile, Discipline, Scope};
+use crate::time::SimSpan;
 
 /// Most partitions of one topic.
 const MAX_PARTITIONS: u32 = 100_000;
@@ -22,6 +23,8 @@ pub(super) struct Buses {
     pub(super) list: Vec<Bus>,
     /// Topics and queues of all buses, in order of full name: the order of the plan.
     pub(super) topics: Vec<Topic>,
+    /// Whether something could not be read, so that what seems undeclared may be declared there.
+    incomplete: bool,
 }
 
 /// One bus.
@@ -49,6 +52,8 @@ pub(super) struct Topic {
     pub(super) queue: bool,
     /// How it is read.
     pub(super) discipline: Discipline,
+    /// Copies of each partition.
+    copies: u32,
     /// As the plan has it.
     pub(super) plan: TopicPlan,
 }
@@ -68,6 +73,7 @@ impl Buses {
             .collect();
         match matches.as_slice() {
             [one] => Some(TopicId(u32::try_from(*one).expect("bounded by the size of the file"))),
+            [] if self.incomplete => None,
             [] => {
                 let names = || self.topics.iter().flat_map(|topic| [topic.name.as_str(), topic.plan.name.as_str()]);
                 let help = match nearest(text, names()) {
@@ -109,10 +115,12 @@ pub(super) fn read(reader: &mut Reader, section: &Node) -> Buses {
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in entries {
         check_name(reader, entry);
-        if let Some(bus) = read_bus(reader, entry, buses.list.len(), &mut declared) {
-            buses.list.push(bus);
+        match read_bus(reader, entry, buses.list.len(), &mut declared) {
+            Some(bus) => buses.list.push(bus),
+            None => buses.incomplete = true,
         }
     }
+    buses.incomplete |= section.is_null() || containers_refused(section, &buses);
     let count = |name: &str| declared.iter().filter(|(topic, _)| topic.name == name).count();
     let shared: Vec<bool> = declared.iter().map(|(topic, _)| count(&topic.name) > 1).collect();
     for ((topic, _), shared) in declared.iter_mut().zip(shared) {
@@ -148,6 +156,14 @@ pub(super) fn check_name(reader: &mut Reader, entry: &Entry) {
     }
 }
 
+/// Whether a bus holds what its profile does not have.
+fn containers_refused(section: &Node, buses: &Buses) -> bool {
+    buses.list.iter().any(|bus| {
+        let has = |key: &str| section.get(&bus.name).and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+        ["topics", "queues"].into_iter().any(|key| has(key) && !bus.profile.holds.contains_key(key))
+    })
+}
+
 fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec<(Topic, Place)>) -> Option<Bus> {
     let path = format!("buses.{}", entry.key);
     reader.explained.things.push(path.clone());
@@ -162,8 +178,7 @@ fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec
     let latency = fields.entry("latency");
     let brokers = fields.count32(reader, "brokers", 1, 10_000);
     let (Some(profile), Some(node)) = (profile, node) else {
-        fields.get("settings");
-        fields.get("settings_file");
+        fields.allow(&["settings", "settings_file"]);
         fields.finish(reader);
         return None;
     };
@@ -181,6 +196,10 @@ fn read_bus(reader: &mut Reader, entry: &Entry, index: usize, declared: &mut Vec
     bus.network = stage(reader, &bus, "network");
     for container in containers.into_iter().flatten() {
         read_container(reader, &bus, index, container, declared);
+    }
+    let copied = declared.iter().any(|(topic, _)| topic.bus == index && topic.copies > 1);
+    if bus.latency.contains_key("replicate") && !copied {
+        reader.notes.push(format!("{path}.latency.replicate has no effect: no topic has more than one copy"));
     }
     Some(bus)
 }
@@ -212,13 +231,9 @@ fn stage(reader: &mut Reader, bus: &Bus, name: &'static str) -> Dist {
 
 fn read_container(reader: &mut Reader, bus: &Bus, index: usize, container: &Entry, declared: &mut Vec<(Topic, Place)>) {
     let Some(discipline) = bus.profile.holds.get(&container.key).copied() else {
-        let message = format!("`{}` on a bus of profile {} is not yet supported", container.key, bus.profile.name);
+        let message = format!("not yet supported: `{}` on a bus of profile {}", container.key, bus.profile.name);
         let holds = bus.profile.holds.keys().map(String::as_str);
-        reader.error(
-            Diagnostic::at(container.place, message)
-                .label("not yet supported")
-                .help(format!("it has {}", listed(holds))),
-        );
+        reader.error(Diagnostic::at(container.place, message).help(format!("it has {}", listed(holds))));
         return;
     };
     for entry in named_entries(reader, &container.value, &container.key) {
@@ -254,7 +269,7 @@ fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_
         let message = format!("{copies} copies need as many brokers, and `{}` has {}", bus.name, bus.brokers);
         reader.error(Diagnostic::at(copies_place, message));
     }
-    check_topic_settings(reader, &values, copies);
+    check_topic_settings(reader, &values, copies, &format!("{path}.settings"));
     let replicate = stage(reader, bus, "replicate");
     let store = StorePolicy {
         network: bus.network.clone(),
@@ -271,7 +286,8 @@ fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_
         brokers: bus.brokers,
         store,
     };
-    Some(Topic { bus: kind.index, name: entry.key.clone(), queue: kind.queue, discipline: kind.discipline, plan })
+    let name = entry.key.clone();
+    Some(Topic { bus: kind.index, name, queue: kind.queue, discipline: kind.discipline, copies, plan })
 }
 
 /// Partitions or copies: as written, or from settings, or the profile's.
@@ -312,8 +328,10 @@ fn lanes(
 }
 
 /// Settings of a topic that are errors, or would change results but are not built.
-fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32) {
+fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32, path: &str) {
+    let official = |neutral| values.profile.official(Scope::Topic, neutral);
     if let Some(place) = values.place("min_in_sync") {
+        reader.without_effect(path, official("min_in_sync"), "copies do not fail in this version");
         let least = values.count("min_in_sync");
         if least > u64::from(copies) {
             let message = format!(
@@ -322,10 +340,11 @@ fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32) {
             reader.error(Diagnostic::at(place, message).help("raise `replication_factor`"));
         }
     }
-    if let Some(place) = values.place("retention")
-        && values.span("retention") < reader.duration
-        && reader.duration < crate::time::SimSpan::FOREVER
-    {
-        reader.not_yet(place, "retention that is shorter than the run");
+    if let Some(place) = values.place("retention") {
+        if values.span("retention") < reader.duration && reader.duration < SimSpan::FOREVER {
+            reader.not_yet(place, "retention that is shorter than the run");
+        } else {
+            reader.without_effect(path, official("retention"), "it is longer than the run");
+        }
     }
 }

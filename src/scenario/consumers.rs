@@ -11,8 +11,8 @@ use super::settings::{self, Overrides, Table, Values};
 use super::tree::{Entry, Node, Place, Value};
 use crate::dist::Dist;
 use crate::plan::{
-    Backoff, BatchPlan, ConsumerPlan, Dispatch, IdempotencePlan, LogDispatch, Membership, QueueDispatch, RetryMode,
-    RetryPlan, SchedulePlan, Settle, TopicId, WorkerOrder,
+    Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, Handler, IdempotencePlan, LogDispatch, Membership,
+    QueueDispatch, RetryMode, RetryPlan, SchedulePlan, Settle, TopicId, WorkerOrder,
 };
 use crate::profile::{BusProfile, Discipline, Scope};
 use crate::time::SimSpan;
@@ -46,6 +46,42 @@ pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<Re
     consumers
 }
 
+/// What a consumer says before its profile matters.
+struct Own {
+    types: Option<Vec<u16>>,
+    keys: Option<(f64, Place)>,
+    group: String,
+    members: u32,
+    workers: u32,
+    handler: Handler,
+    failure: FailurePlan,
+    batch: Option<BatchPlan>,
+    schedule: Option<SchedulePlan>,
+    dead_letter: Option<TopicId>,
+    idempotent: Option<IdempotencePlan>,
+}
+
+fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, buses: &Buses) -> Own {
+    fields.explain(reader, &["types", "keys", "group"]);
+    let share = |reader: &mut Reader, node: &Node| reader.quantity(node, units::parse_share, "a share");
+    Own {
+        types: fields.get("types").map(|node| wanted_types(reader, node)),
+        keys: fields.get("keys").and_then(|node| share(reader, node).map(|share| (share, node.place))),
+        group: fields.get("group").and_then(Node::text).unwrap_or(name).to_owned(),
+        members: counted(reader, fields, "members"),
+        workers: counted(reader, fields, "workers"),
+        handler: handlers::read(reader, fields, buses).unwrap_or_default(),
+        failure: handlers::failure(reader, fields),
+        batch: fields.entry("batch").and_then(|entry| batch(reader, fields, entry)),
+        schedule: fields.entry("schedule").and_then(|entry| schedule(reader, fields, entry)),
+        dead_letter: dead_letter(reader, fields, buses),
+        idempotent: fields.entry("idempotent").and_then(|entry| idempotent(reader, fields, entry)),
+    }
+}
+
+/// Keys that the profile has a say in.
+const WITH_PROFILE: [&str; 6] = ["order", "retry", "settle", "startup", "settings", "settings_file"];
+
 fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
     let path = format!("consumers.{}", entry.key);
     reader.explained.things.push(path.clone());
@@ -53,70 +89,53 @@ fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
     fields.not_yet(reader, &["window", "join", "state", "schema", "autoscale", "zones"]);
     let subscribes = fields.required(reader, "subscribes", "subscribes: orders");
     let subscribes = subscribes.and_then(|node| subscriptions(reader, &fields, node, buses));
-    fields.explain(reader, &["types", "keys", "group"]);
-    let types = fields.get("types").map(|node| wanted_types(reader, node));
-    let keys = fields.get("keys").and_then(|node| {
-        let share = reader.quantity(node, units::parse_share, "a share")?;
-        Some((share, node.place))
-    });
-    let group = fields.get("group").and_then(Node::text).unwrap_or(&entry.key).to_owned();
-    let members = counted(reader, &mut fields, "members");
-    let workers = counted(reader, &mut fields, "workers");
-    let handler = handlers::read(reader, &mut fields, buses).unwrap_or_default();
-    let failure = handlers::failure(reader, &mut fields);
-    let batch = fields.entry("batch").and_then(|entry| batch(reader, &fields, entry));
-    let schedule = fields.entry("schedule").and_then(|entry| schedule(reader, &fields, entry));
-    let dead_letter = dead_letter(reader, &mut fields, buses);
-    let idempotent = fields.entry("idempotent").and_then(|entry| idempotent(reader, &fields, entry));
+    let own = own(reader, &mut fields, &entry.key, buses);
     let Some((topics, bus, discipline)) = subscribes else {
-        for key in ["order", "retry", "settle", "startup", "settings", "settings_file"] {
-            fields.get(key_of(key));
-        }
+        fields.allow(&WITH_PROFILE);
         fields.finish(reader);
         return None;
     };
     let profile = &buses.list[bus].profile;
-    let mut published = handlers::published(&handler.steps);
-    published.extend(dead_letter);
+    let mut published = handlers::published(&own.handler.steps);
+    published.extend(own.dead_letter);
     published.sort_unstable();
     published.dedup();
-    let own = Table { profile, scope: Scope::Consumer, switched: buses.list[bus].switched };
-    let (clients, over) = producers::clients(reader, &mut fields, buses, &published, Some(own));
+    let table = Table { profile, scope: Scope::Consumer, switched: buses.list[bus].switched };
+    let (clients, over) = producers::clients(reader, &mut fields, buses, &published, Some(table));
     let values = Values { profile, over: &over };
     check_group_values(reader, &values);
-    let kind = Kind { profile, values, discipline, network: buses.list[bus].network.clone(), workers, batch };
-    let order = from_profile(
-        reader,
-        &mut fields,
-        profile,
-        "order",
-        &[("partition", WorkerOrder::Partition), ("key", WorkerOrder::Key), ("none", WorkerOrder::None)],
-    );
+    let network = buses.list[bus].network.clone();
+    let kind = Kind { profile, values, discipline, network, workers: own.workers, batch: own.batch };
+    let order = order(reader, &mut fields, profile);
     let retry = retry(reader, &mut fields, &kind);
     let settle = settle(reader, &mut fields, &kind, &over);
     let startup = startup(reader, &mut fields, profile);
-    if failure.hang > 0.0 && !values.has("progress_timeout") {
+    if values.place("auto_settle_every").is_some() && !matches!(settle, Settle::Timer(_)) {
+        let name = profile.official(Scope::Consumer, "auto_settle_every");
+        let why = "positions are committed after the effect; `settle: auto` uses the timer";
+        reader.without_effect(&fields.path_of("settings"), name, why);
+    }
+    if own.failure.hang > 0.0 && !values.has("progress_timeout") {
         let place = fields.get("failure").map_or(entry.place, |node| node.place);
-        let message =
-            format!("a handler that hangs is never noticed on profile {}: this is not yet supported", profile.name);
+        let message = format!("not yet supported: `hang` on profile {}, where nothing notices it", profile.name);
         reader.error(Diagnostic::at(place, message).label("it has no time-out for progress"));
     }
     fields.finish(reader);
     let plan = ConsumerPlan {
         name: entry.key.clone(),
         subscribes: topics,
-        types,
+        types: own.types,
         keys: (0.0, 1.0),
-        members,
-        workers,
-        order: order.unwrap_or(WorkerOrder::None),
-        handler,
-        batch,
-        schedule,
-        failure,
+        members: own.members,
+        workers: own.workers,
+        order,
+        handler: own.handler,
+        batch: own.batch,
+        schedule: own.schedule,
+        failure: own.failure,
         retry,
-        dead_letter,
-        idempotent,
+        dead_letter: own.dead_letter,
+        idempotent: own.idempotent,
         settle,
         dispatch: dispatch(&kind),
         membership: membership(&values),
@@ -124,15 +143,8 @@ fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
         clients,
         key_order: Ok(()),
     };
-    Some(Read { plan, place: entry.place, bus, keys, max_fetch_bytes: values.count("max_fetch_bytes"), group })
-}
-
-/// Keys that are read later, so that they count as known when reading stops early.
-fn key_of(key: &str) -> &'static str {
-    ["order", "retry", "settle", "startup", "settings", "settings_file"]
-        .into_iter()
-        .find(|known| *known == key)
-        .unwrap_or("order")
+    let max_fetch_bytes = values.count("max_fetch_bytes");
+    Some(Read { plan, place: entry.place, bus, keys: own.keys, max_fetch_bytes, group: own.group })
 }
 
 /// What the profile decides.
@@ -264,20 +276,18 @@ fn dead_letter(reader: &mut Reader, fields: &mut Fields<'_>, buses: &Buses) -> O
     if node.text() == Some("none") { None } else { buses.topic(reader, node) }
 }
 
-/// A word that the profile gives where the scenario does not.
-fn from_profile<T: Copy>(
-    reader: &mut Reader,
-    fields: &mut Fields<'_>,
-    profile: &BusProfile,
-    key: &'static str,
-    words: &[(&str, T)],
-) -> Option<T> {
-    if fields.get(key).is_some() {
-        return fields.word(reader, key, words);
+/// What a member's workers keep: as written, or the profile's.
+fn order(reader: &mut Reader, fields: &mut Fields<'_>, profile: &BusProfile) -> WorkerOrder {
+    let words = [("partition", WorkerOrder::Partition), ("key", WorkerOrder::Key), ("none", WorkerOrder::None)];
+    let default = || {
+        let word = Values { profile, over: &Overrides::new() }.word("order");
+        words.iter().find(|(name, _)| *name == word).map_or(WorkerOrder::None, |(_, order)| *order)
+    };
+    if fields.get("order").is_none() {
+        settings::explain_profile(reader, &fields.path_of("order"), profile, "order");
+        return default();
     }
-    settings::explain_profile(reader, &fields.path_of(key), profile, key);
-    let word = Values { profile, over: &Overrides::new() }.word(key);
-    words.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
+    fields.word(reader, "order", &words).unwrap_or_else(default)
 }
 
 fn retry(reader: &mut Reader, outer: &mut Fields<'_>, kind: &Kind<'_>) -> RetryPlan {
@@ -350,9 +360,12 @@ fn backoff(reader: &mut Reader, node: &Node) -> Option<Backoff> {
         Value::Map(entries) if entries.iter().any(|entry| matches!(entry.key.as_str(), "base" | "factor" | "max")) => {
             let mut fields = Fields::open(reader, node, node.place, "backoff", "`backoff`")?;
             fields.required(reader, "base", "base: 500ms");
-            let base = fields.span(reader, "base");
-            let factor = fields.quantity(reader, "factor", units::parse_number, "a number like 2");
-            let max = fields.span(reader, "max");
+            let mut span = |reader: &mut Reader, key| {
+                fields.get(key).and_then(|node| reader.quantity(node, units::parse_duration, "a duration"))
+            };
+            let (base, max) = (span(reader, "base"), span(reader, "max"));
+            let factor = fields.get("factor");
+            let factor = factor.and_then(|node| reader.quantity(node, units::parse_number, "a number like 2"));
             fields.finish(reader);
             let factor = factor.unwrap_or(2.0);
             if factor < 1.0 {
@@ -389,8 +402,8 @@ fn settle(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>, over: &
         }
         (Some(Word::Auto), _) if !kind.values.has("auto_settle_every") => {
             let message =
-                format!("`settle: auto` on profile {} is not yet supported: it has no timer", kind.profile.name);
-            reader.error(Diagnostic::at(place.unwrap_or(fields.at), message).label("not yet supported"));
+                format!("not yet supported: `settle: auto` on profile {}, which has no timer", kind.profile.name);
+            reader.error(Diagnostic::at(place.unwrap_or(fields.at), message));
             Settle::After
         }
         (Some(Word::Auto), _) => timer,

@@ -85,7 +85,7 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     pub(super) fn new(subject: &str, sources: Vec<Source>, mut list: Vec<Diagnostic>) -> Self {
-        list.sort_by(|a, b| a.place.cmp(&b.place));
+        list.sort_by_key(|diagnostic| diagnostic.place);
         list.dedup();
         Self { subject: subject.to_owned(), sources, list, io: false }
     }
@@ -111,7 +111,7 @@ impl Diagnostics {
             diagnostic.context = diagnostic.context.map(|(place, label)| (moved(place), label));
             self.list.push(diagnostic);
         }
-        self.list.sort_by(|a, b| a.place.cmp(&b.place));
+        self.list.sort_by_key(|diagnostic| diagnostic.place);
         self.list.dedup();
     }
 

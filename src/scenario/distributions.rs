@@ -179,7 +179,12 @@ fn open<'a>(reader: &mut Reader, entry: &'a Entry) -> Option<Fields<'a>> {
 }
 
 /// Two parameters: quantities, or bare numbers where there is no unit.
-fn pair(reader: &mut Reader, entry: &Entry, first: (&'static str, Option<Of>), second: (&'static str, Option<Of>)) -> Option<(f64, f64)> {
+fn pair(
+    reader: &mut Reader,
+    entry: &Entry,
+    first: (&'static str, Option<Of>),
+    second: (&'static str, Option<Of>),
+) -> Option<(f64, f64)> {
     let mut fields = open(reader, entry)?;
     let mut values = [None, None];
     for (value, (name, of)) in values.iter_mut().zip([first, second]) {
@@ -216,7 +221,8 @@ fn lognormal(reader: &mut Reader, entry: &Entry, of: Of) -> Option<Dist> {
         let points = figures(reader, entry, of)?;
         let [one, other] = points.as_slice() else {
             let message = format!("a lognormal is fixed by two figures, and this has {}", points.len());
-            let help = "write `{ median: 200ms, p99: 900ms }` or `{ mean: 250ms, cv: 0.7 }`; `percentiles` takes more figures";
+            let help =
+                "write `{ median: 200ms, p99: 900ms }` or `{ mean: 250ms, cv: 0.7 }`; `percentiles` takes more figures";
             reader.error(Diagnostic::at(entry.place, message).help(help));
             return None;
         };
@@ -231,7 +237,8 @@ fn erlang(reader: &mut Reader, entry: &Entry, of: Of) -> Option<Dist> {
         let shape = reader.quantity(node, units::parse_count, "a whole number")?;
         let fits = u32::try_from(shape).ok().filter(|shape| (1..=10_000).contains(shape));
         if fits.is_none() {
-            reader.error(Diagnostic::at(node.place, format!("the shape is {shape}, and should be between 1 and 10000")));
+            reader
+                .error(Diagnostic::at(node.place, format!("the shape is {shape}, and should be between 1 and 10000")));
         }
         fits
     });
@@ -311,7 +318,10 @@ fn by_type(reader: &mut Reader, entry: &Entry, of: Of) -> Option<Dist> {
         types.push((keys::event_type(reader, &name)?, dist));
     }
     if other.is_none() && types.len() + 1 < reader.event_types.len() {
-        reader.error(Diagnostic::at(entry.place, "`by_type` lacks `other`, and does not name all types").help("add `other: 5ms`"));
+        reader.error(
+            Diagnostic::at(entry.place, "`by_type` lacks `other`, and does not name all types")
+                .help("add `other: 5ms`"),
+        );
         return None;
     }
     let rest = other.or_else(|| types.first().map(|(_, dist)| dist.clone()));

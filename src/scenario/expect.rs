@@ -131,7 +131,11 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
             Some((metric, vec![keys]))
         }
         [] => {
-            reader.error(unknown_thing(path, text, &sections));
+            // What is declared but could not be read has been said.
+            let known = |name: &String| text.strip_prefix(name.as_str()).is_some_and(|tail| tail.starts_with('.'));
+            if !reader.declared.iter().any(known) {
+                reader.error(unknown_thing(path, text, &sections));
+            }
             None
         }
         _ => {

@@ -95,7 +95,8 @@ impl Explained {
         let mut keyed: Vec<(String, ExplainedValue)> =
             self.values.drain(..).map(|value| (String::new(), value)).collect();
         for (thing, value) in &mut keyed {
-            let holds = |known: &&String| value.path.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('.'));
+            let holds =
+                |known: &&String| value.path.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('.'));
             *thing = self.things.iter().filter(holds).max_by_key(|known| known.len()).cloned().unwrap_or_default();
         }
         keyed.sort();
@@ -106,24 +107,24 @@ impl Explained {
     }
 }
 
-/// Columns of key and value before they are allowed to push the next column.
-const KEY: usize = 32;
-const VALUE: usize = 34;
+/// Columns of key and value; what is longer takes from the next column.
+const KEY: usize = 34;
+const VALUE: usize = 28;
 
 /// One row: key, value, origin; an origin that does not fit goes below.
 fn row(text: &mut String, width: usize, key: &str, value: &str, origin: &str) {
-    let mut line = format!("  {key:KEY$}  {value:VALUE$}  ");
+    let mut line = format!("  {key:KEY$}  {value}  ");
+    let column = KEY + VALUE + 6;
+    let length = line.chars().count();
+    line.push_str(&" ".repeat(column.saturating_sub(length)));
     if line.chars().count() + origin.chars().count() <= width {
-        text.push_str(line.trim_end_matches(' '));
-        let blanks = line.len() - line.trim_end_matches(' ').len();
-        text.push_str(&" ".repeat(blanks));
+        text.push_str(&line);
         text.push_str(origin);
         text.push('\n');
         return;
     }
-    line = format!("  {key:KEY$}  ");
-    wrapped(text, width, line.trim_end(), KEY + 4, value);
-    wrapped(text, width, "", KEY + VALUE + 6, origin);
+    wrapped(text, width, format!("  {key:KEY$}").trim_end(), KEY + 4, value);
+    wrapped(text, width, "", column, origin);
 }
 
 /// Words after a beginning, in lines of `width` that go on at column `indent`.

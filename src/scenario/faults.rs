@@ -53,12 +53,8 @@ fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -
     let members = action.and_then(|node| scale(reader, node));
     let ((target, node), members, at) = (target?, members?, at?);
     let FaultTarget::Consumer(consumer, Members::All) = target else {
-        let message = format!("`scale` of `{}` is not yet supported", node.text().unwrap_or_default());
-        reader.error(
-            Diagnostic::at(node.place, message)
-                .label("not yet supported")
-                .help("consumers can be scaled: `consumers.NAME`"),
-        );
+        let message = format!("not yet supported: `scale` of `{}`", node.text().unwrap_or_default());
+        reader.error(Diagnostic::at(node.place, message).help("consumers can be scaled: `consumers.NAME`"));
         return None;
     };
     let shown = name.unwrap_or_else(|| format!("scale {} to {members}", node.text().unwrap_or_default()));
@@ -191,7 +187,7 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
     match section {
         "consumers" => {
             let Some((index, tail)) = longest(tail, consumers()) else {
-                reader.error(undeclared(node, path, tail, consumers()));
+                reject(reader, undeclared(node, path, tail, consumers()), tail);
                 return None;
             };
             let members = members(reader, node, tail, things, index)?;
@@ -204,7 +200,7 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
                 None
             }
             None => {
-                reader.error(undeclared(node, path, tail, producers()));
+                reject(reader, undeclared(node, path, tail, producers()), tail);
                 None
             }
         },
@@ -229,6 +225,13 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
                 .error(Diagnostic::at(node.place, format!("`{path}` is no target")).label("unknown target").help(help));
             None
         }
+    }
+}
+
+/// Records an error, unless the name is declared and only could not be read, which has been said.
+fn reject(reader: &mut Reader, error: Diagnostic, name: &str) {
+    if longest(name, reader.declared.iter().map(String::as_str)).is_none() {
+        reader.error(error);
     }
 }
 
@@ -291,7 +294,8 @@ fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Op
             || "a link is written `links.A.B`: a producer or consumer, and its bus".into(),
             |near| format!("did you mean `{near}`?"),
         );
-        reader.error(Diagnostic::at(node.place, format!("there is no link `{tail}`")).label("unknown link").help(help));
+        let error = Diagnostic::at(node.place, format!("there is no link `{tail}`"));
+        reject(reader, error.label("unknown link").help(help), unknown);
         return None;
     };
     debug_assert!(!rest.is_empty());
@@ -362,6 +366,7 @@ fn effect_of(
         reader.error(Diagnostic::at(place, format!("there is no effect `{name}`")).label("unknown effect").help(help));
         return None;
     }
+    let effect = effect_with_value(reader, &choice, name, place)?;
     let fits: &[&str] = match target? {
         FaultTarget::Consumer(..) => &CONSUMER_EFFECTS,
         FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
@@ -376,24 +381,36 @@ fn effect_of(
         }
         return None;
     }
-    let effect = match choice {
-        Choice::Word("crash") => Effect::Crash,
-        Choice::Word("pause") => Effect::Pause,
+    Some((effect, name.to_owned()))
+}
+
+/// The effect of a known name: a bare word or a word with a value.
+fn effect_with_value(reader: &mut Reader, choice: &Choice<'_>, name: &str, place: Place) -> Option<Effect> {
+    match choice {
+        Choice::Word("crash") => Some(Effect::Crash),
+        Choice::Word("pause") => Some(Effect::Pause),
         Choice::Word(word) => {
-            reader.error(
-                Diagnostic::at(place, format!("`{word}` needs a value")).help(format!("write `{{ {word}: ... }}`")),
-            );
-            return None;
+            let error = Diagnostic::at(place, format!("`{word}` needs a value"));
+            reader.error(error.help(format!("write `{{ {word}: {} }}`", example_of(word))));
+            None
         }
         Choice::Map(entry) if matches!(name, "crash" | "pause") => {
-            reader.error(
-                Diagnostic::at(entry.place, format!("`{name}` has no value")).help(format!("write `effect: {name}`")),
-            );
-            return None;
+            let error = Diagnostic::at(entry.place, format!("`{name}` has no value"));
+            reader.error(error.help(format!("write `effect: {name}`")));
+            None
         }
-        Choice::Map(entry) => effect_value(reader, name, &entry.value)?,
-    };
-    Some((effect, name.to_owned()))
+        Choice::Map(entry) => effect_value(reader, name, &entry.value),
+    }
+}
+
+fn example_of(effect: &str) -> &'static str {
+    match effect {
+        "slow" => "10x",
+        "burst" => "3x",
+        "poison" => "1",
+        "delay" => "50ms",
+        _ => "1%",
+    }
 }
 
 fn effect_value(reader: &mut Reader, name: &str, node: &Node) -> Option<Effect> {

@@ -116,7 +116,7 @@ fn publish(reader: &mut Reader, node: &Node, place: Place, buses: &Buses) -> Opt
     fields.not_yet(reader, &["else"]);
     let to = fields.required(reader, "to", "to: orders").and_then(|node| buses.topic(reader, node));
     let event_type = fields.get("type").and_then(|node| keys::event_type(reader, node));
-    let key = fields.get("key").and_then(|node| keys::read(reader, node, "publishes.key"));
+    let key = fields.get("key").and_then(|node| keys::read(reader, node));
     let size = fields.get("size").and_then(|node| distributions::read(reader, node, Of::Size));
     let count = fields.get("count").and_then(|node| distributions::read(reader, node, Of::Count));
     let probability = fields.get("probability").and_then(|node| reader.quantity(node, units::parse_share, "a share"));

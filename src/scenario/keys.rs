@@ -15,8 +15,7 @@ const MAX_KEYS: u32 = 100_000_000;
 const SHARES: f64 = 1e-6;
 
 /// Where keys come from. Label ids are those of the order of reading; see [`number_labels`].
-pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Option<KeyPlan> {
-    reader.explain(path, node.to_text(), node.place);
+pub(super) fn read(reader: &mut Reader, node: &Node) -> Option<KeyPlan> {
     let example = "{ zipf: { keys: 10k, exponent: 0.6 } }";
     match Choice::of(reader, node, "a key", example)? {
         Choice::Word("none") => Some(KeyPlan::None),

@@ -9,6 +9,9 @@ use super::tree::{Entry, Node, Place, Value};
 const NAMED: [&str; 9] =
     ["buses", "producers", "consumers", "services", "resources", "flows", "reads", "zones", "vary"];
 
+/// Most parts of a path.
+const DEEPEST: usize = 30;
+
 /// Lays a scenario over the one that it extends.
 pub(super) fn merge(under: &mut Node, over: Node) {
     merge_with(under, over, &mut Vec::new(), &deep_in_scenario);
@@ -64,18 +67,21 @@ fn merge_with(under: &mut Node, over: Node, path: &mut Vec<String>, deep: &dyn F
 }
 
 /// Puts a value where a path says, replacing what is there; `place` is that of the path.
-pub(super) fn set(tree: &mut Node, path: &str, value: Node, place: Place) -> Result<(), Diagnostic> {
-    set_below(tree, path, path, value, place, &mut Vec::new())
+pub(super) fn set(tree: &mut Node, path: &str, value: Node, place: Place) -> Result<(), Box<Diagnostic>> {
+    set_below(tree, path, value, place, &mut Vec::new()).map_err(Box::new)
 }
 
+#[expect(clippy::result_large_err, reason = "boxed by `set`, where it leaves the module")]
 fn set_below(
     node: &mut Node,
     rest: &str,
-    whole: &str,
     value: Node,
     place: Place,
     above: &mut Vec<String>,
 ) -> Result<(), Diagnostic> {
+    if above.len() >= DEEPEST {
+        return Err(Diagnostic::at(place, "this path is too long"));
+    }
     if node.is_null() {
         node.value = Value::Map(Vec::new());
     }
@@ -96,7 +102,7 @@ fn set_below(
                 None => *entry = Entry { key: key.to_owned(), place, value },
                 Some(tail) => {
                     above.push(key.to_owned());
-                    set_below(&mut entry.value, tail, whole, value, place, above)?;
+                    set_below(&mut entry.value, tail, value, place, above)?;
                 }
             }
             Ok(())
@@ -117,7 +123,7 @@ fn set_below(
                 None => items[index] = value,
                 Some(tail) => {
                     above.push(first.to_owned());
-                    set_below(&mut items[index], tail, whole, value, place, above)?;
+                    set_below(&mut items[index], tail, value, place, above)?;
                 }
             }
             Ok(())
@@ -149,6 +155,7 @@ fn tail_after<'a>(rest: &'a str, name: &str) -> Option<Option<&'a str>> {
 }
 
 /// A key that is not there yet: after `settings` the rest is one name; things must be declared to have keys.
+#[expect(clippy::result_large_err, reason = "boxed by `set`, where it leaves the module")]
 fn new_key<'a>(
     entries: &[Entry],
     rest: &'a str,

@@ -28,9 +28,9 @@ mod reader;
 mod samples;
 mod settings;
 mod starter;
-mod traces;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tree;
 
 use std::path::Path;
@@ -227,7 +227,7 @@ fn apply_variant(reader: &mut Reader, tree: &mut Node, vary: Option<&Node>, want
         value.relabel(Layer::Variant);
         let place = Place { layer: Layer::Variant, ..change.place };
         if let Err(error) = layers::set(tree, &change.key, value, place) {
-            reader.error(error);
+            reader.error(*error);
         }
     }
 }
@@ -243,7 +243,7 @@ fn apply_argument(reader: &mut Reader, tree: &mut Node, option: &str, text: &str
     let Some(value) = value else { return };
     let place = Place { end: u32::try_from(path.len().max(1)).unwrap_or(u32::MAX), ..whole(source, text) };
     if let Err(error) = layers::set(tree, path, value, place) {
-        reader.error(error);
+        reader.error(*error);
     }
 }
 

@@ -67,7 +67,8 @@ fn keys(handler: &Handler, topic: TopicId, own: &KeyPlan) -> bool {
 /// Whether one client's requests are stored in the order sent.
 fn in_order(client: &ClientPlan, topic: &TopicPlan, who: &str) -> Result<(), String> {
     let steady = |dist: &Dist| dist.constant().is_some();
-    if !client.fifo_connection && !(steady(&topic.store.network) && steady(&topic.store.append)) {
+    let overtaking = !steady(&topic.store.network) || !steady(&topic.store.append);
+    if !client.fifo_connection && overtaking {
         return Err(format!("requests of {who} may overtake each other on their way to {}", topic.name));
     }
     if client.retry.retries > 0 && !client.idempotent && client.max_in_flight != Some(1) {

@@ -42,7 +42,10 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
     let events_per_arrival = dist(reader, &mut fields, "events_per_arrival", Of::Count, "1", 1.0);
     let key_path = fields.path_of("key");
     let key = match fields.get("key") {
-        Some(node) => keys::read(reader, node, &key_path),
+        Some(node) => {
+            reader.explain(&key_path, node.to_text(), node.place);
+            keys::read(reader, node)
+        }
         None => {
             reader.explain_default(&key_path, "none", "");
             Some(KeyPlan::None)
@@ -63,7 +66,7 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
     let failure = handlers::failure(reader, &mut fields);
     if failure.hang > 0.0 || failure.crash > 0.0 {
         let place = fields.get("failure").map_or(entry.place, |node| node.place);
-        reader.not_yet(place, "`hang` and `crash` of a producer's handlers");
+        reader.not_yet(place, "`hang` and `crash` of a producer");
     }
     let handler = handler.unwrap_or_default();
     let topics = handlers::published(&handler.steps);

@@ -61,9 +61,10 @@ fn profile_tree(reader: &mut Reader, name: &str, place: Place, depth: u32) -> Op
 
 fn read(reader: &mut Reader, tree: &Node, at: Place) -> Option<BusProfile> {
     let mut fields = Fields::open(reader, tree, at, "profile", "a profile")?;
-    let mut profile = BusProfile::default();
-    profile.name = fields.required(reader, "name", "name: ours")?.text().unwrap_or_default().to_owned();
-    profile.about = fields.get("about").and_then(Node::text).unwrap_or_default().to_owned();
+    let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
+    let name = text(fields.required(reader, "name", "name: ours"));
+    let about = text(fields.get("about"));
+    let mut profile = BusProfile { name, about, ..BusProfile::default() };
     let holds = fields.required(reader, "holds", "holds: { topics: log }")?;
     for entry in holds.entries() {
         match entry.key.as_str() {

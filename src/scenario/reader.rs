@@ -104,6 +104,11 @@ impl Reader {
         self.explained.values.push(ExplainedValue { path: path.to_owned(), value: value.into(), origin });
     }
 
+    /// Records that a setting was given and changes no result.
+    pub(super) fn without_effect(&mut self, path: &str, name: &str, why: &str) {
+        self.explained.without_effect.push((format!("{path}.{name}"), why.to_owned()));
+    }
+
     fn origin(&self, place: Place) -> Origin {
         let name = self.sources.get(usize::from(place.source)).map_or("", |source| source.name.as_str());
         match place.layer {
@@ -229,6 +234,11 @@ impl<'a> Fields<'a> {
             );
         }
         node
+    }
+
+    /// Keys that are right here, although nobody reads them.
+    pub(super) fn allow(&mut self, keys: &[&'static str]) {
+        self.known.extend_from_slice(keys);
     }
 
     /// Refuses keys of the format that this version does not have.

@@ -33,8 +33,12 @@ impl<'a> Source<'a> {
         let unit = match (unit, of) {
             (None, Of::Time) => None,
             (None, Of::Size | Of::Count) => Some(1.0),
-            (Some(node), Of::Time) => Some(reader.quantity(node, |unit| Of::Time.parse(&format!("1{unit}")), "a unit like `ms`")?),
-            (Some(node), Of::Size) => Some(reader.quantity(node, |unit| Of::Size.parse(&format!("1{unit}")), "a unit like `B`")?),
+            (Some(node), Of::Time) => {
+                Some(reader.quantity(node, |unit| Of::Time.parse(&format!("1{unit}")), "a unit like `ms`")?)
+            }
+            (Some(node), Of::Size) => {
+                Some(reader.quantity(node, |unit| Of::Size.parse(&format!("1{unit}")), "a unit like `B`")?)
+            }
             (Some(node), Of::Count) => {
                 reader.error(Diagnostic::at(node.place, "counts have no unit").help("leave `unit` out"));
                 return None;
@@ -92,7 +96,8 @@ fn percentile_table(reader: &mut Reader, source: &Source<'_>, of: Of) -> Option<
         let number = traces::number(cell.trim_start_matches('p').trim_end_matches('%'))?;
         if number <= 100.0 { Ok(number / 100.0) } else { Err(format!("`{cell}` is no percentile")) }
     });
-    let values = Column::read(reader, source.file, Some(&column("value")))?.values(reader, |cell| source.value(cell, of));
+    let values =
+        Column::read(reader, source.file, Some(&column("value")))?.values(reader, |cell| source.value(cell, of));
     Some(probabilities.zip(values).map(|(probabilities, values)| probabilities.into_iter().zip(values).collect()))
 }
 
@@ -149,7 +154,8 @@ fn sum_of_log(text: &str) -> Result<Histogram<u64>, String> {
         let entry = entry.map_err(|_| "it is not an HdrHistogram log, version 1.3".to_owned())?;
         if let LogEntry::Interval(interval) = entry {
             let bytes = base64(interval.encoded_histogram()).ok_or("a histogram is not base64")?;
-            let one: Histogram<u64> = deserializer.deserialize(&mut bytes.as_slice()).map_err(|error| format!("{error:?}"))?;
+            let one: Histogram<u64> =
+                deserializer.deserialize(&mut bytes.as_slice()).map_err(|error| format!("{error:?}"))?;
             sum.add(&one).map_err(|error| format!("{error:?}"))?;
         }
     }

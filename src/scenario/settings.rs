@@ -180,11 +180,11 @@ fn one(reader: &mut Reader, tables: &[Table<'_>], over: &mut [Overrides], left: 
                 if values.iter().any(|value| value == it.value) {
                     reader.explained.without_effect.push((path, "it is as it always is in this version".into()));
                 } else {
-                    let message = format!("`{}: {}` is not yet supported: {why}", it.name, it.value);
+                    let message = format!("not yet supported: `{}: {}` ({why})", it.name, it.value);
                     let fits = values.iter().map(String::as_str);
                     let help =
                         if values.is_empty() { "leave it out".into() } else { format!("built is {}", listed(fits)) };
-                    reader.error(Diagnostic::at(it.place, message).label("not yet supported").help(help));
+                    reader.error(Diagnostic::at(it.place, message).help(help));
                 }
             }
             Setting::Sets { value, .. } => {
@@ -216,20 +216,24 @@ fn unknown(reader: &mut Reader, tables: &[Table<'_>], it: &One<'_>) {
         reader.notes.push(format!("{path}: the profile {profile} does not know it, so it is ignored{near}"));
         return;
     }
-    let scope = match tables[0].scope {
-        Scope::Bus => "a bus",
-        Scope::Topic => "a topic",
-        Scope::Producer => "a producer",
-        Scope::Consumer => "a consumer",
-    };
+    let scope = owner(tables[0].scope);
     let other = tables.iter().flat_map(|table| table.profile.settings.keys()).find(|(_, name)| name == it.name);
     let help = match (near, other) {
-        (_, Some((scope, _))) => Some(format!("it belongs to {}", format!("{scope:?}").to_lowercase())),
+        (_, Some((scope, _))) => Some(format!("it belongs to {}", owner(*scope))),
         (Some(name), _) => Some(format!("did you mean `{name}`?")),
         _ => None,
     };
     let message = format!("{scope} of profile {profile} has no setting `{}`", it.name);
     reader.error(Diagnostic::at(it.place, message).label("unknown setting").maybe_help(help));
+}
+
+fn owner(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Bus => "a bus",
+        Scope::Topic => "a topic",
+        Scope::Producer => "a producer",
+        Scope::Consumer => "a consumer",
+    }
 }
 
 /// A value as the vendor writes it, or as a quantity.
@@ -316,7 +320,7 @@ fn properties(reader: &mut Reader, node: &Node) -> Vec<(String, String, Place)> 
             continue;
         }
         // A line that ends in an odd number of backslashes goes on with the next.
-        while logical.len() - logical.trim_end_matches('\\').len() & 1 == 1 {
+        while !(logical.len() - logical.trim_end_matches('\\').len()).is_multiple_of(2) {
             logical.pop();
             let Some((_, next)) = lines.next() else { break };
             number += 1;

@@ -46,7 +46,11 @@ impl Column {
     /// Takes the cells out of the text; false if an error was recorded.
     fn fill(&mut self, reader: &mut Reader, column: Option<&Node>) -> bool {
         let text = std::mem::take(&mut self.text);
-        let mut rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut rows = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
         let mut index = None;
         let mut failed = None;
         for (row, record) in rows.records().enumerate() {
@@ -111,7 +115,8 @@ impl Column {
             return Some((index, header(index)));
         }
         let near = nearest(wanted, first.iter()).map(|name| format!("did you mean `{name}`?"));
-        let help = near.unwrap_or_else(|| format!("there are {}; a column also goes by its index, from 0", listed(first.iter())));
+        let help = near
+            .unwrap_or_else(|| format!("there are {}; a column also goes by its index, from 0", listed(first.iter())));
         reader.error(Diagnostic::at(node.place, format!("`{}` has no column `{wanted}`", self.file)).help(help));
         None
     }
@@ -139,7 +144,8 @@ impl Column {
     /// Records an error in a line of the file.
     pub(super) fn bad(&self, reader: &mut Reader, line: u64, why: &str) {
         let number = usize::try_from(line).unwrap_or(usize::MAX);
-        let text: String = self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default().chars().take(200).collect();
+        let text: String =
+            self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default().chars().take(200).collect();
         let end = u32::try_from(text.len()).expect("at most 200 characters");
         let source = reader.add_line(&self.file, number, text);
         let line = u32::try_from(line).unwrap_or(u32::MAX);
@@ -168,7 +174,8 @@ fn unpacked(path: &Path) -> Result<String, String> {
         return Err("it is larger than 512 MiB".into());
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line =
+            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         format!("line {line} is not UTF-8 text")
     })
 }
@@ -187,7 +194,8 @@ pub(super) fn time(cell: &str, unit: Option<u64>) -> Result<i128, String> {
     if let Some(nanos) = timestamp(cell) {
         return Ok(nanos);
     }
-    let value = number(cell).map_err(|_| format!("`{cell}` is neither a time like `2014-07-01 00:00:00` nor a number"))?;
+    let value =
+        number(cell).map_err(|_| format!("`{cell}` is neither a time like `2014-07-01 00:00:00` nor a number"))?;
     let unit = unit.ok_or_else(|| format!("`{cell}` is a bare number: say its `unit`, like `unit: s`"))?;
     // Whole units exactly, fractions to the nearest ns.
     #[expect(clippy::cast_possible_truncation, reason = "float-to-int casts saturate, and traces are shorter")]
@@ -247,10 +255,16 @@ mod tests {
     fn times_of_traces() {
         let second = 1_000_000_000;
         assert_eq!(time("1970-01-01 00:00:01", None), Ok(second));
-        assert_eq!(time("2014-07-01 00:30:00", None).unwrap() - time("2014-07-01 00:00:00", None).unwrap(), 1_800 * second);
+        assert_eq!(
+            time("2014-07-01 00:30:00", None).unwrap() - time("2014-07-01 00:00:00", None).unwrap(),
+            1_800 * second
+        );
         assert_eq!(time("2014-07-01T02:00:00+02:00", None), time("2014-07-01T00:00:00Z", None));
         assert_eq!(time("2014-06-30T22:00:00-02:00", None), time("2014-07-01T00:00:00Z", None));
-        assert_eq!(time("2000-03-01 00:00:00", None).unwrap() - time("2000-02-28 00:00:00", None).unwrap(), 2 * 86_400 * second);
+        assert_eq!(
+            time("2000-03-01 00:00:00", None).unwrap() - time("2000-02-28 00:00:00", None).unwrap(),
+            2 * 86_400 * second
+        );
         assert_eq!(time("1404172800", Some(1_000_000_000)), time("2014-07-01T00:00:00Z", None));
         assert_eq!(time("1.5", Some(1_000_000)), Ok(1_500_000));
         assert_eq!(time("2023-11-16 18:15:46.680590", None).unwrap() % second, 680_590_000);

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use serde_yaml::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::diagnostics::Diagnostic;
 
@@ -405,7 +405,15 @@ impl Builder<'_> {
         let marker = *error.marker();
         let start = marker.byte_offset().unwrap_or(self.text.len());
         let place = self.place(start, start + 1, marker.line(), marker.col());
-        self.errors.push(Diagnostic::at(place, format!("this is not YAML: {}", error.info())));
+        let message = match error.kind() {
+            ErrorKind::RecursionLimitExceeded => "nested too deeply".to_owned(),
+            _ => format!("this is not YAML: {}", error.info()),
+        };
+        // The parser finds a tab only by what follows from it.
+        let lines = self.text.lines().enumerate().take(marker.line()).skip(marker.line().saturating_sub(3));
+        let tab = lines.filter(|(_, line)| line.trim_start_matches(' ').starts_with('\t')).last();
+        let help = tab.map(|(index, _)| format!("line {} is indented with a tab: YAML takes only blanks", index + 1));
+        self.errors.push(Diagnostic::at(place, message).maybe_help(help));
     }
 
     /// The place of an event; of a collection only the beginning, for its extent is of no help in a message.

@@ -249,6 +249,8 @@ impl Group {
     fn crash(&mut self, logs: &[&Log], now: u64, member: usize) {
         let was_up = self.core.members[member].is_up();
         self.core.members[member].down += 1;
+        // A pause ends with the process that stood still.
+        self.core.members[member].paused_until = 0;
         if was_up {
             self.core.outputs.abandon(member, self.core.warm_up);
             let core = &mut self.core;

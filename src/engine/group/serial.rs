@@ -22,6 +22,8 @@ pub(super) struct Serial {
     soonest: u64,
     /// Records seen of each topic.
     seen: Vec<u64>,
+    /// Whether a member may hold a record of a partition that is another's by now.
+    moved: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ impl Serial {
             members: vec![Member { due: u64::MAX, ..Member::default() }; core.members.len()],
             soonest: u64::MAX,
             seen: vec![0; core.topics.len()],
+            moved: false,
         };
         serial.assign(core, 0);
         serial
@@ -157,9 +160,14 @@ impl Serial {
         if self.soonest < limit {
             self.run_members(core, logs, limit);
         }
+        debug_assert!(
+            (0..self.members.len()).all(|member| self.due(core, logs, member) >= limit),
+            "a member was due before {limit}"
+        );
     }
 
     fn run_members(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
+        self.complete_moved(core, logs, limit);
         self.soonest = u64::MAX;
         for member in 0..self.members.len() {
             if self.members[member].due < limit {
@@ -167,6 +175,25 @@ impl Serial {
                 self.members[member].due = self.due(core, logs, member);
             }
             self.soonest = self.soonest.min(self.members[member].due);
+        }
+    }
+
+    /// Records in hand of partitions that have moved on come first: their new owners wait for them.
+    fn complete_moved(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
+        if !std::mem::take(&mut self.moved) {
+            return;
+        }
+        for member in 0..self.members.len() {
+            let Some(begun) = self.members[member].begun else { continue };
+            if self.lanes[begun.lane].owner == Some(member) {
+                continue;
+            }
+            if begun.done < limit {
+                self.complete(core, logs, member, begun);
+                self.members[member].due = self.due(core, logs, member);
+            } else {
+                self.moved = true;
+            }
         }
     }
 
@@ -298,12 +325,14 @@ impl Serial {
             member.lanes.clear();
         }
         for (lane, owner) in owners.into_iter().enumerate() {
-            let before = std::mem::replace(&mut self.lanes[lane].owner, owner);
+            self.lanes[lane].owner = owner;
             let Some(owner) = owner else { continue };
             self.members[owner].lanes.push(lane);
-            // A record still in hand at the old owner keeps its partition until it is done.
-            if let Some(begun) = before.filter(|b| *b != owner).and_then(|b| self.members[b].begun).filter(|b| b.lane == lane) {
+            // A record still in hand at an earlier owner keeps its partition until it is done.
+            let others = self.members.iter().enumerate().filter(|(other, _)| *other != owner);
+            if let Some(begun) = others.filter_map(|(_, other)| other.begun).find(|begun| begun.lane == lane) {
                 self.members[owner].free = self.members[owner].free.max(begun.done);
+                self.moved = true;
             }
         }
         for member in &mut self.members {

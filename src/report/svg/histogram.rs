@@ -21,10 +21,11 @@ pub(super) fn draw(summary: &Summary, curves: &ConsumerCurves) -> Option<String>
     let about = format!("{}, {} events.", runs(summary), show::count_of(latency.count() as f64));
     let title = format!("How is the latency of {} spread?", curves.name);
     let mut page = Page::new(500.0, &title, &about);
-    let across = (106.0, WIDTH - 32.0);
+    // Room at the right for the label of the slowest.
+    let across = (106.0, WIDTH - 120.0);
     let x = Axis::latency(latency.min() as f64 / 1e9, latency.max() as f64 / 1e9, across);
-    let marks = marks(&x, curves, across);
-    let top = 92.0 + 16.0 * marks.iter().map(|mark| mark.3).max().unwrap_or(0) as f64;
+    let marks = marks(&x, curves);
+    let top = 100.0 + 16.0 * marks.iter().map(|mark| mark.3).max().unwrap_or(0) as f64;
     let frame = Frame { left: across.0, right: across.1, top, bottom: 410.0 };
     let shares = shares(curves, &x, frame.across());
     let y = Axis::share(shares.iter().copied().fold(0.0, f64::max), frame.up());
@@ -56,12 +57,11 @@ fn shares(curves: &ConsumerCurves, x: &Axis, (left, right): (f64, f64)) -> Vec<f
 type Mark = (f64, String, f64, usize);
 
 /// Percentiles with places for their labels.
-fn marks(x: &Axis, curves: &ConsumerCurves, (left, right): (f64, f64)) -> Vec<Mark> {
+fn marks(x: &Axis, curves: &ConsumerCurves) -> Vec<Mark> {
     let quantile = |q: f64| curves.latency.quantile(q) as f64 / 1e9;
     let marks = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)]
         .map(|(name, q)| (x.at(quantile(q)), format!("{name} {}", show::seconds_of(quantile(q)))));
-    let start = |at: f64, text: &str| (at - 2.0).min(right - LABEL.width(text)).max(left);
-    let places = marks.each_ref().map(|(at, text)| (start(*at, text), LABEL.width(text)));
+    let places = marks.each_ref().map(|(at, text)| (at + 3.0, LABEL.width(text)));
     marks
         .into_iter()
         .zip(rows(&places))

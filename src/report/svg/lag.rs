@@ -23,7 +23,7 @@ pub(super) fn draw(summary: &Summary, curves: &ConsumerCurves) -> Option<String>
     let across = (106.0, WIDTH - 32.0);
     let x = Axis::time(summary.duration.seconds(), across);
     let marks = marks(summary, curves, &x, across);
-    let top = 92.0 + 16.0 * marks.iter().map(|mark| mark.4).max().unwrap_or(0) as f64;
+    let top = 100.0 + 16.0 * marks.iter().map(|mark| mark.4).max().unwrap_or(0) as f64;
     let upper = Frame { left: across.0, right: across.1, top, bottom: 352.0 };
     let lower = Frame { top: 378.0, bottom: 594.0, ..upper };
     let peak = |series: &[f64]| series.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
@@ -86,7 +86,7 @@ fn marks(summary: &Summary, curves: &ConsumerCurves, x: &Axis, (left, right): (f
         named.push((x.at(window.from.seconds()), text, touches(window, curves)));
     }
     named.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let start = |at: f64, text: &str| (at - 1.0).min(right - LABEL.width(text)).max(left);
+    let start = |at: f64, text: &str| (at + 3.0).min(right - LABEL.width(text)).max(left);
     let places: Vec<(f64, f64)> = named.iter().map(|(at, text, _)| (start(*at, text), LABEL.width(text))).collect();
     let rows = rows(&places).into_iter().zip(places);
     let marks = named.into_iter().zip(rows).map(|((at, text, hit), (row, place))| (at, text, hit, place.0, row));

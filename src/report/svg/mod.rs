@@ -76,7 +76,7 @@ fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
         _ => String::new(),
     };
     let font = Font::new(12.0, VERMILLION);
-    let room = ((WIDTH - 2.0 * EDGE) / font.width("x")) as usize;
+    let room = 126;
     let more = warnings.count();
     let more = if more > 0 { format!(" ({more} more in the report)") } else { String::new() };
     let mut text = format!("{} {about}{}{more}", first.code, first.text);

@@ -78,7 +78,7 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
             out.push_str(&format!("{:13}{}\n", "", shortened(value, style.width.saturating_sub(13))));
         }
     }
-    section("Expectations", "value [95 % interval over runs]", &out, style)
+    section("Expectations", "value [95 % interval of the mean of the runs]", &out, style)
 }
 
 /// The value with its interval, in the unit of the limit.

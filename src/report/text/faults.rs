@@ -17,7 +17,7 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
         if !out.is_empty() {
             out.push('\n');
         }
-        out.push_str(&one(fault, style));
+        out.push_str(&one(fault, summary.replications, style));
     }
     let changes = changes(summary, style);
     if !out.is_empty() && !changes.is_empty() {
@@ -32,9 +32,9 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
 }
 
 /// One fault: when, whom it hit and how, who did not notice.
-fn one(fault: &Value, style: Style) -> String {
+fn one(fault: &Value, runs: u32, style: Style) -> String {
     let name = fault.get("name").and_then(Value::as_str).unwrap_or("fault");
-    let mut out = labelled(&format!("  {name}"), Tone::Strong, &when(fault), style);
+    let mut out = labelled(&format!("  {name}"), Tone::Strong, &when(fault, runs), style);
     let unnoticed = names(fault, "unnoticed");
     let touched = fault.get("touched").and_then(Value::as_object);
     let mut table = Table::new([
@@ -57,8 +57,9 @@ fn one(fault: &Value, style: Style) -> String {
             out.push_str(&labelled(&format!("    {label}"), Tone::Quiet, &names.join(", "), style));
         }
     };
-    line("did not notice", &unnoticed);
-    line("out of reach", &names(fault, "out_of_reach"));
+    let out_of_reach = names(fault, "out_of_reach");
+    line("did not notice", &unnoticed.iter().copied().filter(|name| !out_of_reach.contains(name)).collect::<Vec<_>>());
+    line("out of reach", &out_of_reach);
     out
 }
 
@@ -80,7 +81,7 @@ fn row(hit: &Value) -> Vec<Cell> {
 }
 
 /// `30m 00s to 40m 00s`, or how often and when first.
-fn when(fault: &Value) -> String {
+fn when(fault: &Value, runs: u32) -> String {
     let times = fault.get("occurrences").and_then(Value::as_array);
     let span = |pair: &Value| Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?));
     let first = times.and_then(|times| times.first()).and_then(span);
@@ -89,7 +90,8 @@ fn when(fault: &Value) -> String {
         None => "never struck".into(),
         Some((from, to)) => {
             let window = format!("{} to {}", show::axis_seconds(from), show::axis_seconds(to));
-            if count > 1.5 { format!("{} times, first {window}", show::count_of(count)) } else { window }
+            let per_run = count / f64::from(runs.max(1));
+            if per_run > 1.0 { format!("{} times a run, first {window}", show::count_of(per_run)) } else { window }
         }
     }
 }

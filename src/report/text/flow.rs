@@ -68,7 +68,7 @@ pub(super) fn load(summary: &Summary, style: Style) -> String {
         table.row(consumer.name, row.into_iter().chain(counts.map(|name| show::count(number(name)).into())));
     }
     let content = if table.speaks() { table.render(style) } else { String::new() };
-    section("Load", "offered load: workers kept busy if there were enough of them", &content, style)
+    section("Load", "offered load: work that arrives per worker; from 1 on it cannot keep up", &content, style)
 }
 
 /// What the producers saw.

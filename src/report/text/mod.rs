@@ -42,10 +42,15 @@ pub fn render(summary: &Summary, style: Style) -> String {
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// A scenario's question above its report.
+/// A scenario's question above its report: the first paragraph of its leading comment.
 #[must_use]
 pub fn question(text: &str, style: Style) -> String {
-    paint::wrap(text, style.width).iter().map(|line| paint::Tone::Quiet.paint(line, style) + "\n").collect()
+    let paragraph: Vec<&str> = text.trim().lines().take_while(|line| !line.trim().is_empty()).collect();
+    if paragraph.is_empty() {
+        return String::new();
+    }
+    let lines = paint::wrap(&paragraph.join(" "), style.width);
+    lines.iter().map(|line| paint::Tone::Quiet.paint(line, style) + "\n").chain(["\n".into()]).collect()
 }
 
 /// What identifies the result, and how to get it again.
@@ -108,13 +113,15 @@ mod tests {
     use super::super::sample;
     use super::*;
 
+    /// Checks every line, and takes the digest out, which changes with the document.
     fn check(width: usize) -> String {
         let text = render(&sample::summary(), Style { color: false, width });
         for line in text.lines() {
             assert!(line.chars().count() <= width, "wider than {width}: {line}");
             assert_eq!(line.trim_end(), line, "blank at the end of a line");
         }
-        text
+        assert!(text.contains("digest  sha256:"));
+        text.lines().filter(|line| !line.starts_with("digest")).map(|line| format!("{line}\n")).collect()
     }
 
     #[test]
@@ -141,7 +148,18 @@ mod tests {
         assert!(colored.contains("\u{1b}["));
         let plain: Vec<String> =
             anstream::adapter::strip_str(&colored).to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+        let plain: Vec<String> = plain.into_iter().filter(|line| !line.starts_with("digest")).collect();
         assert_eq!(plain, check(100).lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_question_is_the_first_paragraph() {
+        let style = Style { color: false, width: 20 };
+        assert_eq!(
+            question("Does anyone\nnotice the fault?\n\nRun it: so", style),
+            "Does anyone notice\nthe fault?\n\n"
+        );
+        assert_eq!(question("", style), "");
     }
 
     #[test]

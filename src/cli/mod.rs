@@ -1,0 +1,113 @@
+//! Arguments, files, terminal, exit codes; the one place that prints.
+
+mod args;
+mod exit;
+mod files;
+mod run;
+mod terminal;
+mod watch;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::args::{Check, Cli, Command, Init};
+use self::exit::Exit;
+use self::files::Place;
+use crate::plan::Plan;
+use crate::scenario::{self, Loaded, Overrides};
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    exit::catch_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output and is no error; nobody may be reading it.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Input.into() } else { Exit::Done.into() };
+        }
+    };
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check(args),
+        Command::Init(args) => init(args),
+    };
+    result.unwrap_or_else(|exit| exit).into()
+}
+
+/// Checks a scenario.
+fn check(args: &Check) -> Result<Exit, Exit> {
+    let loaded = load(&args.file, &Overrides::default(), false)?;
+    if args.explain {
+        terminal::print(&loaded.explained.render(terminal::style().width))?;
+    } else {
+        terminal::print(&format!("{}: no mistakes; {}\n", args.file.display(), inventory(&loaded.plan)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What a plan has: `1 topic, 1 producer, 2 consumers`.
+fn inventory(plan: &Plan) -> String {
+    let counts = [
+        ("topic", plan.topics.len()),
+        ("producer", plan.producers.len()),
+        ("consumer", plan.consumers.len()),
+        ("fault", plan.faults.len()),
+        ("change", plan.changes.len()),
+        ("expectation", plan.expectations.len()),
+    ];
+    let words = counts.iter().filter(|(_, count)| *count > 0);
+    let words = words.map(|(what, count)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" }));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Writes a scenario to begin with.
+fn init(args: &Init) -> Result<Exit, Exit> {
+    let place = Place::file(&args.file)?;
+    place.prepare(|to| to.write_all(scenario::STARTER.as_bytes()))?.publish_new()?;
+    let file = quoted(&args.file.display().to_string());
+    terminal::print(&format!("wrote {file}; now try: edasim run {file}\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Loads a scenario; what is wrong or worth knowing is told.
+fn load(file: &Path, overrides: &Overrides, quiet: bool) -> Result<Loaded, Exit> {
+    match scenario::load(file, overrides) {
+        Ok(loaded) => {
+            loaded.notes.iter().filter(|_| !quiet).for_each(|note| terminal::note(note));
+            Ok(loaded)
+        }
+        Err(diagnostics) => {
+            let style = terminal::error_style();
+            terminal::tell(diagnostics.render(style.color, style.width).trim_end());
+            Err(if diagnostics.is_io() { Exit::System } else { Exit::Input })
+        }
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("consumers.email.members=12"), "consumers.email.members=12");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

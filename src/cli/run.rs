@@ -1,0 +1,141 @@
+//! `edasim run`: scenario to plan, plan to summary, summary to where it is wanted.
+
+use std::io::Write as _;
+
+use super::args::Run;
+use super::exit::{Exit, bug, remember};
+use super::files::{Place, Prepared};
+use super::watch::{self, Watch};
+use super::{load, quoted, terminal};
+use crate::experiment::{self, Experiment, Failure, Request};
+use crate::plan::Plan;
+use crate::report::text::Style;
+use crate::report::{json, svg, text, trace};
+use crate::scenario::{Loaded, Overrides};
+use crate::summary::{Summary, Verdict};
+
+/// Width of report.txt.
+const PAGE: Style = Style { color: false, width: 100 };
+
+/// Runs a scenario.
+pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
+    let loaded = load(&args.file, &overrides(args), args.quiet)?;
+    let out = args.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
+    let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
+    let command = command(args, &loaded.plan);
+    remember(&command);
+
+    let Experiment { mut summary, pooled, .. } = simulate(args, &loaded.plan)?;
+    summary.command = command;
+
+    let mut files = Vec::new();
+    if let Some(place) = out {
+        prepare(&mut files, &place, &summary, &loaded.question)?;
+    }
+    if let Some(place) = records {
+        let names = names(&loaded.plan);
+        files.push(place.prepare(|to| trace::write(&pooled.outcome.trace, &names, to))?);
+    }
+    files.into_iter().try_for_each(Prepared::publish)?;
+    print(args, &summary, &loaded)?;
+    Ok(verdict(&summary, args.quiet))
+}
+
+fn overrides(args: &Run) -> Overrides {
+    Overrides {
+        set: args.set.clone(),
+        seed: args.seed,
+        duration: args.duration.clone(),
+        replications: args.replications,
+        variant: args.variant.clone(),
+    }
+}
+
+/// The command that repeats the experiment: what can change the result, nothing else.
+fn command(args: &Run, plan: &Plan) -> String {
+    let mut words = vec!["edasim".into(), "run".into(), quoted(&args.file.display().to_string())];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+    args.variant.iter().for_each(|variant| option("--variant", variant));
+    args.set.iter().for_each(|set| option("--set", set));
+    args.duration.iter().for_each(|duration| option("--duration", duration));
+    option("--seed", &plan.seed.to_string());
+    option("--replications", &plan.replications.to_string());
+    words.join(" ")
+}
+
+/// Runs the plan, with progress and Ctrl-C.
+fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
+    let request = Request {
+        jobs: args.jobs.unwrap_or(0),
+        schedule: args.schedule.into(),
+        threads: args.threads.unwrap_or(0),
+        trace: args.trace_records.is_some(),
+        ..Request::default()
+    };
+    let watch = Watch::new(plan.replications, args.quiet);
+    watch::listen();
+    let result = experiment::run(plan, &request, &watch);
+    watch.finish();
+    result.map_err(|failure| match failure {
+        Failure::Broken { broken, seed, replication } => {
+            let run = format!("in run {} of {}", replication + 1, plan.replications);
+            bug(&format!("an invariant does not hold {run}: {}", broken.invariant), Some(seed))
+        }
+        Failure::Interrupted => {
+            terminal::tell("interrupted before the first run was finished: there is no result");
+            Exit::Interrupted
+        }
+        Failure::Threads(why) => {
+            terminal::error(&format!("cannot start the threads: {why}; try --jobs 1"));
+            Exit::System
+        }
+    })
+}
+
+/// The files of `--out`, complete and without their names yet.
+fn prepare(files: &mut Vec<Prepared>, place: &Place, summary: &Summary, question: &str) -> Result<(), Exit> {
+    let report = text::question(question, PAGE) + &text::render(summary, PAGE);
+    let named = [("result.json".to_owned(), json::document(summary)), ("report.txt".to_owned(), report)];
+    for (name, content) in named.into_iter().chain(svg::plots(summary)) {
+        files.push(place.beside(&name).prepare(|to| to.write_all(content.as_bytes()))?);
+    }
+    Ok(())
+}
+
+fn names(plan: &Plan) -> trace::Names<'_> {
+    trace::Names {
+        consumers: plan.consumers.iter().map(|consumer| consumer.name.as_str()).collect(),
+        topics: plan.topics.iter().map(|topic| topic.name.as_str()).collect(),
+        numeric_keys: plan.numeric_keys,
+        key_labels: &plan.key_labels,
+    }
+}
+
+/// The document or the report, to standard output.
+fn print(args: &Run, summary: &Summary, loaded: &Loaded) -> Result<(), Exit> {
+    match (args.json, args.quiet) {
+        (true, _) => terminal::print(&json::document(summary)),
+        (false, true) => Ok(()),
+        (false, false) => {
+            let style = terminal::style();
+            terminal::print(&(text::question(&loaded.question, style) + &text::render(summary, style)))
+        }
+    }
+}
+
+/// What the exit code says about the result.
+fn verdict(summary: &Summary, quiet: bool) -> Exit {
+    if watch::interrupted() && summary.replications < summary.replications_asked {
+        terminal::tell(&format!(
+            "interrupted: the result is that of {} of {} runs",
+            summary.replications, summary.replications_asked
+        ));
+        return Exit::Interrupted;
+    }
+    let open = summary.expectations.iter().filter(|judged| judged.verdict != Verdict::Holds);
+    for judged in open.clone().filter(|_| quiet) {
+        let verdict = if judged.verdict == Verdict::Fails { "fails" } else { "is undecided" };
+        terminal::tell(&format!("{} {verdict}", judged.text));
+    }
+    if open.count() > 0 { Exit::Expectation } else { Exit::Done }
+}

@@ -1,0 +1,82 @@
+//! While an experiment runs: progress for those who wait, and Ctrl-C.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::exit::Exit;
+use super::terminal;
+use crate::experiment;
+
+/// Shorter experiments show no progress.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Steps of the bar.
+const STEPS: u64 = 1_000;
+
+/// Whether Ctrl-C was pressed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the run was interrupted.
+pub(super) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// From here on the first Ctrl-C asks to stop, the second one stops.
+pub(super) fn listen() {
+    let handler = || {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+        terminal::tell("\nstopping; press Ctrl-C again to stop at once");
+    };
+    // Without a handler Ctrl-C just ends the program, which is right too.
+    let _ = ctrlc::set_handler(handler);
+}
+
+/// Shows progress on a terminal, and passes Ctrl-C on.
+#[derive(Debug)]
+pub(super) struct Watch {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    shown: AtomicBool,
+    runs: u32,
+}
+
+impl Watch {
+    /// For so many runs; without progress when `quiet`.
+    #[expect(clippy::disallowed_methods, reason = "progress is for people, who live in wall-clock time")]
+    pub(super) fn new(runs: u32, quiet: bool) -> Self {
+        let bar = (!quiet && stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  {eta} left");
+            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::hidden());
+            bar.with_style(style.expect("the template is well formed").progress_chars("\u{2588}\u{2593}\u{2591}"))
+        });
+        Self { bar, started: Instant::now(), shown: AtomicBool::new(false), runs }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl experiment::Watch for Watch {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the steps")]
+    fn reached(&self, share: f64, done: u32) -> bool {
+        if let Some(bar) = self.bar.as_ref().filter(|_| self.started.elapsed() > PATIENCE) {
+            if !self.shown.swap(true, Ordering::Relaxed) {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            let position = (share.clamp(0.0, 1.0) * STEPS as f64) as u64;
+            if position != bar.position() {
+                bar.set_message(format!("{done} of {} runs", self.runs));
+                bar.set_position(position);
+            }
+        }
+        !interrupted()
+    }
+}
