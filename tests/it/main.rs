@@ -3,4 +3,5 @@
 
 mod closed_forms;
 mod exact;
+mod recompute;
 mod support;

@@ -317,3 +317,22 @@ fn queue_with_requeue_and_crashes() {
         assert_eq!((group.duplicates_effects, group.lost.values().sum::<u64>()), (0, group.ledger.discarded));
     }
 }
+#[test]
+fn debug_lag() {
+    let yaml = "name: crash\nduration: 300s\nwarm_up: 20s\nbuses: { main: { profile: kafka, topics: { work: { partitions: 6 } } } }\nproducers:\n  source: { publishes: work, arrivals: ARR, key: { zipf: { keys: 200, exponent: 0.8 } } }\nconsumers:\n  group:\n    subscribes: work\n    members: 3\n    service_time: { lognormal: { median: 20ms, p99: 90ms } }\n    failure: 1%\n    startup: 3s\n    settings: { session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }\nfaults:\n  - { at: 60s, for: 20s, target: consumers.group.members.1, effect: crash }\n  - { at: 120s, for: 15s, target: consumers.group.members.0, effect: pause }\nchanges: [ { at: 160s, target: consumers.group, action: { scale: 5 } } ]\n".replace("ARR", ARRIVALS);
+    let plan = plan(&yaml);
+    let outcome = traced(&plan);
+    let now = 125_000_000_000;
+    let mut lanes: BTreeMap<u32, BTreeMap<u64, (u64, u64)>> = BTreeMap::new();
+    for r in &outcome.trace {
+        let e = lanes.entry(r.partition).or_default().entry(r.offset).or_insert((r.visible.0, u64::MAX));
+        e.1 = e.1.min(r.settled.0);
+    }
+    for (p, lane) in &lanes {
+        let open: Vec<u64> = lane.iter().filter(|(_, (v, s))| *v < now && *s >= now).map(|(o, _)| *o).collect();
+        println!("{p}: {open:?}");
+        for r in outcome.trace.iter().filter(|r| r.partition == *p && r.offset <= open[0]+1 && r.offset + 2 >= open[0]) {
+            println!("   {r:?}");
+        }
+    }
+}
