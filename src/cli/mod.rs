@@ -7,7 +7,6 @@ mod run;
 mod terminal;
 mod watch;
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,7 +1,5 @@
 //! `edasim run`: scenario to plan, plan to summary, summary to where it is wanted.
 
-use std::io::Write as _;
-
 use super::args::Run;
 use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};

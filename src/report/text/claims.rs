@@ -14,7 +14,7 @@ pub(super) fn verdict(summary: &Summary, style: Style) -> String {
     let count = |verdict| all.iter().filter(|judged| judged.verdict == verdict).count();
     let (fail, open) = (count(Verdict::Fails), count(Verdict::Undecided));
     let (word, tone) = match (fail, open) {
-        _ if all.is_empty() => return labelled("no claim ", Tone::Quiet, "the scenario expects nothing", style),
+        _ if all.is_empty() => return labelled("no claims", Tone::Quiet, "the scenario expects nothing", style),
         (0, 0) => ("HOLDS    ", Tone::Good),
         (0, _) => ("UNDECIDED", Tone::Care),
         _ => ("FAILS    ", Tone::Bad),

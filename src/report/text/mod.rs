@@ -22,7 +22,7 @@ pub struct Style {
     pub width: usize,
 }
 
-/// The report of an experiment; no line is longer than the width.
+/// The report of an experiment; no line is longer than the width, but for the digest and the command at the end.
 #[must_use]
 pub fn render(summary: &Summary, style: Style) -> String {
     let sections = [
@@ -57,7 +57,8 @@ pub fn question(text: &str, style: Style) -> String {
 fn foot(summary: &Summary, style: Style) -> String {
     let document: Value = serde_json::from_str(&super::json::document(summary)).unwrap_or_default();
     let digest = document.get("digest").and_then(Value::as_str).unwrap_or("none");
-    let line = |label: &str, text: &str| paint::labelled(label, paint::Tone::Quiet, text, style);
+    // Never broken into lines, however long: it is there to be copied.
+    let line = |label: &str, text: &str| format!("{}  {text}\n", paint::Tone::Quiet.paint(label, style));
     line("digest", digest) + &line("repeat", &summary.command)
 }
 
@@ -116,7 +117,7 @@ mod tests {
     /// Checks every line, and takes the digest out, which changes with the document.
     fn check(width: usize) -> String {
         let text = render(&sample::summary(), Style { color: false, width });
-        for line in text.lines() {
+        for line in text.lines().filter(|line| !line.starts_with("digest") && !line.starts_with("repeat")) {
             assert!(line.chars().count() <= width, "wider than {width}: {line}");
             assert_eq!(line.trim_end(), line, "blank at the end of a line");
         }

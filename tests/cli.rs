@@ -1,0 +1,245 @@
+//! The program as its users meet it: exit codes, what goes where, and files.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use assert_cmd::cargo::CommandCargoExt as _;
+
+/// A scenario that takes no time: 100 events.
+const SMALL: &str = "\
+# Question: does it work?
+#
+# Not shown.
+name: small
+seed: 7
+duration: 10s
+replications: 1
+buses: { main: { profile: ideal, topics: { orders: { partitions: 2 } } } }
+producers: { shop: { publishes: orders, arrivals: { poisson: 10/s } } }
+consumers: { email: { subscribes: orders, service_time: 5ms } }
+";
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("small.yaml", SMALL);
+        folder
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("edasim").unwrap();
+        command.args(args).current_dir(self.path()).env_remove("COLUMNS").env("NO_COLOR", "1");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn a_run_prints_its_report_and_nothing_else() {
+    let output = Folder::new().run(&["run", "small.yaml"]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let text = stdout(&output);
+    assert!(text.starts_with("does it work?\n\nsmall  1 run of 10s"), "{text}");
+    assert!(text.ends_with("repeat  edasim run small.yaml --seed 7 --replications 1\n"), "{text}");
+    assert!(!text.contains("Not shown") && text.lines().all(|line| line.chars().count() <= 100));
+}
+
+#[test]
+fn columns_are_respected() {
+    let output = Folder::new().command(&["run", "small.yaml"]).env("COLUMNS", "60").output().unwrap();
+    let lines = stdout(&output).lines().filter(|line| !line.starts_with("digest") && !line.starts_with("repeat"));
+    assert!(lines.map(|line| line.chars().count()).max() <= Some(60), "{}", stdout(&output));
+}
+
+#[test]
+fn the_repeat_line_repeats_the_result() {
+    let folder = Folder::new();
+    let args =
+        ["run", "small.yaml", "--set", "producers.shop.arrivals={poisson: 20/s}", "--duration", "20s", "--seed", "9"];
+    let first = folder.run(&args);
+    let line = stdout(&first).lines().last().unwrap().strip_prefix("repeat  edasim ").unwrap().to_owned();
+    assert!(line.contains("--set 'producers.shop.arrivals={poisson: 20/s}'"), "{line}");
+    let mut words: Vec<&str> = line.split(' ').collect();
+    let at = words.iter().position(|word| word.starts_with('\'')).unwrap();
+    words.splice(at..at + 2, ["producers.shop.arrivals={poisson: 20/s}"]);
+    assert_eq!(folder.run(&words).stdout, first.stdout);
+}
+
+#[test]
+fn wrong_input_and_usage_is_2() {
+    let folder = Folder::new();
+    folder.write("bad.yaml", "nmae: x\n");
+    for args in [
+        &["run", "bad.yaml"][..],
+        &["check", "bad.yaml"],
+        &["run", "small.yaml", "--set", "consumers.nobody.members=3"],
+        &["run", "small.yaml", "--replications", "0"],
+        &["run", "small.yaml", "--jobs", "0"],
+        &["run", "small.yaml", "--sead", "3"],
+        &["run"],
+        &[],
+    ] {
+        let output = folder.run(args);
+        assert_eq!((code(&output), stdout(&output)), (2, ""), "{args:?}: {}", stderr(&output));
+        assert!(!output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_0() {
+    for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        let output = Folder::new().run(args);
+        assert_eq!((code(&output), stderr(&output)), (0, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_or_written_are_1() {
+    let folder = Folder::new();
+    for args in [
+        &["run", "nowhere.yaml"][..],
+        &["run", "small.yaml", "--out", "small.yaml"],
+        &["run", "small.yaml", "--out", "small.yaml/inside"],
+        &["run", "small.yaml", "--trace-records", "."],
+        &["init", "small.yaml/new.yaml"],
+    ] {
+        let output = folder.run(args);
+        assert_eq!((code(&output), stdout(&output)), (1, ""), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("error: cannot "), "{args:?}: {}", stderr(&output));
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("small.yaml")).unwrap(), SMALL);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_1() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Folder::new().command(&["run", "small.yaml"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = Folder::new();
+    let mut child = folder.command(&["run", "small.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_expectation_that_fails_is_3() {
+    let folder = Folder::new();
+    folder.write("claims.yaml", &format!("{SMALL}expect: [ email.latency.p50 < 1ms, email.lost == 0 ]\n"));
+    let output = folder.run(&["run", "claims.yaml"]);
+    assert_eq!(code(&output), 3);
+    assert!(stdout(&output).contains("FAILS      1 of 2 expectations fails\n"), "{}", stdout(&output));
+    let output = folder.run(&["run", "claims.yaml", "--quiet"]);
+    assert_eq!((code(&output), stdout(&output)), (3, ""));
+    assert_eq!(stderr(&output), "email.latency.p50 < 1ms fails\n");
+}
+
+#[test]
+fn results_go_to_files() {
+    let folder = Folder::new();
+    let args = ["run", "small.yaml", "--json", "--out", "new/results", "--trace-records", "deliveries.csv"];
+    let output = folder.run(&args);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let results = folder.path().join("new/results");
+    let mut names: Vec<String> =
+        fs::read_dir(&results).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let expected =
+        ["lag-email.svg", "latency-percentiles.svg", "latency-spread-email.svg", "report.txt", "result.json"];
+    assert_eq!(names, expected);
+    assert_eq!(fs::read(results.join("result.json")).unwrap(), output.stdout);
+    assert!(fs::read_to_string(results.join("report.txt")).unwrap().starts_with("does it work?"));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let effected = document["consumers"]["email"]["ledger"]["effected"].as_u64().unwrap();
+    let records = fs::read_to_string(folder.path().join("deliveries.csv")).unwrap();
+    assert!(records.starts_with("consumer,topic,partition,offset,"));
+    assert_eq!(records.lines().filter(|line| line.ends_with(",effect")).count() as u64, effected);
+
+    let before: Vec<Vec<u8>> = names.iter().map(|name| fs::read(results.join(name)).unwrap()).collect();
+    folder.run(&args);
+    let after: Vec<Vec<u8>> = names.iter().map(|name| fs::read(results.join(name)).unwrap()).collect();
+    assert!(before == after, "a second run wrote other bytes");
+}
+
+#[test]
+fn the_schedule_does_not_matter() {
+    let folder = Folder::new();
+    let document = |schedule: &str| {
+        let args = ["run", "small.yaml", "--json", "--schedule", schedule, "--threads", "2"];
+        String::from_utf8(folder.run(&args).stdout).unwrap()
+    };
+    let windowed = document("windowed");
+    assert!(windowed.len() > 1_000);
+    assert_eq!(windowed, document("stepwise"));
+    assert_eq!(windowed, document("parallel"));
+}
+
+#[test]
+fn init_writes_a_scenario_that_runs_and_overwrites_nothing() {
+    let folder = Folder::new();
+    assert_eq!(code(&folder.run(&["init"])), 0);
+    let check = folder.run(&["check", "scenario.yaml"]);
+    assert_eq!((code(&check), stderr(&check)), (0, ""));
+    assert!(stdout(&check).starts_with("scenario.yaml: no mistakes; "), "{}", stdout(&check));
+    let again = folder.run(&["init", "small.yaml"]);
+    assert_eq!((code(&again), stdout(&again)), (2, ""));
+    assert_eq!(fs::read_to_string(folder.path().join("small.yaml")).unwrap(), SMALL);
+}
+
+#[test]
+fn check_explains() {
+    let output = Folder::new().run(&["check", "small.yaml", "--explain"]);
+    assert_eq!(code(&output), 0);
+    assert!(
+        stdout(&output).contains("service_time") && stdout(&output).contains("small.yaml:10"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_is_130() {
+    let folder = Folder::new();
+    let long = ["run", "small.yaml", "--duration", "30d", "--set", "producers.shop.arrivals={poisson: 1k/s}"];
+    let child = folder.command(&long).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stdout(&output)), (130, ""), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no result"), "{}", stderr(&output));
+}
