@@ -142,7 +142,8 @@ fn question(text: &str) -> String {
         .map(str::trim)
         .collect();
     let whole = lines.join("\n");
-    whole.strip_prefix("Question:").unwrap_or(&whole).trim().to_owned()
+    let mut letters = whole.strip_prefix("Question:").unwrap_or(&whole).trim().chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The tree laid over the one that it extends.

@@ -56,7 +56,7 @@ fn order_placement_as_a_whole() {
     assert_eq!(orders.store.replicate, Dist::lognormal_through((0.5, 700_000.0), (0.99, 4_000_000.0)).unwrap());
     assert_eq!(orders.store.fsync, Dist::Constant(0.0));
     assert_eq!(plan.topics[2].store.replicate, Dist::Constant(0.0));
-    assert!(loaded.question.starts_with("the e-mail provider is ten times slower"));
+    assert!(loaded.question.starts_with("The e-mail provider is ten times slower"));
     assert!(loaded.notes.is_empty() && loaded.variants.is_empty());
     assert!(plan.consumers.iter().all(|consumer| consumer.key_order == Ok(())));
     assert_eq!((plan.numeric_keys, plan.key_labels.len(), plan.event_types.len()), (200_000, 0, 1));
@@ -171,7 +171,7 @@ fn the_starter_loads() {
     let loaded = loaded(STARTER);
     assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
     assert_eq!(loaded.variants, ["as-is", "twice-the-members"]);
-    assert!(loaded.question.starts_with("the e-mail provider"));
+    assert!(loaded.question.starts_with("The e-mail provider"));
 }
 
 #[test]
