@@ -52,7 +52,6 @@ pub(in crate::engine) struct Meter {
     pub(super) intervals: Vec<(u64, u64, IntervalOutcome)>,
     pub(super) ledger: Ledger,
     pub(super) lost: BTreeMap<LossCause, u64>,
-    pub(super) duplicates_log: u64,
     pub(super) duplicates_deliveries: u64,
     pub(super) duplicates_effects: u64,
     pub(super) duplicates_suppressed: u64,
@@ -117,7 +116,6 @@ impl KeyIndex {
 
 #[derive(Clone, Copy, Debug)]
 struct Copies {
-    seen: u64,
     best: Conclusion,
     effected: u64,
     measured: bool,
@@ -158,7 +156,6 @@ impl Meter {
             intervals: setup.intervals.iter().map(|(from, to)| (from.0, to.0, IntervalOutcome::default())).collect(),
             ledger: Ledger::default(),
             lost: BTreeMap::new(),
-            duplicates_log: 0,
             duplicates_deliveries: 0,
             duplicates_effects: 0,
             duplicates_suppressed: 0,
@@ -327,12 +324,8 @@ impl Meter {
     fn conclude_copy(&mut self, slot: usize, record: &Record, how: Conclusion) {
         let measured = record.created >= self.warm_up;
         let key = (slot, EventCode::plain(record.event));
-        let copies = self.copies.entry(key).or_insert(Copies { seen: 0, best: Conclusion::Waiting, effected: 0, measured });
-        copies.seen += 1;
+        let copies = self.copies.entry(key).or_insert(Copies { best: Conclusion::Waiting, effected: 0, measured });
         copies.best = copies.best.max(how);
-        if copies.seen > 1 {
-            self.duplicates_log += u64::from(measured);
-        }
     }
 
     /// Keeps a record of one delivery, where the run was asked to.
@@ -402,7 +395,6 @@ impl Meter {
         outcome.intervals = self.intervals.drain(..).map(|(_, _, interval)| interval).collect();
         outcome.ledger = self.ledger;
         outcome.lost = std::mem::take(&mut self.lost);
-        outcome.duplicates_log = self.duplicates_log;
         outcome.duplicates_deliveries = self.duplicates_deliveries;
         outcome.duplicates_effects = self.duplicates_effects;
         outcome.duplicates_suppressed = self.duplicates_suppressed;
