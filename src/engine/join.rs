@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use super::group::meter::{NEVER_DONE, NOT_WANTED};
+use super::log::Column;
 use super::setup::TopicSetup;
 use super::topic::Topic;
 use crate::outcome::TopicOutcome;
@@ -10,6 +11,9 @@ use crate::stats::Histogram;
 /// Events looked at in one go.
 const BLOCK: usize = 512;
 
+/// Fewest events between two looks for what may be given up.
+const TRIM: u32 = 1024;
+
 /// Follows the events of one topic through all groups that read it.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
@@ -17,6 +21,8 @@ pub(super) struct Join {
     readers: Vec<usize>,
     /// By publisher: events before this have been seen to their end.
     at: Vec<u32>,
+    /// By publisher: once that many have, it is worth looking for what may be given up.
+    trim_at: Vec<u32>,
     warm_up: u64,
     converged: Histogram,
     sum: u128,
@@ -31,6 +37,7 @@ impl Join {
             topic,
             readers: setup.readers.clone(),
             at: vec![0; setup.publishers],
+            trim_at: vec![TRIM; setup.publishers],
             warm_up,
             converged: Histogram::default(),
             sum: 0,
@@ -45,19 +52,35 @@ impl Join {
         let topic = &mut topics[self.topic];
         for publisher in 0..self.at.len() {
             while self.block(publisher, topic, groups) {}
-            let keep = self.at[publisher];
-            for reader in &self.readers {
-                if let Some(column) = groups[*reader].meter().completed(self.topic, publisher) {
-                    column.trim(keep);
-                }
-            }
-            if let Some(keys) = topic.log.keys.get_mut(publisher) {
-                keys.trim(keep);
-            }
-            if let Some(created) = topic.log.created.get_mut(publisher) {
-                created.trim(keep);
+            if self.at[publisher] >= self.trim_at[publisher] {
+                self.trim(publisher, topic, groups);
             }
         }
+    }
+
+    /// Gives up what is known of events that no later effect can be compared with.
+    fn trim(&mut self, publisher: usize, topic: &mut Topic, groups: &mut [Group]) {
+        let at = self.at[publisher];
+        let (mut keep, mut kept) = (at, 0);
+        for reader in &self.readers {
+            if let Some(column) = groups[*reader].meter().completed(self.topic, publisher) {
+                keep = keep.min(needed(column, at));
+                kept = kept.max(column.from(column.base()).len());
+            }
+        }
+        for reader in &self.readers {
+            if let Some(column) = groups[*reader].meter().completed(self.topic, publisher) {
+                column.trim(keep);
+            }
+        }
+        if let Some(keys) = topic.log.keys.get_mut(publisher) {
+            keys.trim(keep);
+        }
+        if let Some(created) = topic.log.created.get_mut(publisher) {
+            created.trim(keep);
+        }
+        // To look costs as much as is kept: not again before as much again is behind.
+        self.trim_at[publisher] = at + TRIM.max(u32::try_from(kept / 4).expect("event numbers fit 31 bits"));
     }
 
     /// One block of events; whether there may be more.
@@ -120,4 +143,14 @@ impl Join {
         outcome.converged = std::mem::take(&mut self.converged);
         outcome.converged_sum = self.sum;
     }
+}
+
+/// The first event of a publisher that a late one may still be compared with. Of those before `at`, which are all done,
+/// that is one that was done after the earliest that has overtaken some event at or after `at`: it lies between the two.
+fn needed(column: &Column<u64>, at: u32) -> u32 {
+    let overtaker = column.from(at).iter().filter(|done| **done > NEVER_DONE).min();
+    let Some(overtaker) = overtaker else { return at };
+    let before = &column.from(column.base())[..(at - column.base()) as usize];
+    let first = before.iter().position(|done| done >= overtaker).unwrap_or(before.len());
+    column.base() + u32::try_from(first).expect("event numbers fit 31 bits")
 }

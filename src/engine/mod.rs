@@ -250,6 +250,7 @@ impl World {
                 outcome.ledger.indeterminate += indeterminate;
                 outcome.ledger.publishing += self.topics[topic].pending(&self.inboxes[topic]) + unsent[topic];
                 outcome.ledger.stored += topics[topic].stored;
+                outcome.duplicates_log += self.topics[topic].surplus;
             }
             outcome.arrived = outcome.ledger.stored - outcome.ledger.filtered.min(outcome.ledger.stored);
             trace.extend(group.take_trace());

@@ -89,6 +89,8 @@ pub(super) struct Topic {
     copied: BTreeMap<u32, bool>,
     warm_up: u64,
     stored: u64,
+    /// Copies of measured events beyond the first.
+    pub(super) surplus: u64,
 }
 
 impl Inbox {
@@ -205,7 +207,7 @@ impl Topic {
             appended: 0,
             last_lane: 0,
         };
-        Self { log, copied: BTreeMap::new(), warm_up, stored: 0 }
+        Self { log, copied: BTreeMap::new(), warm_up, stored: 0, surplus: 0 }
     }
 
     /// Appends everything that is due strictly before `until`.
@@ -264,7 +266,9 @@ impl Topic {
             log.push(record, extra);
             let first = !record.is_copied()
                 || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
-            self.stored += u64::from(first && record.created >= self.warm_up);
+            let measured = record.created >= self.warm_up;
+            self.stored += u64::from(first && measured);
+            self.surplus += u64::from(!first && measured);
         }
         if due > 0 {
             self.log.appended += due as u64;

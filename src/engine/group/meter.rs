@@ -52,7 +52,6 @@ pub(in crate::engine) struct Meter {
     pub(super) intervals: Vec<(u64, u64, IntervalOutcome)>,
     pub(super) ledger: Ledger,
     pub(super) lost: BTreeMap<LossCause, u64>,
-    pub(super) duplicates_log: u64,
     pub(super) duplicates_deliveries: u64,
     pub(super) duplicates_effects: u64,
     pub(super) duplicates_suppressed: u64,
@@ -78,15 +77,45 @@ struct Slot {
     topic: u32,
     code: EventCode,
     key_space: u32,
-    /// By publisher: the latest event of each key that has taken effect, plus one.
+    key_index: KeyIndex,
+    /// By publisher and [`KeyIndex`]: the latest event of each key that has taken effect, plus one.
     last: Vec<Vec<u32>>,
     /// By publisher: when each event first took effect; 0: not yet.
     completed: Vec<Column<u64>>,
 }
 
+/// Places keys so that those of one partition (key modulo partitions) lie side by side: a run over one partition then
+/// stays in the nearest cache.
+#[derive(Clone, Copy, Debug)]
+struct KeyIndex {
+    partitions: u32,
+    each: u32,
+    /// 2^32 / partitions, rounded up: `key x reciprocal / 2^32` is `key / partitions` for all keys of the space.
+    reciprocal: u64,
+}
+
+impl KeyIndex {
+    fn new(partitions: u32, keys: u32) -> Self {
+        // Beyond this the quotient could be off by one: keys are then placed as they come.
+        let exact = u64::from(partitions) * u64::from(keys) < 1 << 32;
+        let partitions = if exact { partitions.max(1) } else { 1 };
+        Self { partitions, each: keys.div_ceil(partitions), reciprocal: (1u64 << 32).div_ceil(u64::from(partitions)) }
+    }
+
+    fn size(self) -> usize {
+        self.each as usize * self.partitions as usize
+    }
+
+    #[inline]
+    fn of(self, key: u32) -> usize {
+        let quotient = (u64::from(key) * self.reciprocal) >> 32;
+        let partition = u64::from(key) - quotient * u64::from(self.partitions);
+        usize::try_from(partition * u64::from(self.each) + quotient).expect("below the size")
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Copies {
-    seen: u64,
     best: Conclusion,
     effected: u64,
     measured: bool,
@@ -108,11 +137,13 @@ impl Meter {
         let slots = setup.topics.iter().map(|(index, topic)| {
             let judged = topic.judged;
             let columns = judged || topic.readers.len() > 1;
+            let key_index = KeyIndex::new(topic.partitions, topic.key_space);
             Slot {
                 topic: u32::try_from(*index).expect("topics fit 32 bits"),
                 code: EventCode::new(topic.publishers),
                 key_space: if judged { topic.key_space } else { 0 },
-                last: vec![vec![0; topic.key_space as usize]; if judged { topic.publishers } else { 0 }],
+                last: vec![vec![0; key_index.size()]; if judged { topic.publishers } else { 0 }],
+                key_index,
                 completed: vec![Column::default(); if columns { topic.publishers } else { 0 }],
             }
         });
@@ -125,7 +156,6 @@ impl Meter {
             intervals: setup.intervals.iter().map(|(from, to)| (from.0, to.0, IntervalOutcome::default())).collect(),
             ledger: Ledger::default(),
             lost: BTreeMap::new(),
-            duplicates_log: 0,
             duplicates_deliveries: 0,
             duplicates_effects: 0,
             duplicates_suppressed: 0,
@@ -166,6 +196,7 @@ impl Meter {
             log,
             code: state.code,
             key_space: state.key_space,
+            key_index: state.key_index,
             last: &mut state.last,
             completed: &mut state.completed,
             order: &mut self.order,
@@ -224,7 +255,7 @@ impl Meter {
         if !state.completed.is_empty() {
             state.completed[publisher].set(sequence, times.done);
             if record.key < state.key_space {
-                let last = &mut state.last[publisher][record.key as usize];
+                let last = &mut state.last[publisher][state.key_index.of(record.key)];
                 if sequence >= *last {
                     *last = sequence + 1;
                 } else if record.created >= self.warm_up {
@@ -293,12 +324,8 @@ impl Meter {
     fn conclude_copy(&mut self, slot: usize, record: &Record, how: Conclusion) {
         let measured = record.created >= self.warm_up;
         let key = (slot, EventCode::plain(record.event));
-        let copies = self.copies.entry(key).or_insert(Copies { seen: 0, best: Conclusion::Waiting, effected: 0, measured });
-        copies.seen += 1;
+        let copies = self.copies.entry(key).or_insert(Copies { best: Conclusion::Waiting, effected: 0, measured });
         copies.best = copies.best.max(how);
-        if copies.seen > 1 {
-            self.duplicates_log += u64::from(measured);
-        }
     }
 
     /// Keeps a record of one delivery, where the run was asked to.
@@ -368,7 +395,6 @@ impl Meter {
         outcome.intervals = self.intervals.drain(..).map(|(_, _, interval)| interval).collect();
         outcome.ledger = self.ledger;
         outcome.lost = std::mem::take(&mut self.lost);
-        outcome.duplicates_log = self.duplicates_log;
         outcome.duplicates_deliveries = self.duplicates_deliveries;
         outcome.duplicates_effects = self.duplicates_effects;
         outcome.duplicates_suppressed = self.duplicates_suppressed;
@@ -408,6 +434,7 @@ pub(super) struct PlainRun<'a> {
     log: &'a Log,
     code: EventCode,
     key_space: u32,
+    key_index: KeyIndex,
     last: &'a mut [Vec<u32>],
     completed: &'a mut [Column<u64>],
     order: &'a mut OrderOutcome,
@@ -434,7 +461,7 @@ impl PlainRun<'_> {
         if !self.completed.is_empty() {
             let (publisher, sequence) = (self.code.publisher(record.event), self.code.sequence(record.event));
             if record.key < self.key_space {
-                let last = &mut self.last[publisher][record.key as usize];
+                let last = &mut self.last[publisher][self.key_index.of(record.key)];
                 if sequence >= *last {
                     *last = sequence + 1;
                 } else if record.created >= self.warm_up {
@@ -502,4 +529,20 @@ fn late(
     order.extent_max = order.extent_max.max(extent);
     order.late_time_sum += u128::from(done - earliest);
     order.late_time_max = order.late_time_max.max(done - earliest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KeyIndex;
+
+    #[test]
+    fn every_key_has_a_place_of_its_own() {
+        for (partitions, keys) in [(1, 1), (12, 10_000), (7, 50), (1000, 999), (100_000, 4_000_000)] {
+            let index = KeyIndex::new(partitions, keys);
+            let mut seen = vec![false; index.size()];
+            for key in 0..keys {
+                assert!(!std::mem::replace(&mut seen[index.of(key)], true), "{partitions} {keys} {key}");
+            }
+        }
+    }
 }

@@ -81,6 +81,8 @@ struct Lane {
     reached: u64,
     marks: VecDeque<Mark>,
     marks_from: u64,
+    /// Where deliveries are recorded one by one: when positions were settled whose delivery had not ended.
+    settled_early: BTreeMap<u64, u64>,
 }
 
 /// What is known of a record that is in hand or not settled.
@@ -131,6 +133,7 @@ impl Polled {
                 reached: 0,
                 marks: VecDeque::new(),
                 marks_from: 0,
+                settled_early: BTreeMap::new(),
             }
         });
         let count = core.members.len();
@@ -523,8 +526,10 @@ impl Polled {
         }
         if core.meter.traces() {
             for offset in state.committed..to {
-                let trace = state.mark(offset).trace;
-                core.meter.settled(trace, now);
+                match state.mark(offset).trace {
+                    0 => drop(state.settled_early.insert(offset, now)),
+                    delivery => core.meter.settled(delivery, now),
+                }
             }
         }
         state.committed = to;
@@ -763,7 +768,7 @@ impl Polled {
         }
     }
 
-    fn traced(&self, core: &mut Core, logs: &[&Log], item: Item, start: u64, done: u64, result: DeliveryResult) -> u32 {
+    fn traced(&mut self, core: &mut Core, logs: &[&Log], item: Item, start: u64, done: u64, result: DeliveryResult) -> u32 {
         if !core.meter.traces() {
             return 0;
         }
@@ -771,8 +776,8 @@ impl Polled {
         let record = core.log_lane(logs, item.lane).at(item.offset);
         let mut trace = core.meter.trace_of(id.slot, id.partition, item.offset, record);
         (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
-        if item.offset < self.lanes[item.lane].committed {
-            trace.settled = SimTime(start);
+        if let Some(at) = self.lanes[item.lane].settled_early.remove(&item.offset) {
+            trace.settled = SimTime(at);
         }
         core.meter.trace(|| trace);
         core.meter.traced()

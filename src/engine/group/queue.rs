@@ -67,6 +67,8 @@ struct State {
     concluded: bool,
     /// How it was given up, if it was.
     given_up: Option<Conclusion>,
+    /// Number of the last recorded delivery, where deliveries are recorded one by one.
+    trace: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -506,6 +508,9 @@ impl Queue {
             }
         };
         self.traced(core, logs, run, now, result);
+        if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
+            state.trace = core.meter.traced();
+        }
         if self.config.settle != Settle::Before {
             self.send_settle(core, logs, member, item, back, now);
         }
@@ -570,12 +575,14 @@ impl Queue {
         }
     }
 
-    fn settle(&mut self, core: &Core, member: usize, epoch: u64, (lane, offset, back): (usize, u64, bool), now: u64) {
+    fn settle(&mut self, core: &mut Core, member: usize, epoch: u64, (lane, offset, back): (usize, u64, bool), now: u64) {
         if self.members[member].epoch != epoch || !self.members[member].unsettled.remove(&(lane, offset)) {
             return;
         }
         self.give_credit(member);
         if !back {
+            let delivery = self.lanes[lane].out.get(&offset).map_or(0, |state| state.trace);
+            core.meter.settled(delivery, now);
             self.lanes[lane].settled_one(offset);
             return;
         }
