@@ -202,7 +202,7 @@ fn mm8_queue() {
 
 #[test]
 fn mm16_queue() {
-    mmc(16, &[(0.5, 1e5), (0.8, 3e5), (0.9, 2e5)]);
+    mmc(16, &[(0.5, 1e5), (0.8, 5e5), (0.9, 2e5)]);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn mdc_queues() {
     let mut all = Vec::new();
     for servers in [1, 2, 4, 8] {
         let layout = if servers == 1 { Layout::Partition } else { Layout::shared(servers) };
-        for (rho, messages) in [(0.5, 1e5), (0.8, 1.5e5), (0.9, 1e5)] {
+        for (rho, messages) in [(0.5, 1e5), (0.8, 2.6e5), (0.9, 1e5)] {
             let plan = station("poisson", rho, layout, "1s", messages);
             all.push(check_waits(format!("M/D/{servers} {rho}"), &plan, 40, rho, &exact::mdc(servers, rho)));
         }
@@ -249,7 +249,7 @@ fn mdc_queues() {
 fn dmc_queues() {
     let mut all = Vec::new();
     for servers in [2, 4] {
-        for (rho, messages) in [(0.5, 1e5), (0.8, 1.5e5), (0.9, 1e5)] {
+        for (rho, messages) in [(0.5, 1e5), (0.8, 2.6e5), (0.9, 1e5)] {
             let plan = station("constant", rho, Layout::shared(servers), "{ exponential: 1s }", messages);
             all.push(check_waits(format!("D/M/{servers} {rho}"), &plan, 40, rho, &exact::dmc(servers, rho)));
         }

@@ -77,10 +77,41 @@ struct Slot {
     topic: u32,
     code: EventCode,
     key_space: u32,
-    /// By publisher: the latest event of each key that has taken effect, plus one.
+    key_index: KeyIndex,
+    /// By publisher and [`KeyIndex`]: the latest event of each key that has taken effect, plus one.
     last: Vec<Vec<u32>>,
     /// By publisher: when each event first took effect; 0: not yet.
     completed: Vec<Column<u64>>,
+}
+
+/// Places keys so that those of one partition (key modulo partitions) lie side by side: a run over one partition then
+/// stays in the nearest cache.
+#[derive(Clone, Copy, Debug)]
+struct KeyIndex {
+    partitions: u32,
+    each: u32,
+    /// 2^32 / partitions, rounded up: `key x reciprocal / 2^32` is `key / partitions` for all keys of the space.
+    reciprocal: u64,
+}
+
+impl KeyIndex {
+    fn new(partitions: u32, keys: u32) -> Self {
+        // Beyond this the quotient could be off by one: keys are then placed as they come.
+        let exact = u64::from(partitions) * u64::from(keys) < 1 << 32;
+        let partitions = if exact { partitions.max(1) } else { 1 };
+        Self { partitions, each: keys.div_ceil(partitions), reciprocal: (1u64 << 32).div_ceil(u64::from(partitions)) }
+    }
+
+    fn size(self) -> usize {
+        self.each as usize * self.partitions as usize
+    }
+
+    #[inline]
+    fn of(self, key: u32) -> usize {
+        let quotient = (u64::from(key) * self.reciprocal) >> 32;
+        let partition = u64::from(key) - quotient * u64::from(self.partitions);
+        usize::try_from(partition * u64::from(self.each) + quotient).expect("below the size")
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,11 +137,13 @@ impl Meter {
         let slots = setup.topics.iter().map(|(index, topic)| {
             let judged = topic.judged;
             let columns = judged || topic.readers.len() > 1;
+            let key_index = KeyIndex::new(topic.partitions, topic.key_space);
             Slot {
                 topic: u32::try_from(*index).expect("topics fit 32 bits"),
                 code: EventCode::new(topic.publishers),
                 key_space: if judged { topic.key_space } else { 0 },
-                last: vec![vec![0; topic.key_space as usize]; if judged { topic.publishers } else { 0 }],
+                last: vec![vec![0; key_index.size()]; if judged { topic.publishers } else { 0 }],
+                key_index,
                 completed: vec![Column::default(); if columns { topic.publishers } else { 0 }],
             }
         });
@@ -155,66 +188,23 @@ impl Meter {
         slot.completed.get_mut(publisher)
     }
 
-    /// A first effect at its stored position, without retries, of a record that was never copied. The hot path.
-    #[inline]
-    pub(super) fn plain_effect(&mut self, log: &Log, slot: usize, record: &Record, start: u64, done: u64) {
+    /// Counters for a run of first effects of one topic, without retries, of records that were never copied. The hot path.
+    pub(super) fn plain_run<'a>(&'a mut self, log: &'a Log, slot: usize) -> PlainRun<'a> {
         let state = &mut self.slots[slot];
-        if !state.completed.is_empty() {
-            let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
-            if record.key < state.key_space {
-                let last = &mut state.last[publisher][record.key as usize];
-                if sequence < *last {
-                    self.late(log, slot, record, done);
-                } else {
-                    *last = sequence + 1;
-                }
-            }
-            self.slots[slot].completed[publisher].set(sequence, done);
+        PlainRun {
+            warm_up: self.warm_up,
+            log,
+            code: state.code,
+            key_space: state.key_space,
+            key_index: state.key_index,
+            last: &mut state.last,
+            completed: &mut state.completed,
+            order: &mut self.order,
+            latency: &mut self.latency,
+            stages: &mut self.stages,
+            intervals: &mut self.intervals,
+            sums: PlainSums { min: u64::MAX, ..PlainSums::default() },
         }
-        if record.created < self.warm_up {
-            return;
-        }
-        let latency = done - record.created;
-        self.latency.record(latency);
-        self.stages.total += u128::from(latency);
-        self.stages.publish += u128::from(record.visible - record.created);
-        self.stages.wait += u128::from(start - record.visible);
-        if !self.intervals.is_empty() {
-            self.note_intervals(record.created, latency);
-        }
-    }
-
-    #[cold]
-    fn note_intervals(&mut self, created: u64, latency: u64) {
-        for (from, to, outcome) in &mut self.intervals {
-            if created >= *from && created < *to {
-                outcome.latency.record(latency);
-                outcome.sum += u128::from(latency);
-            }
-        }
-    }
-
-    /// Judges an event that took effect after a later one of its key and publisher.
-    #[cold]
-    fn late(&mut self, log: &Log, slot: usize, record: &Record, done: u64) {
-        if record.created < self.warm_up {
-            return;
-        }
-        let state = &self.slots[slot];
-        let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
-        let (keys, completed) = (&log.keys[publisher], &state.completed[publisher]);
-        let last = state.last[publisher][record.key as usize];
-        let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == record.key).map(|n| completed.get(n));
-        let earliest = overtakers.filter(|at| *at > NEVER_DONE && *at <= done).min().unwrap_or(done);
-        let between = (completed.base().max(keys.base())..last.max(sequence))
-            .filter(|n| *n != sequence && keys.get(*n) == record.key)
-            .filter(|n| (earliest..=done).contains(&completed.get(*n)));
-        let extent = between.count() as u64;
-        self.order.violations += 1;
-        self.order.extent_sum += extent;
-        self.order.extent_max = self.order.extent_max.max(extent);
-        self.order.late_time_sum += u128::from(done - earliest);
-        self.order.late_time_max = self.order.late_time_max.max(done - earliest);
     }
 
     /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
@@ -265,11 +255,11 @@ impl Meter {
         if !state.completed.is_empty() {
             state.completed[publisher].set(sequence, times.done);
             if record.key < state.key_space {
-                let last = &mut state.last[publisher][record.key as usize];
-                if sequence < *last {
-                    self.late(log, slot, record, times.done);
-                } else {
+                let last = &mut state.last[publisher][state.key_index.of(record.key)];
+                if sequence >= *last {
                     *last = sequence + 1;
+                } else if record.created >= self.warm_up {
+                    late(&mut self.order, log, (publisher, sequence, *last), &state.completed[publisher], times.done);
                 }
             }
         }
@@ -291,7 +281,7 @@ impl Meter {
             path.sum += u128::from(times.done - extra.origin);
         }
         if !self.intervals.is_empty() {
-            self.note_intervals(record.created, latency);
+            note_intervals(&mut self.intervals, record.created, latency);
         }
     }
 
@@ -434,6 +424,125 @@ fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusi
         Conclusion::Discarded => {
             ledger.discarded += 1;
             *lost.entry(LossCause::AttemptsExhausted).or_default() += 1;
+        }
+    }
+}
+
+/// Counters borrowed for a run of plain effects; sums are kept in registers and added up when it is dropped.
+pub(super) struct PlainRun<'a> {
+    warm_up: u64,
+    log: &'a Log,
+    code: EventCode,
+    key_space: u32,
+    key_index: KeyIndex,
+    last: &'a mut [Vec<u32>],
+    completed: &'a mut [Column<u64>],
+    order: &'a mut OrderOutcome,
+    latency: &'a mut Histogram,
+    stages: &'a mut StageSums,
+    intervals: &'a mut [(u64, u64, IntervalOutcome)],
+    sums: PlainSums,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PlainSums {
+    effects: u64,
+    total: u64,
+    publish: u64,
+    wait: u64,
+    min: u64,
+    max: u64,
+}
+
+impl PlainRun<'_> {
+    /// One first effect of a record that started and ended at these times. Whether it is measured.
+    #[inline]
+    pub(super) fn effect(&mut self, record: &Record, start: u64, done: u64) -> bool {
+        if !self.completed.is_empty() {
+            let (publisher, sequence) = (self.code.publisher(record.event), self.code.sequence(record.event));
+            if record.key < self.key_space {
+                let last = &mut self.last[publisher][self.key_index.of(record.key)];
+                if sequence >= *last {
+                    *last = sequence + 1;
+                } else if record.created >= self.warm_up {
+                    late(self.order, self.log, (publisher, sequence, *last), &self.completed[publisher], done);
+                }
+            }
+            self.completed[publisher].set(sequence, done);
+        }
+        if record.created < self.warm_up {
+            return false;
+        }
+        let latency = done - record.created;
+        self.latency.tally(latency);
+        self.sums.effects += 1;
+        self.sums.total += latency;
+        self.sums.publish += record.visible - record.created;
+        self.sums.wait += start - record.visible;
+        self.sums.min = self.sums.min.min(latency);
+        self.sums.max = self.sums.max.max(latency);
+        if !self.intervals.is_empty() {
+            note_intervals(self.intervals, record.created, latency);
+        }
+        true
+    }
+
+    /// Adds the sums up, before they could overflow: a run of a few thousand effects at most goes between two calls.
+    pub(super) fn flush(&mut self) {
+        let sums = std::mem::replace(&mut self.sums, PlainSums { min: u64::MAX, ..PlainSums::default() });
+        self.latency.account(sums.effects, sums.min, sums.max);
+        self.stages.total += u128::from(sums.total);
+        self.stages.publish += u128::from(sums.publish);
+        self.stages.wait += u128::from(sums.wait);
+    }
+}
+
+#[cold]
+fn note_intervals(intervals: &mut [(u64, u64, IntervalOutcome)], created: u64, latency: u64) {
+    for (from, to, outcome) in intervals {
+        if created >= *from && created < *to {
+            outcome.latency.record(latency);
+            outcome.sum += u128::from(latency);
+        }
+    }
+}
+
+/// Judges a measured event that took effect after a later one of its key and publisher.
+#[cold]
+fn late(
+    order: &mut OrderOutcome,
+    log: &Log,
+    (publisher, sequence, last): (usize, u32, u32),
+    completed: &Column<u64>,
+    done: u64,
+) {
+    let keys = &log.keys[publisher];
+    let key = keys.get(sequence);
+    let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == key).map(|n| completed.get(n));
+    let earliest = overtakers.filter(|at| *at > NEVER_DONE && *at <= done).min().unwrap_or(done);
+    let between = (completed.base().max(keys.base())..last)
+        .filter(|n| *n != sequence && keys.get(*n) == key)
+        .filter(|n| (earliest..=done).contains(&completed.get(*n)));
+    let extent = between.count() as u64;
+    order.violations += 1;
+    order.extent_sum += extent;
+    order.extent_max = order.extent_max.max(extent);
+    order.late_time_sum += u128::from(done - earliest);
+    order.late_time_max = order.late_time_max.max(done - earliest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KeyIndex;
+
+    #[test]
+    fn every_key_has_a_place_of_its_own() {
+        for (partitions, keys) in [(1, 1), (12, 10_000), (7, 50), (1000, 999), (100_000, 4_000_000)] {
+            let index = KeyIndex::new(partitions, keys);
+            let mut seen = vec![false; index.size()];
+            for key in 0..keys {
+                assert!(!std::mem::replace(&mut seen[index.of(key)], true), "{partitions} {keys} {key}");
+            }
         }
     }
 }
