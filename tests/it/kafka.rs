@@ -81,8 +81,9 @@ fn a_crash_idles_its_partitions_for_the_session() {
     let idle = to - 100.0;
     assert!((42.0..=45.0 + 3.0 + 0.5).contains(&idle), "idle for {idle} s");
     let email = only(&outcome);
+    // The first poll after it returns 500 records of 1 ms; their positions are settled with the next.
     let peak = email.lag.max as f64;
-    assert!((peak - rate * idle).abs() <= rate / 10.0 + 5.0, "peak lag {peak}, idle for {idle} s");
+    assert!(peak >= rate * (idle - 0.1) && peak <= rate * (idle + 0.6), "peak lag {peak}, idle for {idle} s");
     assert!((email.latency.max() as f64 / 1e9 - idle).abs() < 0.1, "the longest latency is that of the first to wait");
     assert_eq!((lost(email), email.order.violations), (0, 0));
 }
@@ -129,7 +130,7 @@ fn settling_before_the_effect_loses() {
         let plan = scenario(
             2,
             &format!("arrivals: {EIGHT_MINUTES}\nkey: {{ uniform: 1k }}"),
-            &format!("members: 2\nsettle: {settle}\nservice_time: {{ exponential: 17ms }}"),
+            &format!("members: 2\nsettle: {settle}\nservice_time: {{ exponential: 15ms }}\nsettings: {{ session.timeout.ms: 6000 }}"),
             "faults: [ { at: 100s, every: 70s, for: 5s, target: consumers.email.members.any, effect: crash } ]\n",
         );
         let outcome = once(&plan);
@@ -188,7 +189,7 @@ fn an_idle_topic_is_fast() {
         "name: idle\nduration: 1h\n\
          buses:\n  main:\n    profile: kafka\n\
         \x20   latency: { network: 1ms, append: 2ms, replicate: 3ms }\n\
-        \x20   topics: { orders: { partitions: 3 } }\n\
+        \x20   topics: { orders: { partitions: 3, replication_factor: 3 } }\n\
          producers: { shop: { publishes: orders, arrivals: { poisson: 1/min }, key: { uniform: 10 } } }\n\
          consumers: { email: { subscribes: orders, members: 2, service_time: 4ms } }\n",
     );
@@ -196,7 +197,7 @@ fn an_idle_topic_is_fast() {
     assert!(outcome.trace.len() > 30);
     // Linger 5, network 1, append 2, replication 3, network 1, service 4; two records may share a batch, or a worker.
     let exact = outcome.trace.iter().filter(|record| (record.done - record.created).0 == 16_000_000).count();
-    assert!(exact + 1 >= outcome.trace.len(), "{exact} of {}", outcome.trace.len());
+    assert!(exact + 1 >= outcome.trace.len(), "{exact} of {:?}", &outcome.trace[..3]);
     let usual = scenario(3, "arrivals: { poisson: 6/min }", "service_time: 0s", "");
     let outcome = once(&usual);
     assert!(outcome.consumers[0].latency.quantile(0.99) < 60_000_000, "{}", outcome.consumers[0].latency.quantile(0.99));
