@@ -7,7 +7,8 @@ use edasim::plan::Plan;
 use crate::support::{consumer, once, plan, traced};
 
 /// Arrivals of 100/s that stop two minutes before the end of a run of ten.
-const EIGHT_MINUTES: &str = "{ curve: { points: [{ at: 0s, rate: 100/s }, { at: 480s, rate: 100/s }, { at: 481s, rate: 0/s }] } }";
+const EIGHT_MINUTES: &str =
+    "{ curve: { points: [{ at: 0s, rate: 100/s }, { at: 480s, rate: 100/s }, { at: 481s, rate: 0/s }] } }";
 
 /// One topic, one producer `shop`, one consumer `email` on the profile `kafka`, all else as given (one key a line).
 fn scenario(partitions: u32, producer: &str, consumer: &str, rest: &str) -> Plan {
@@ -130,7 +131,9 @@ fn settling_before_the_effect_loses() {
         let plan = scenario(
             2,
             &format!("arrivals: {EIGHT_MINUTES}\nkey: {{ uniform: 1k }}"),
-            &format!("members: 2\nsettle: {settle}\nservice_time: {{ exponential: 15ms }}\nsettings: {{ session.timeout.ms: 6000 }}"),
+            &format!(
+                "members: 2\nsettle: {settle}\nservice_time: {{ exponential: 15ms }}\nsettings: {{ session.timeout.ms: 6000 }}"
+            ),
             "faults: [ { at: 100s, every: 70s, for: 5s, target: consumers.email.members.any, effect: crash } ]\n",
         );
         let outcome = once(&plan);
@@ -145,7 +148,9 @@ fn settling_before_the_effect_loses() {
 fn behind_a_bad_link(settings: &str, effect: &str) -> Outcome {
     let plan = scenario(
         1,
-        &format!("arrivals: {EIGHT_MINUTES}\nkey: {{ uniform: 20 }}\nsettings: {{ request.timeout.ms: 500, {settings} }}"),
+        &format!(
+            "arrivals: {EIGHT_MINUTES}\nkey: {{ uniform: 20 }}\nsettings: {{ request.timeout.ms: 500, {settings} }}"
+        ),
         "service_time: 1ms",
         &format!("faults: [ {{ at: 60s, for: 120s, target: links.shop.main, effect: {effect} }} ]\n"),
     );
@@ -171,7 +176,11 @@ fn a_lost_answer_duplicates_unless_the_producer_is_idempotent() {
 fn a_lost_request_reorders_unless_the_producer_is_idempotent_or_waits() {
     let violations = |settings: &str| {
         let outcome = behind_a_bad_link(settings, "{ drop: 5% }");
-        assert!(complete(only(&outcome)) && outcome.producers[0].retries > 0, "{settings}: {:?}", only(&outcome).ledger);
+        assert!(
+            complete(only(&outcome)) && outcome.producers[0].retries > 0,
+            "{settings}: {:?}",
+            only(&outcome).ledger
+        );
         assert_eq!(only(&outcome).duplicates_log, 0, "{settings}");
         only(&outcome).order.violations
     };
@@ -200,7 +209,11 @@ fn an_idle_topic_is_fast() {
     assert!(exact + 1 >= outcome.trace.len(), "{exact} of {:?}", &outcome.trace[..3]);
     let usual = scenario(3, "arrivals: { poisson: 6/min }", "service_time: 0s", "");
     let outcome = once(&usual);
-    assert!(outcome.consumers[0].latency.quantile(0.99) < 60_000_000, "{}", outcome.consumers[0].latency.quantile(0.99));
+    assert!(
+        outcome.consumers[0].latency.quantile(0.99) < 60_000_000,
+        "{}",
+        outcome.consumers[0].latency.quantile(0.99)
+    );
     assert!(outcome.consumers[0].latency.min() >= 5_000_000, "no record leaves before its linger");
 }
 

@@ -33,13 +33,11 @@ const LAYERS: [(&str, u32); 16] = [
 ];
 
 /// Buses by the names under which they are sold.
-const VENDORS: [&str; 9] =
-    ["kafka", "rabbit", "nats", "kinesis", "sqs", "pubsub", "redis", "eventbridge", "pulsar"];
+const VENDORS: [&str; 9] = ["kafka", "rabbit", "nats", "kinesis", "sqs", "pubsub", "redis", "eventbridge", "pulsar"];
 
 /// Functions whose last bit depends on the machine.
-const PLATFORM_MATHS: [&str; 14] = [
-    "ln", "log", "log2", "log10", "ln_1p", "exp", "exp2", "exp_m1", "powf", "powi", "sin", "cos", "tan", "cbrt",
-];
+const PLATFORM_MATHS: [&str; 14] =
+    ["ln", "log", "log2", "log10", "ln_1p", "exp", "exp2", "exp_m1", "powf", "powi", "sin", "cos", "tan", "cbrt"];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -83,7 +81,8 @@ fn is_test_file(path: &Path) -> bool {
         let mut lines = text.lines();
         let mut found = false;
         while let Some(line) = lines.next() {
-            found |= line.trim() == "#[cfg(test)]" && lines.next().is_some_and(|next| next.trim() == format!("mod {stem};"));
+            found |=
+                line.trim() == "#[cfg(test)]" && lines.next().is_some_and(|next| next.trim() == format!("mod {stem};"));
         }
         found
     })
@@ -95,7 +94,8 @@ fn sources() -> Vec<Source> {
     rust_files(&root, &mut files);
     let shipped_files = files.into_iter().filter(|path| !is_test_file(path));
     let sources = shipped_files.map(|path| {
-        let relative = path.strip_prefix(&root).expect("below the root").to_str().expect("plain names").replace('\\', "/");
+        let relative =
+            path.strip_prefix(&root).expect("below the root").to_str().expect("plain names").replace('\\', "/");
         let module = relative.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
         Source { text: shipped(&fs::read_to_string(&path).unwrap()), module, path: relative }
     });
@@ -157,8 +157,20 @@ fn nobody_imports_upwards() {
 #[test]
 fn the_engine_sees_no_file_no_terminal_no_clock() {
     const NEVER: [&str; 14] = [
-        "std::fs", "std::env", "std::time", "std::net", "std::io", "std::process", "scenario::", "report::", "cli::",
-        "experiment::", "println!", "eprintln!", "serde", "HashMap",
+        "std::fs",
+        "std::env",
+        "std::time",
+        "std::net",
+        "std::io",
+        "std::process",
+        "scenario::",
+        "report::",
+        "cli::",
+        "experiment::",
+        "println!",
+        "eprintln!",
+        "serde",
+        "HashMap",
     ];
     for source in sources().iter().filter(|source| source.module == "engine") {
         for never in NEVER {
@@ -167,9 +179,9 @@ fn the_engine_sees_no_file_no_terminal_no_clock() {
         // A list in braces may hide the same.
         let listed = source.text.split("use std::{").skip(1).map(|rest| rest.split("};").next().unwrap_or_default());
         for list in listed {
-            let hidden = ["fs", "env", "time", "net", "io", "process"].into_iter().find(|name| {
-                list.split(|c: char| !c.is_alphanumeric()).any(|word| word == *name)
-            });
+            let hidden = ["fs", "env", "time", "net", "io", "process"]
+                .into_iter()
+                .find(|name| list.split(|c: char| !c.is_alphanumeric()).any(|word| word == *name));
             assert_eq!(hidden, None, "{}", source.path);
         }
     }
@@ -202,7 +214,9 @@ fn the_engine_names_no_vendor() {
 /// The same bits on every machine: transcendental functions come from `math` only.
 #[test]
 fn samples_need_no_platform_mathematics() {
-    for source in sources().iter().filter(|source| matches!(source.module.as_str(), "engine" | "dist" | "stats" | "random")) {
+    for source in
+        sources().iter().filter(|source| matches!(source.module.as_str(), "engine" | "dist" | "stats" | "random"))
+    {
         for function in PLATFORM_MATHS {
             for call in [format!(".{function}("), format!("f64::{function}"), format!("f32::{function}")] {
                 assert!(!source.text.contains(&call), "{} calls {call}", source.path);

@@ -99,7 +99,11 @@ fn the_rich_scenario_is_rich() {
     let plan = rich(|_| {});
     let outcome = traced(&plan);
     let seen = |name| consumer(&plan, &outcome, name);
-    assert!(seen("email").duplicates_deliveries > 0 && seen("email").ledger.dead_lettered > 0, "{:?}", seen("email").ledger);
+    assert!(
+        seen("email").duplicates_deliveries > 0 && seen("email").ledger.dead_lettered > 0,
+        "{:?}",
+        seen("email").ledger
+    );
     assert!(seen("clerks").duplicates_deliveries > 0 && seen("clerks").order.violations > 0);
     assert!(seen("plain").latency.count() > 20_000 && seen("archive").path.is_some());
 }
@@ -219,7 +223,20 @@ fn scaled_ideal(k: u64) -> Plan {
          faults:\n\
         \x20 - {{ at: {}s, for: {}s, target: consumers.c.members.0, effect: crash }}\n\
         \x20 - {{ at: {}s, for: {}s, target: consumers.e, effect: {{ slow: 3x }} }}\n",
-        200 * k, 10 * k, 10 * k, 12 * k, 15 * k, 80 * k, 7 * k, 50 * k, 20 * k, k, 50 * k, 10 * k, 100 * k, 20 * k
+        200 * k,
+        10 * k,
+        10 * k,
+        12 * k,
+        15 * k,
+        80 * k,
+        7 * k,
+        50 * k,
+        20 * k,
+        k,
+        50 * k,
+        10 * k,
+        100 * k,
+        20 * k
     ))
 }
 
@@ -228,8 +245,13 @@ fn scales(base: (&Plan, &Outcome), large: (&Plan, &Outcome), k: u64, draws: u64)
     for (consumer, (a, b)) in base.0.consumers.iter().zip(base.1.consumers.iter().zip(&large.1.consumers)) {
         let name = &consumer.name;
         assert_eq!(a.ledger, b.ledger, "{name}");
-        assert_eq!((a.deliveries, a.attempts, a.failures, a.cut_off), (b.deliveries, b.attempts, b.failures, b.cut_off), "{name}");
-        let duplicates = |c: &edasim::outcome::ConsumerOutcome| (c.duplicates_log, c.duplicates_deliveries, c.duplicates_effects);
+        assert_eq!(
+            (a.deliveries, a.attempts, a.failures, a.cut_off),
+            (b.deliveries, b.attempts, b.failures, b.cut_off),
+            "{name}"
+        );
+        let duplicates =
+            |c: &edasim::outcome::ConsumerOutcome| (c.duplicates_log, c.duplicates_deliveries, c.duplicates_effects);
         assert_eq!(duplicates(a), duplicates(b), "{name}");
         assert_eq!((a.order.violations, a.order.extent_sum), (b.order.violations, b.order.extent_sum), "{name}");
         assert_eq!((a.overlap, a.rewinds, a.rebalances), (b.overlap, b.rewinds, b.rebalances), "{name}");
@@ -239,7 +261,10 @@ fn scales(base: (&Plan, &Outcome), large: (&Plan, &Outcome), k: u64, draws: u64)
     assert_eq!(base.1.trace.len(), large.1.trace.len());
     let near = |a: u64, b: u64| (a * k).abs_diff(b) <= draws * (k + 1) / 2;
     for (a, b) in base.1.trace.iter().zip(&large.1.trace) {
-        assert_eq!((a.consumer, a.topic, a.partition, a.offset, a.result), (b.consumer, b.topic, b.partition, b.offset, b.result));
+        assert_eq!(
+            (a.consumer, a.topic, a.partition, a.offset, a.result),
+            (b.consumer, b.topic, b.partition, b.offset, b.result)
+        );
         let latency = |r: &edasim::outcome::TraceRecord| (r.done - r.created).0;
         assert!(near(latency(a), latency(b)), "{a:?} {b:?}: {} and {}", latency(a), latency(b));
     }
@@ -277,8 +302,21 @@ fn scaled_polled(k: u64) -> Plan {
          faults:\n\
         \x20 - {{ at: {f}s, for: {u}s, target: consumers.c.members.1, effect: crash }}\n\
         \x20 - {{ at: {v}s, for: {u}s, target: links.a.main, effect: {{ drop: 5% }} }}\n",
-        d = 200 * k, n = 100 * k, r = 700 * k, g = 10 * k, l = 5 * k, t = 1000 * k, y = 100_000 * k, b = 100 * k, s = 20 * k,
-        e = 6000 * k, h = 1000 * k, p = 60_000 * k, f = 50 * k, u = 20 * k, v = 120 * k
+        d = 200 * k,
+        n = 100 * k,
+        r = 700 * k,
+        g = 10 * k,
+        l = 5 * k,
+        t = 1000 * k,
+        y = 100_000 * k,
+        b = 100 * k,
+        s = 20 * k,
+        e = 6000 * k,
+        h = 1000 * k,
+        p = 60_000 * k,
+        f = 50 * k,
+        u = 20 * k,
+        v = 120 * k
     ));
     let Membership::Eager { join, .. } = &mut plan.consumers[0].membership else { panic!("an eager group") };
     *join = Dist::Constant(5e6 * k as f64);
