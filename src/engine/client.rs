@@ -294,8 +294,15 @@ impl Client {
     fn take_ready(&mut self, broker: u32, now: u64) -> Vec<Batch> {
         let (linger, idempotent) = (self.setup.plan.batching.as_ref().map_or(0, |b| b.linger.0), self.setup.plan.idempotent);
         let step = self.setup.brokers.max(1) as usize;
+        let waiting = &self.waiting;
         let mut batches = Vec::new();
-        for lane in self.lanes.iter_mut().skip(broker as usize).step_by(step) {
+        for (number, lane) in self.lanes.iter_mut().enumerate().skip(broker as usize).step_by(step) {
+            // A batch that waits to be sent again holds up its partition: later ones do not overtake it in the client.
+            let first = (number as u64) << 32;
+            let next = lane.ready.front().or(lane.open.as_ref()).map_or(0, |batch| batch.id);
+            if waiting.range(first..first + next).next().is_some() {
+                continue;
+            }
             if lane.ready.is_empty() && lane.open.as_ref().is_some_and(|open| now >= open.opened.saturating_add(linger)) {
                 lane.ready.extend(lane.open.take());
             }

@@ -70,6 +70,15 @@ pub(super) struct Verdict {
     pub(super) delay: u64,
 }
 
+/// Whether an effect on a link ever does anything: what cannot must change nothing, not even how a group is simulated.
+fn may_act(effect: &Effect) -> bool {
+    match effect {
+        Effect::Drop(share) | Effect::Duplicate(share) | Effect::LostResponse(share) => *share > 0.0,
+        Effect::Delay(dist) => dist.constant() != Some(0.0),
+        _ => false,
+    }
+}
+
 /// The faults of one link: interval, effect, number of the fault.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
@@ -80,7 +89,7 @@ impl Link {
     /// The link faults of a plan that `of` selects.
     pub(super) fn of(plan: &Plan, seed: u64, of: FaultTarget) -> Self {
         let mut faults = Vec::new();
-        for fault in plan.faults.iter().filter(|fault| fault.target == of) {
+        for fault in plan.faults.iter().filter(|fault| fault.target == of && may_act(&fault.effect)) {
             for o in occurrences(plan, fault, seed) {
                 faults.push((o.from, o.to, fault.effect.clone(), crate::random::fnv1a(fault.stream.as_bytes())));
             }

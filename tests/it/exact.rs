@@ -259,7 +259,11 @@ fn formulas_agree_with_the_tables() {
     for (rho, quantiles) in MD1 {
         let wait = mdc(1, rho);
         for (q, tabulated) in QUANTILES.into_iter().zip(quantiles) {
-            assert!((wait.quantile(q) - tabulated).abs() <= 1e-8 * tabulated.max(1.0), "M/D/1 {rho} {q}: {}", wait.quantile(q));
+            assert!(
+                (wait.quantile(q) - tabulated).abs() <= 1e-8 * tabulated.max(1.0),
+                "M/D/1 {rho} {q}: {}",
+                wait.quantile(q)
+            );
         }
     }
     for (c, rho, mean, share) in DMC {

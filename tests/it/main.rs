@@ -1,7 +1,20 @@
 //! Tests that show the simulator right: exact answers, independent recomputation, relations between runs, behaviour of
 //! the buses, and the rules of the source itself. One binary, so that the library is linked once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of messages are small and positive"
+)]
+#![expect(clippy::print_stdout, reason = "what a failing test prints is shown")]
+#![expect(clippy::float_cmp, reason = "loads are named by the number written, waits are exactly zero or not")]
+
 mod closed_forms;
 mod exact;
+mod floating_point;
+mod kafka;
+mod layers;
+mod metamorphic;
 mod recompute;
 mod support;

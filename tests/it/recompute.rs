@@ -21,6 +21,9 @@ struct Deliveries<'a> {
     outcome: &'a ConsumerOutcome,
 }
 
+/// A stored record: when it became visible, was created, was settled, ns.
+type Place = (u64, u64, u64);
+
 /// An event as its subscription knows it: topic, publisher, number.
 type Event = (u32, u32, u32);
 
@@ -124,7 +127,7 @@ impl<'a> Deliveries<'a> {
 
     /// Lag at each sample: what was visible before it, less what was settled before it.
     fn lag_agrees(&self, outcome: &Outcome) {
-        let mut settled: BTreeMap<(u32, u32), BTreeMap<u64, (u64, u64, u64)>> = BTreeMap::new();
+        let mut settled: BTreeMap<(u32, u32), BTreeMap<u64, Place>> = BTreeMap::new();
         for record in &self.records {
             let lane = settled.entry((record.topic, record.partition)).or_default();
             let place = lane.entry(record.offset).or_insert((record.visible.0, record.created.0, u64::MAX));
@@ -133,9 +136,14 @@ impl<'a> Deliveries<'a> {
         let stored: u64 = outcome.topics.iter().flat_map(|topic| &topic.records).sum();
         let found: usize = settled.values().map(BTreeMap::len).sum();
         assert_eq!(found as u64, stored, "every record was delivered, or the lag cannot be told from deliveries");
-        let lanes = outcome.topics.iter().enumerate().flat_map(|(topic, t)| (0..t.records.len()).map(move |p| (topic as u32, p as u32)));
-        let lanes: Vec<Vec<(u64, u64, u64)>> =
-            lanes.map(|lane| settled.get(&lane).map_or_else(Vec::new, |lane| lane.values().copied().collect())).collect();
+        let lanes = outcome
+            .topics
+            .iter()
+            .enumerate()
+            .flat_map(|(topic, t)| (0..t.records.len()).map(move |p| (topic as u32, p as u32)));
+        let lanes: Vec<Vec<Place>> = lanes
+            .map(|lane| settled.get(&lane).map_or_else(Vec::new, |lane| lane.values().copied().collect()))
+            .collect();
         let tick = self.plan.duration.0.div_ceil(SAMPLES);
         let mut recount = LagOutcome { interval: self.outcome.lag.interval, ..LagOutcome::default() };
         recount.partitions.resize(lanes.len(), edasim::outcome::PartitionLag::default());
@@ -206,13 +214,16 @@ fn converged_agrees(plan: &Plan, outcome: &Outcome) {
     }
     let mut converged = Histogram::default();
     let measured = last.values().filter(|(created, _, _)| *created >= plan.warm_up.0);
-    measured.filter(|seen| seen.2 == plan.consumers.len()).for_each(|(created, done, _)| converged.record(done - created));
+    measured
+        .filter(|seen| seen.2 == plan.consumers.len())
+        .for_each(|(created, done, _)| converged.record(done - created));
     assert_eq!(converged.iter().collect::<Vec<_>>(), outcome.topics[0].converged.iter().collect::<Vec<_>>());
     assert_eq!(converged.max(), outcome.topics[0].converged.max());
 }
 
 /// Arrivals that stop a good while before the end, so that every record is delivered and settled by then.
-const ARRIVALS: &str = "{ curve: { points: [{ at: 0s, rate: 60/s }, { at: 200s, rate: 60/s }, { at: 201s, rate: 0/s }] } }";
+const ARRIVALS: &str =
+    "{ curve: { points: [{ at: 0s, rate: 60/s }, { at: 200s, rate: 60/s }, { at: 201s, rate: 0/s }] } }";
 
 #[test]
 fn serial_with_overtaking() {

@@ -11,9 +11,6 @@ use edasim::scenario::{Overrides, load_text};
 use edasim::stats::Histogram;
 use edasim::time::SimTime;
 
-/// Nanoseconds of a second.
-pub(crate) const SECOND: u64 = 1_000_000_000;
-
 /// Nobody watches, nobody stops.
 pub(crate) struct Always;
 
@@ -25,13 +22,7 @@ impl Progress for Always {
 
 /// The plan of a scenario, loaded as a user's file is.
 pub(crate) fn plan(yaml: &str) -> Plan {
-    plan_with(yaml, &[])
-}
-
-/// The same with `--set` arguments.
-pub(crate) fn plan_with(yaml: &str, set: &[&str]) -> Plan {
-    let overrides = Overrides { set: set.iter().map(|&argument| argument.to_owned()).collect(), ..Overrides::default() };
-    match load_text("test.yaml", yaml, Path::new("tests/data"), &overrides) {
+    match load_text("test.yaml", yaml, Path::new(""), &Overrides::default()) {
         Ok(loaded) => loaded.plan,
         Err(wrong) => panic!("{}\n{yaml}", wrong.render(false, 120)),
     }

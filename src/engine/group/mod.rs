@@ -139,7 +139,7 @@ impl Group {
         let consumer = &plan.consumers[index];
         let discipline = match &consumer.dispatch {
             Dispatch::Queue(dispatch) => Discipline::Queue(Box::new(Queue::new(&core, consumer, dispatch))),
-            Dispatch::Log(_) if !options.general && is_serial(plan, setup, index, &core) => {
+            Dispatch::Log(_) if !options.general && is_serial(plan, index, &core) => {
                 Discipline::Serial(Box::new(Serial::new(&core)))
             }
             Dispatch::Log(dispatch) => Discipline::Polled(Box::new(Polled::new(&core, plan, consumer, dispatch))),
@@ -348,6 +348,14 @@ impl MemberConditions {
 }
 
 impl Core {
+    /// Counts the attempts of a delivery that has ended, whatever its end; those that are cut off have not been made.
+    fn count_attempts(&mut self, created: u64, attempts: u32, end: fate::End) {
+        if created >= self.warm_up {
+            self.meter.attempts += u64::from(attempts);
+            self.meter.failures += u64::from(attempts - u32::from(end == fate::End::Success));
+        }
+    }
+
     fn new(plan: &Plan, setup: &Setup, index: usize, options: GroupOptions) -> Self {
         let consumer = &plan.consumers[index];
         let topics: Vec<usize> = consumer.subscribes.iter().map(|topic| topic.0 as usize).collect();
@@ -452,12 +460,9 @@ impl Core {
 }
 
 /// Whether the serial discipline does all that this consumer asks for.
-fn is_serial(plan: &Plan, setup: &Setup, index: usize, core: &Core) -> bool {
+fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
     let consumer = &plan.consumers[index];
     let Dispatch::Log(dispatch) = &consumer.dispatch else { return false };
-    let copies = consumer.subscribes.iter().any(|topic| {
-        setup.clients.iter().any(|((_, to), client)| *to == topic.0 as usize && !client.link.is_clean())
-    });
     consumer.membership == Membership::Immediate
         && dispatch.network.constant().is_some_and(|delay| delay <= 0.0)
         && dispatch.commit_each
@@ -472,5 +477,4 @@ fn is_serial(plan: &Plan, setup: &Setup, index: usize, core: &Core) -> bool {
         && consumer.failure.hang <= 0.0
         && consumer.failure.crash <= 0.0
         && core.link.is_clean()
-        && !copies
 }

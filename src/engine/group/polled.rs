@@ -20,7 +20,7 @@ use crate::dist::{About, Dist, NO_KEY};
 use crate::engine::handler::Action;
 use crate::engine::log::Log;
 use crate::outcome::DeliveryResult;
-use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Plan, Settle, WorkerOrder};
+use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Membership, Plan, Settle, WorkerOrder};
 use crate::random::Stream;
 use crate::time::SimTime;
 
@@ -53,6 +53,8 @@ struct Config {
     max_poll: usize,
     max_fetch: u64,
     commit_each: bool,
+    /// Nothing lies between a visible record and an idle worker: what waits, waits for a worker.
+    instant: bool,
     settle: Settle,
     workers: u32,
     order: WorkerOrder,
@@ -108,6 +110,12 @@ impl Polled {
             max_poll: dispatch.max_poll_records as usize,
             max_fetch: u64::from(dispatch.max_fetch_records).max(1),
             commit_each: dispatch.commit_each,
+            instant: consumer.membership == Membership::Immediate
+                && dispatch.network.constant() == Some(0.0)
+                && dispatch.max_poll_records == u32::MAX
+                && consumer.batch.is_none()
+                && consumer.schedule.is_none()
+                && core.link.is_clean(),
             settle: consumer.settle,
             workers: consumer.workers,
             order: consumer.order,
@@ -426,6 +434,9 @@ impl Polled {
             None => self.config.max_poll,
         };
         let mut taken = 0;
+        if self.config.instant {
+            taken += self.take_by_time(core, logs, member);
+        }
         while taken < room {
             let Some(chunk) = self.members[member].buffer.front_mut() else { break };
             let count = ((chunk.to - chunk.from) as usize).min(room - taken);
@@ -445,6 +456,20 @@ impl Polled {
             self.commit_polled(core, member, now);
         }
         taken > 0
+    }
+
+    /// Takes all that is buffered in the order in which it became visible. How many.
+    fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize) -> usize {
+        let mut items = Vec::new();
+        for Chunk { lane, from, to, arrived } in self.members[member].buffer.drain(..) {
+            let log_lane = core.log_lane(logs, lane);
+            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, Item { lane, offset, arrived })));
+        }
+        items.sort_by_key(|(visible, item)| (*visible, item.lane, item.offset));
+        for (_, item) in &items {
+            self.take(core, logs, member, *item);
+        }
+        items.len()
     }
 
     fn take(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item) {
@@ -594,9 +619,6 @@ impl Polled {
             // watches the process starts it again.
             fate.service = self.config.progress_timeout;
         }
-        let measured = u64::from(record.created >= core.warm_up);
-        core.meter.attempts += measured * u64::from(fate.attempts);
-        core.meter.failures += measured * u64::from(fate.attempts - u32::from(fate.end == End::Success));
         let worker = self.members[member].idle.pop().expect("an idle worker").0;
         let success = now.saturating_add(fate.lead);
         let staged = fate.end == End::Success && !core.fates.program.is_silent();
@@ -607,6 +629,7 @@ impl Polled {
             start: now,
             success,
             busy_from: now,
+            attempts: fate.attempts,
             end: fate.end,
             actions: Vec::new(),
             at: 0,
@@ -664,6 +687,8 @@ impl Polled {
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
         core.busy += u128::from(now - run.busy_from.min(now));
+        let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
+        core.count_attempts(created, run.attempts, run.end);
         if matches!(run.end, End::Crash | End::Hang) {
             self.members[member].runs[worker as usize] = Some(run);
             return self.crash_itself(core, logs, member, now);
@@ -694,7 +719,8 @@ impl Polled {
             if let Some(how) = mark.and_then(|mark| mark.given_up) {
                 core.meter.retract(&record, how);
             }
-            let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
+            let arrived = if self.config.instant { record.visible } else { item.arrived };
+            let times = Times { arrived, start: run.start, success: run.success, done: now };
             core.meter.effect(logs[id.slot], id.slot, &record, extra, times, earlier)
         } else if mark.is_none_or(|mark| mark.concluded) {
             DeliveryResult::Discarded

@@ -101,6 +101,7 @@ struct Run {
     start: u64,
     success: u64,
     busy_from: u64,
+    attempts: u32,
     end: End,
     ends_at: u64,
     actions: Vec<Action>,
@@ -388,8 +389,6 @@ impl Queue {
         let fate = core.fates.fate(id, about, (first, 1), conditions);
         state.attempts += fate.attempts;
         let attempt = state.attempts;
-        core.meter.attempts += measured * u64::from(fate.attempts);
-        core.meter.failures += measured * u64::from(fate.attempts - u32::from(fate.end == End::Success));
         if record.key != NO_KEY {
             let holders = self.held.entry(record.key).or_default();
             core.meter.overlap += measured * u64::from(*holders > 0);
@@ -406,6 +405,7 @@ impl Queue {
             start: now,
             success,
             busy_from: now,
+            attempts: fate.attempts,
             end: fate.end,
             ends_at: success.saturating_add(fate.service),
             actions: Vec::new(),
@@ -459,6 +459,8 @@ impl Queue {
     }
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: &Run, now: u64) {
+        let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
+        core.count_attempts(created, run.attempts, run.end);
         if run.end == End::Crash {
             self.members[member].runs[worker as usize] = Some(run.clone());
             return self.crash_itself(core, logs, member, now);

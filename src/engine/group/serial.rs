@@ -303,8 +303,7 @@ impl Serial {
         let (record, extra) = (*lane.at(begun.offset), lane.extra(begun.offset));
         let measured = u64::from(record.created >= core.warm_up);
         core.meter.deliveries += measured;
-        core.meter.attempts += measured * u64::from(begun.attempts);
-        core.meter.failures += measured * u64::from(begun.attempts - u32::from(begun.end == End::Success));
+        core.count_attempts(record.created, begun.attempts, begun.end);
         core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
         let result = if begun.end == End::Success {
             let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };

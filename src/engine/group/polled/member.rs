@@ -57,6 +57,7 @@ pub(super) struct Run {
     pub(super) start: u64,
     pub(super) success: u64,
     pub(super) busy_from: u64,
+    pub(super) attempts: u32,
     pub(super) end: End,
     pub(super) actions: Vec<Action>,
     pub(super) at: usize,
