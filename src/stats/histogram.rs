@@ -56,6 +56,25 @@ impl Histogram {
         }
     }
 
+    /// Counts one value in its bucket only: [`Histogram::account`] must follow for all values so counted.
+    #[inline]
+    pub fn tally(&mut self, value: u64) {
+        let at = bucket(value);
+        match self.counts.get_mut(at) {
+            Some(count) if *count < u32::MAX => *count += 1,
+            _ => self.record_rarely(at),
+        }
+    }
+
+    /// Accounts for values that were tallied: how many, the smallest and the largest.
+    pub fn account(&mut self, total: u64, min: u64, max: u64) {
+        if total > 0 {
+            self.total += total;
+            self.min = self.min.min(min);
+            self.max = self.max.max(max);
+        }
+    }
+
     /// Makes room for a new largest bucket, or spills a full counter.
     #[cold]
     #[expect(clippy::cast_possible_truncation, reason = "bucket numbers are below 2^15")]

@@ -158,66 +158,22 @@ impl Meter {
         slot.completed.get_mut(publisher)
     }
 
-    /// A first effect at its stored position, without retries, of a record that was never copied. The hot path.
-    #[inline]
-    pub(super) fn plain_effect(&mut self, log: &Log, slot: usize, record: &Record, start: u64, done: u64) {
+    /// Counters for a run of first effects of one topic, without retries, of records that were never copied. The hot path.
+    pub(super) fn plain_run<'a>(&'a mut self, log: &'a Log, slot: usize) -> PlainRun<'a> {
         let state = &mut self.slots[slot];
-        if !state.completed.is_empty() {
-            let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
-            if record.key < state.key_space {
-                let last = &mut state.last[publisher][record.key as usize];
-                if sequence < *last {
-                    self.late(log, slot, record, done);
-                } else {
-                    *last = sequence + 1;
-                }
-            }
-            self.slots[slot].completed[publisher].set(sequence, done);
+        PlainRun {
+            warm_up: self.warm_up,
+            log,
+            code: state.code,
+            key_space: state.key_space,
+            last: &mut state.last,
+            completed: &mut state.completed,
+            order: &mut self.order,
+            latency: &mut self.latency,
+            stages: &mut self.stages,
+            intervals: &mut self.intervals,
+            sums: PlainSums { min: u64::MAX, ..PlainSums::default() },
         }
-        if record.created < self.warm_up {
-            return;
-        }
-        let latency = done - record.created;
-        self.latency.record(latency);
-        self.stages.total += u128::from(latency);
-        self.stages.publish += u128::from(record.visible - record.created);
-        self.stages.wait += u128::from(start - record.visible);
-        if !self.intervals.is_empty() {
-            self.note_intervals(record.created, latency);
-        }
-    }
-
-    #[cold]
-    fn note_intervals(&mut self, created: u64, latency: u64) {
-        for (from, to, outcome) in &mut self.intervals {
-            if created >= *from && created < *to {
-                outcome.latency.record(latency);
-                outcome.sum += u128::from(latency);
-            }
-        }
-    }
-
-    /// Judges an event that took effect after a later one of its key and publisher.
-    #[cold]
-    fn late(&mut self, log: &Log, slot: usize, record: &Record, done: u64) {
-        if record.created < self.warm_up {
-            return;
-        }
-        let state = &self.slots[slot];
-        let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
-        let (keys, completed) = (&log.keys[publisher], &state.completed[publisher]);
-        let last = state.last[publisher][record.key as usize];
-        let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == record.key).map(|n| completed.get(n));
-        let earliest = overtakers.filter(|at| *at > NEVER_DONE && *at <= done).min().unwrap_or(done);
-        let between = (completed.base().max(keys.base())..last.max(sequence))
-            .filter(|n| *n != sequence && keys.get(*n) == record.key)
-            .filter(|n| (earliest..=done).contains(&completed.get(*n)));
-        let extent = between.count() as u64;
-        self.order.violations += 1;
-        self.order.extent_sum += extent;
-        self.order.extent_max = self.order.extent_max.max(extent);
-        self.order.late_time_sum += u128::from(done - earliest);
-        self.order.late_time_max = self.order.late_time_max.max(done - earliest);
     }
 
     /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
@@ -269,10 +225,10 @@ impl Meter {
             state.completed[publisher].set(sequence, times.done);
             if record.key < state.key_space {
                 let last = &mut state.last[publisher][record.key as usize];
-                if sequence < *last {
-                    self.late(log, slot, record, times.done);
-                } else {
+                if sequence >= *last {
                     *last = sequence + 1;
+                } else if record.created >= self.warm_up {
+                    late(&mut self.order, log, (publisher, sequence, *last), &state.completed[publisher], times.done);
                 }
             }
         }
@@ -294,7 +250,7 @@ impl Meter {
             path.sum += u128::from(times.done - extra.origin);
         }
         if !self.intervals.is_empty() {
-            self.note_intervals(record.created, latency);
+            note_intervals(&mut self.intervals, record.created, latency);
         }
     }
 
@@ -444,4 +400,106 @@ fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusi
             *lost.entry(LossCause::AttemptsExhausted).or_default() += 1;
         }
     }
+}
+
+/// Counters borrowed for a run of plain effects; sums are kept in registers and added up when it is dropped.
+pub(super) struct PlainRun<'a> {
+    warm_up: u64,
+    log: &'a Log,
+    code: EventCode,
+    key_space: u32,
+    last: &'a mut [Vec<u32>],
+    completed: &'a mut [Column<u64>],
+    order: &'a mut OrderOutcome,
+    latency: &'a mut Histogram,
+    stages: &'a mut StageSums,
+    intervals: &'a mut [(u64, u64, IntervalOutcome)],
+    sums: PlainSums,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PlainSums {
+    effects: u64,
+    total: u64,
+    publish: u64,
+    wait: u64,
+    min: u64,
+    max: u64,
+}
+
+impl PlainRun<'_> {
+    /// One first effect of a record that started and ended at these times. Whether it is measured.
+    #[inline]
+    pub(super) fn effect(&mut self, record: &Record, start: u64, done: u64) -> bool {
+        if !self.completed.is_empty() {
+            let (publisher, sequence) = (self.code.publisher(record.event), self.code.sequence(record.event));
+            if record.key < self.key_space {
+                let last = &mut self.last[publisher][record.key as usize];
+                if sequence >= *last {
+                    *last = sequence + 1;
+                } else if record.created >= self.warm_up {
+                    late(self.order, self.log, (publisher, sequence, *last), &self.completed[publisher], done);
+                }
+            }
+            self.completed[publisher].set(sequence, done);
+        }
+        if record.created < self.warm_up {
+            return false;
+        }
+        let latency = done - record.created;
+        self.latency.tally(latency);
+        self.sums.effects += 1;
+        self.sums.total += latency;
+        self.sums.publish += record.visible - record.created;
+        self.sums.wait += start - record.visible;
+        self.sums.min = self.sums.min.min(latency);
+        self.sums.max = self.sums.max.max(latency);
+        if !self.intervals.is_empty() {
+            note_intervals(self.intervals, record.created, latency);
+        }
+        true
+    }
+
+    /// Adds the sums up, before they could overflow: a run of a few thousand effects at most goes between two calls.
+    pub(super) fn flush(&mut self) {
+        let sums = std::mem::replace(&mut self.sums, PlainSums { min: u64::MAX, ..PlainSums::default() });
+        self.latency.account(sums.effects, sums.min, sums.max);
+        self.stages.total += u128::from(sums.total);
+        self.stages.publish += u128::from(sums.publish);
+        self.stages.wait += u128::from(sums.wait);
+    }
+}
+
+#[cold]
+fn note_intervals(intervals: &mut [(u64, u64, IntervalOutcome)], created: u64, latency: u64) {
+    for (from, to, outcome) in intervals {
+        if created >= *from && created < *to {
+            outcome.latency.record(latency);
+            outcome.sum += u128::from(latency);
+        }
+    }
+}
+
+/// Judges a measured event that took effect after a later one of its key and publisher.
+#[cold]
+fn late(
+    order: &mut OrderOutcome,
+    log: &Log,
+    (publisher, sequence, last): (usize, u32, u32),
+    completed: &Column<u64>,
+    done: u64,
+) {
+    let keys = &log.keys[publisher];
+    let key = keys.get(sequence);
+    let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == key).map(|n| completed.get(n));
+    let earliest = overtakers.filter(|at| *at > NEVER_DONE && *at <= done).min().unwrap_or(done);
+    let between = (completed.base().max(keys.base())..last)
+        .filter(|n| *n != sequence && keys.get(*n) == key)
+        .filter(|n| (earliest..=done).contains(&completed.get(*n)));
+    let extent = between.count() as u64;
+    order.violations += 1;
+    order.extent_sum += extent;
+    order.extent_max = order.extent_max.max(extent);
+    order.late_time_sum += u128::from(done - earliest);
+    order.late_time_max = order.late_time_max.max(done - earliest);
 }

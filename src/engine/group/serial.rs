@@ -3,7 +3,7 @@
 //! Between two control events nothing can happen to a member but its own work, so each runs ahead alone: its queue is the
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
-use super::fate::{End, slowed};
+use super::fate::{End, Fates, slowed};
 use super::meter::{Conclusion, Times};
 use super::{Core, Lag};
 use crate::engine::log::{Log, Record};
@@ -230,8 +230,11 @@ impl Serial {
         let state = &mut self.lanes[lane];
         let slow = core.members[member].slow;
         let mut free = self.members[member].free;
-        let (mut at, mut busy, mut deliveries) = (0, 0u64, 0u64);
+        let (mut at, mut busy, mut deliveries, mut again) = (0, 0u64, 0u64, 0u64);
+        let mut traced = Vec::new();
         let base = state.next;
+        let traces = core.meter.traces();
+        let mut run = core.meter.plain_run(log, id.slot);
         while let Some(record) = records.get(at) {
             let start = free.max(record.visible);
             if start >= limit {
@@ -239,35 +242,39 @@ impl Serial {
             }
             let offset = base + at as u64;
             if offset < state.times_from || offset >= state.times_to {
-                state.fill(core, id.slot, offset, &records[at..]);
+                run.flush();
+                state.fill(&core.fates, id.slot, offset, &records[at..]);
             }
             let done = start + slowed(state.times[(offset - state.times_from) as usize], slow);
             if state.cut == Some(offset) {
                 state.cut = None;
-                core.meter.duplicates_deliveries += u64::from(record.created >= core.warm_up);
+                again += u64::from(record.created >= core.warm_up);
             }
+            at += 1;
             if done >= limit {
                 let begun = Begun { lane, offset, start, success: start, done, busy_from: start, attempts: 1, end: End::Success };
                 self.members[member].begun = Some(begun);
-                at += 1;
                 break;
             }
             free = done;
             busy += done - start;
-            deliveries += u64::from(record.created >= core.warm_up);
-            core.meter.plain_effect(log, id.slot, record, start, done);
-            at += 1;
-            if core.meter.traces() {
-                state.trace(core, &id, offset, record, (start, done));
+            deliveries += u64::from(run.effect(record, start, done));
+            if traces {
+                traced.push((offset, *record, start, done));
             }
         }
+        run.flush();
         state.next = base + at as u64;
         state.settled = if self.members[member].begun.is_some() { state.next - 1 } else { state.next };
         self.members[member].free = free;
         core.busy += u128::from(busy);
+        core.meter.duplicates_deliveries += again;
         core.meter.deliveries += deliveries;
         core.meter.attempts += deliveries;
         core.meter.ledger.effected += deliveries;
+        for (offset, record, start, done) in traced {
+            trace(core, &id, offset, &record, (start, done));
+        }
     }
 
     fn begin(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, start: u64) {
@@ -426,21 +433,21 @@ impl Serial {
 impl Lane {
     /// Draws the service times of the records from `offset` on.
     #[cold]
-    fn fill(&mut self, core: &Core, slot: usize, offset: u64, records: &[Record]) {
+    fn fill(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) {
         let count = records.len().min(BLOCK);
         let mut ids = [0u64; BLOCK];
         for (id, record) in ids.iter_mut().zip(records) {
-            *id = core.fates.id(slot, record.event);
+            *id = fates.id(slot, record.event);
         }
-        core.fates.plain_times(&ids[..count], &mut self.times[..count]);
+        fates.plain_times(&ids[..count], &mut self.times[..count]);
         (self.times_from, self.times_to) = (offset, offset + count as u64);
     }
+}
 
-    #[cold]
-    fn trace(&self, core: &mut Core, id: &super::LaneId, offset: u64, record: &Record, (start, done): (u64, u64)) {
-        let mut trace = core.meter.trace_of(id.slot, id.partition, offset, record);
-        (trace.start, trace.done, trace.settled) = (SimTime(start), SimTime(done), SimTime(done));
-        trace.result = DeliveryResult::Effect;
-        core.meter.trace(|| trace);
-    }
+#[cold]
+fn trace(core: &mut Core, id: &super::LaneId, offset: u64, record: &Record, (start, done): (u64, u64)) {
+    let mut trace = core.meter.trace_of(id.slot, id.partition, offset, record);
+    (trace.start, trace.done, trace.settled) = (SimTime(start), SimTime(done), SimTime(done));
+    trace.result = DeliveryResult::Effect;
+    core.meter.trace(|| trace);
 }
