@@ -103,10 +103,11 @@ fn anomalies(consumer: &Thing<'_>, style: Style) -> String {
     let mut out = String::new();
     for (name, anomaly) in consumer.map(&["anomalies"]).into_iter().flatten() {
         let count = anomaly.get("count").and_then(Value::as_f64).unwrap_or(0.0);
-        if count <= 0.0 {
+        let allowed = anomaly.get("allowed").and_then(Value::as_bool).unwrap_or(false);
+        // Events that merely wait are in the ledger.
+        if count <= 0.0 || allowed && name == "unseen" {
             continue;
         }
-        let allowed = anomaly.get("allowed").and_then(Value::as_bool).unwrap_or(false);
         let reason = anomaly.get("reason").and_then(Value::as_str).map_or_else(String::new, |why| format!(": {why}"));
         let (label, tone) = if allowed { ("  allowed", Tone::Quiet) } else { ("  NOT ALLOWED", Tone::Bad) };
         let text = format!("{}: {} {}{reason}", consumer.name, show::count_of(count), in_words(name));

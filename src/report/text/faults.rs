@@ -52,14 +52,16 @@ fn one(fault: &Value, runs: u32, style: Style) -> String {
     }
     let nobody = !table.speaks();
     out.push_str(&if nobody { "    nobody noticed\n".into() } else { table.render(style) });
-    let mut line = |label: &str, names: &[&str]| {
-        if !names.is_empty() {
-            out.push_str(&labelled(&format!("    {label}"), Tone::Quiet, &names.join(", "), style));
-        }
-    };
     let out_of_reach = names(fault, "out_of_reach");
-    line("did not notice", &unnoticed.iter().copied().filter(|name| !out_of_reach.contains(name)).collect::<Vec<_>>());
-    line("out of reach", &out_of_reach);
+    let in_reach: Vec<&str> = unnoticed.into_iter().filter(|name| !out_of_reach.contains(name)).collect();
+    let who = match (in_reach.join(", "), out_of_reach.join(", ")) {
+        (near, far) if far.is_empty() => near,
+        (near, far) if near.is_empty() => format!("{far} (out of reach)"),
+        (near, far) => format!("{near}; out of reach: {far}"),
+    };
+    if !who.is_empty() {
+        out.push_str(&labelled("    did not notice", Tone::Quiet, &who, style));
+    }
     out
 }
 

@@ -17,7 +17,7 @@ const STAGES: [&str; 6] = ["buffer", "publish", "dispatch", "wait", "service", "
 /// Percentiles per consumer, with the shape of the distribution on a common logarithmic axis.
 pub(super) fn latency(summary: &Summary, style: Style) -> String {
     let consumers = things(summary, "consumers");
-    let axis = LogAxis::over(summary, if style.width < 96 { 12 } else { 22 });
+    let axis = LogAxis::over(summary, if style.width < 96 { 12 } else { 16 });
     let title = axis.as_ref().map_or_else(String::new, LogAxis::title);
     let mut table = Table::new([
         always("mean"),
