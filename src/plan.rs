@@ -535,7 +535,8 @@ impl Plan {
         let name = &self.consumers[consumer].name;
         let mut found = Vec::new();
         for expectation in &self.expectations {
-            let about = expectation.metrics.iter().any(|path| path.len() > 1 && path[0] == "consumers" && path[1] == *name);
+            let about =
+                expectation.metrics.iter().any(|path| path.len() > 1 && path[0] == "consumers" && path[1] == *name);
             if let Some(interval) = expectation.during.filter(|_| about) {
                 if !found.contains(&interval) {
                     found.push(interval);

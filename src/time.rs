@@ -32,7 +32,11 @@ impl SimSpan {
 
     /// From a number of nanoseconds, rounded to the nearest; negative and undefined values become zero.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float-to-int casts saturate, as wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "float-to-int casts saturate, as wanted"
+    )]
     pub fn from_nanos_f64(nanos: f64) -> Self {
         Self((nanos + 0.5) as u64)
     }

@@ -237,7 +237,8 @@ impl Client {
                 let limit = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.max_bytes);
                 if self.sticky == u32::MAX || self.sticky_bytes + u64::from(message.bytes) > limit {
                     let draw = self.setup.streams.sticky.part(self.instance).bits(self.sticky_turn);
-                    self.sticky = u32::try_from((u128::from(draw) * u128::from(partitions)) >> 64).expect("below partitions");
+                    self.sticky =
+                        u32::try_from((u128::from(draw) * u128::from(partitions)) >> 64).expect("below partitions");
                     (self.sticky_bytes, self.sticky_turn) = (0, self.sticky_turn + 1);
                 }
                 self.sticky_bytes += u64::from(message.bytes);
@@ -292,7 +293,8 @@ impl Client {
 
     /// One batch of each partition that this broker leads, if it is ready.
     fn take_ready(&mut self, broker: u32, now: u64) -> Vec<Batch> {
-        let (linger, idempotent) = (self.setup.plan.batching.as_ref().map_or(0, |b| b.linger.0), self.setup.plan.idempotent);
+        let (linger, idempotent) =
+            (self.setup.plan.batching.as_ref().map_or(0, |b| b.linger.0), self.setup.plan.idempotent);
         let step = self.setup.brokers.max(1) as usize;
         let waiting = &self.waiting;
         let mut batches = Vec::new();
@@ -303,7 +305,8 @@ impl Client {
             if waiting.range(first..first + next).next().is_some() {
                 continue;
             }
-            if lane.ready.is_empty() && lane.open.as_ref().is_some_and(|open| now >= open.opened.saturating_add(linger)) {
+            if lane.ready.is_empty() && lane.open.as_ref().is_some_and(|open| now >= open.opened.saturating_add(linger))
+            {
                 lane.ready.extend(lane.open.take());
             }
             let waits = idempotent && lane.held && lane.ready.front().is_some_and(|batch| batch.id != lane.expected);
@@ -337,7 +340,8 @@ impl Client {
         }
         let mut appended = arrival;
         if !verdict.dropped {
-            appended = if setup.plan.fifo_connection { appended.max(connection.last_append) } else { appended } + append;
+            appended =
+                if setup.plan.fifo_connection { appended.max(connection.last_append) } else { appended } + append;
             connection.last_append = appended;
         }
         let visible = appended + if setup.store.visible_when_replicated { replicate } else { 0 };

@@ -109,7 +109,15 @@ impl Program {
         if attempt <= 1 { self.service.at(id) } else { self.service.part(u64::from(attempt)).at(id) }
     }
 
-    fn walk(&self, steps: &[Compiled], draws: &mut Draws, choices: &mut Draws, about: About, id: u64, out: &mut Vec<Action>) {
+    fn walk(
+        &self,
+        steps: &[Compiled],
+        draws: &mut Draws,
+        choices: &mut Draws,
+        about: About,
+        id: u64,
+        out: &mut Vec<Action>,
+    ) {
         for step in steps {
             match step {
                 Compiled::Spend(dist) => out.push(Action::Spend(self.rounding.up(dist.whole(draws, about)))),

@@ -134,7 +134,13 @@ impl World {
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
             groups: (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect(),
-            joins: setup.topics.iter().enumerate().collect::<Vec<_>>().iter().filter(joined)
+            joins: setup
+                .topics
+                .iter()
+                .enumerate()
+                .collect::<Vec<_>>()
+                .iter()
+                .filter(joined)
                 .map(|(index, topic)| Join::new(*index, topic, setup.warm_up))
                 .collect(),
             order,
@@ -229,7 +235,8 @@ impl World {
     fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, Broken> {
         let end = self.end;
         let mut faults: Vec<FaultOutcome> = plan.faults.iter().map(|fault| self.fault_outcome(plan, fault)).collect();
-        let mut topics: Vec<_> = self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox)).collect();
+        let mut topics: Vec<_> =
+            self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox)).collect();
         for join in &mut self.joins {
             join.finish(&mut topics);
         }
@@ -259,7 +266,9 @@ impl World {
         for (consumer, outcome) in plan.consumers.iter().zip(&consumers) {
             check_books(&consumer.name, outcome)?;
         }
-        trace.sort_by_key(|record| (record.consumer, record.topic, record.partition, record.offset, record.start, record.done));
+        trace.sort_by_key(|record| {
+            (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
+        });
         let producers = self.sources.iter().map(Source::outcome).collect();
         Ok(Outcome { ended, producers, topics, consumers, faults, trace })
     }

@@ -174,7 +174,8 @@ pub(super) fn windowed(world: &mut World, order: &Order, target: u64, keep_going
 /// Advances stations event by event, in order of time and position, up to `until`.
 fn interleave(world: &mut World, stations: &[Station], until: u64) {
     loop {
-        let next = stations.iter().map(|station| world.next(*station)).enumerate().min_by_key(|(at, next)| (*next, *at));
+        let next =
+            stations.iter().map(|station| world.next(*station)).enumerate().min_by_key(|(at, next)| (*next, *at));
         match next {
             Some((at, now)) if now < until => world.advance(stations[at], now + 1),
             _ => return,

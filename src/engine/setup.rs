@@ -345,7 +345,9 @@ fn client_setup(
     };
     let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
     let client = client.expect("a plan has client settings for every topic that is published to");
-    let stream = |purpose: &str| Stream::named(seed, &format!("{}/publish/{}/{purpose}", publisher_name(plan, who), topic_plan.name));
+    let stream = |purpose: &str| {
+        Stream::named(seed, &format!("{}/publish/{}/{purpose}", publisher_name(plan, who), topic_plan.name))
+    };
     let streams = ClientStreams {
         network: stream("network"),
         append: stream("append"),

@@ -259,7 +259,8 @@ impl Source {
                 }
             }
         } else if let Some(answer) = plain.constant_answer {
-            let late = self.times[from..due].iter().filter(|t| **t >= warm_up && **t + answer >= self.setup.end).count();
+            let late =
+                self.times[from..due].iter().filter(|t| **t >= warm_up && **t + answer >= self.setup.end).count();
             self.meter.outcome.publishing += late as u64;
             let in_time = measured - late as u64;
             self.meter.outcome.publish_latency.record_many(answer, in_time);
@@ -349,7 +350,8 @@ impl Plain {
         };
         let store = &client.store;
         let constant_delay = constant(&[&client.network, &store.append, &store.replicate]);
-        let constant_answer = constant(&[&client.network, &store.append, &store.replicate, &store.fsync, &client.network]);
+        let constant_answer =
+            constant(&[&client.network, &store.append, &store.replicate, &store.fsync, &client.network]);
         Self {
             delays: Vec::new(),
             answers: Vec::new(),
@@ -502,7 +504,14 @@ impl General {
         }
     }
 
-    fn publish(&mut self, frame: &mut Frame, step: usize, copies: u64, (now, number, last): (u64, u32, bool), setup: &SourceSetup) {
+    fn publish(
+        &mut self,
+        frame: &mut Frame,
+        step: usize,
+        copies: u64,
+        (now, number, last): (u64, u32, bool),
+        setup: &SourceSetup,
+    ) {
         let publishing = &self.program.publishes[step];
         let topic = publishing.plan.to.0 as usize;
         let at = self.ports.iter().position(|port| port.0 == topic).expect("a port for every topic published to");

@@ -117,7 +117,14 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
 }
 
 pub(super) fn topic(name: &str, partitions: u32, append: Dist) -> TopicPlan {
-    TopicPlan { name: name.into(), bus: "main".into(), fan_out: true, partitions, brokers: 2, store: ideal_store(append) }
+    TopicPlan {
+        name: name.into(),
+        bus: "main".into(),
+        fan_out: true,
+        partitions,
+        brokers: 2,
+        store: ideal_store(append),
+    }
 }
 
 pub(super) fn plan(seconds: u64) -> Plan {
@@ -149,10 +156,8 @@ fn random_client(dice: &mut Dice) -> ClientPlan {
     client.fifo_connection = dice.chance(60);
     client.partitioner = dice.pick(&[Partitioner::Modulo, Partitioner::Murmur2Sticky]);
     if dice.chance(50) {
-        client.batching = Some(Batching {
-            linger: SimSpan::from_millis(dice.below(8)),
-            max_bytes: 1024 * (1 + dice.below(8)),
-        });
+        client.batching =
+            Some(Batching { linger: SimSpan::from_millis(dice.below(8)), max_bytes: 1024 * (1 + dice.below(8)) });
         client.max_in_flight = Some(1 + u32::try_from(dice.below(5)).unwrap());
         client.idempotent = dice.chance(50);
         client.acks = dice.pick(&[Acks::None, Acks::Leader, Acks::All]);
@@ -199,7 +204,8 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
         }
     }
     if dice.chance(40) {
-        c.failure = FailurePlan { transient: 0.05, permanent: 0.01, hang: 0.0, crash: if c.workers > 1 { 0.002 } else { 0.0 } };
+        c.failure =
+            FailurePlan { transient: 0.05, permanent: 0.01, hang: 0.0, crash: if c.workers > 1 { 0.002 } else { 0.0 } };
     }
     if dice.chance(30) {
         c.idempotent = Some(IdempotencePlan { window: SimSpan::from_millis(300), same_transaction: dice.chance(50) });
@@ -226,12 +232,7 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     let consumer = u32::try_from(dice.below(plan.consumers.len() as u64)).unwrap();
     let members = plan.consumers[consumer as usize].members;
     let one = u32::try_from(dice.below(u64::from(members))).unwrap();
-    let who = dice.pick(&[
-        Members::All,
-        Members::One(one),
-        Members::Any,
-        Members::Each,
-    ]);
+    let who = dice.pick(&[Members::All, Members::One(one), Members::Any, Members::Each]);
     let target = FaultTarget::Consumer(ConsumerId(consumer), who);
     let (target, effect) = match dice.below(10) {
         0 | 1 | 2 => (target, Effect::Crash),
@@ -301,7 +302,9 @@ fn random_plan(dice: &mut Dice) -> Plan {
 }
 
 fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
-    run(plan, options, &Always).unwrap_or_else(|broken| panic!("{} {options:?} {plan:#?}", broken.invariant)).expect("never stopped")
+    run(plan, options, &Always)
+        .unwrap_or_else(|broken| panic!("{} {options:?} {plan:#?}", broken.invariant))
+        .expect("never stopped")
 }
 
 fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
@@ -313,11 +316,14 @@ fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
         let other = outcome(plan, &RunOptions { schedule, window, threads: 2, ..base.clone() });
         for (index, (a, b)) in windowed.consumers.iter().zip(&other.consumers).enumerate() {
             if a != b {
-                let differs = windowed.trace.iter().zip(&other.trace).filter(|(a, b)| a != b).take(2).collect::<Vec<_>>();
+                let differs =
+                    windowed.trace.iter().zip(&other.trace).filter(|(a, b)| a != b).take(2).collect::<Vec<_>>();
                 eprintln!("{differs:#?} {:?}\n{:?}\n{:?}", windowed.faults, a.lag.partitions, b.lag.partitions);
                 let (a, b) = (format!("{a:#?}"), format!("{b:#?}"));
                 let first = a.lines().zip(b.lines()).filter(|(a, b)| a != b).take(6).collect::<Vec<_>>();
-                panic!("case {case} seed {seed} coarse {coarse} {schedule:?} {window}: consumer {index}: {first:#?} of {plan:#?}");
+                panic!(
+                    "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: consumer {index}: {first:#?} of {plan:#?}"
+                );
             }
         }
         if let Some((a, b)) = windowed.trace.iter().zip(&other.trace).find(|(a, b)| a != b) {
@@ -383,8 +389,13 @@ fn speeds() {
             let outcome = outcome(&plan, &RunOptions { seed: 1, schedule, threads: 2, ..RunOptions::default() });
             let wall = start.elapsed().as_secs_f64();
             let n = outcome.consumers[0].latency.count() as f64;
-            let means: Vec<f64> = outcome.consumers.iter().map(|c| c.stages.total as f64 / c.latency.count() as f64 / 1e6).collect();
-            println!("{name} {schedule:?}: {:.2} M/s {means:?} {}", n / wall / 1e6, outcome.consumers[0].order.violations);
+            let means: Vec<f64> =
+                outcome.consumers.iter().map(|c| c.stages.total as f64 / c.latency.count() as f64 / 1e6).collect();
+            println!(
+                "{name} {schedule:?}: {:.2} M/s {means:?} {}",
+                n / wall / 1e6,
+                outcome.consumers[0].order.violations
+            );
         }
     }
 }

@@ -97,7 +97,8 @@ impl Inbox {
     pub(super) fn new(setup: &TopicSetup) -> Self {
         let lanes = setup.partitions as usize;
         let several = setup.readers.len() > 1;
-        let (plain, rich) = if setup.rich { (Vec::new(), vec![Vec::new(); lanes]) } else { (vec![Vec::new(); lanes], Vec::new()) };
+        let (plain, rich) =
+            if setup.rich { (Vec::new(), vec![Vec::new(); lanes]) } else { (vec![Vec::new(); lanes], Vec::new()) };
         Self {
             plain,
             rich,

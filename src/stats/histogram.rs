@@ -169,7 +169,9 @@ impl Histogram {
         self.counts
             .iter()
             .enumerate()
-            .map(|(at, count)| (at, u64::from(*count) + self.spilled.iter().filter(|s| s.0 as usize == at).map(|s| s.1).sum::<u64>()))
+            .map(|(at, count)| {
+                (at, u64::from(*count) + self.spilled.iter().filter(|s| s.0 as usize == at).map(|s| s.1).sum::<u64>())
+            })
             .filter(|(_, count)| *count > 0)
     }
 }
@@ -202,7 +204,11 @@ mod tests {
         let (mut a, mut b, mut all) = (Histogram::default(), Histogram::default(), Histogram::default());
         for v in 0..10_000u64 {
             let value = v * v * 7919 % 1_000_003;
-            if v % 3 == 0 { a.record(value) } else { b.record(value) }
+            if v % 3 == 0 {
+                a.record(value)
+            } else {
+                b.record(value)
+            }
             all.record(value);
         }
         a.merge(&b);

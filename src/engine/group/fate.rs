@@ -210,14 +210,16 @@ impl Fates {
     }
 
     /// Wait after failed attempt number `attempt`, ns.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "waits are not negative; casts saturate")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "waits are not negative; casts saturate"
+    )]
     pub(super) fn backoff(&self, id: u64, attempt: u32) -> u64 {
         let stream = self.streams.backoff.part(u64::from(attempt));
         let wait = match &self.retry.backoff {
             Backoff::Drawn(dist) => dist.whole(&mut stream.at(id), About::default()),
-            Backoff::Steps(steps) => {
-                steps.get(attempt as usize - 1).or(steps.last()).map_or(0, |span| span.0)
-            }
+            Backoff::Steps(steps) => steps.get(attempt as usize - 1).or(steps.last()).map_or(0, |span| span.0),
             Backoff::Exponential { base, factor, max } => {
                 let grown = crate::math::pow(*factor, f64::from((attempt - 1).min(1000))) * base.0 as f64;
                 (grown as u64).min(max.0)

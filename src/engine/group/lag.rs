@@ -58,10 +58,12 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<(usize
         }
     };
     let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(fault.target));
-    faults.map(|(number, fault)| {
-        let found = occurrences(plan, fault, setup.seed);
-        (number, found.iter().map(|o| (o.from, o.to)).collect())
-    }).collect()
+    faults
+        .map(|(number, fault)| {
+            let found = occurrences(plan, fault, setup.seed);
+            (number, found.iter().map(|o| (o.from, o.to)).collect())
+        })
+        .collect()
 }
 
 /// The consumer itself and all that publish, directly or through others, what it reads.
@@ -85,7 +87,8 @@ fn upstream(setup: &Setup, consumer: usize) -> Vec<Publisher> {
 impl LagMeter {
     pub(super) fn new(plan: &Plan, setup: &Setup, consumer: usize) -> Self {
         let tick = plan.duration.0.div_ceil(SAMPLES).max(1);
-        let lanes: usize = plan.consumers[consumer].subscribes.iter().map(|t| plan.topics[t.0 as usize].partitions as usize).sum();
+        let lanes: usize =
+            plan.consumers[consumer].subscribes.iter().map(|t| plan.topics[t.0 as usize].partitions as usize).sum();
         let trackers = tracked(plan, setup, consumer).into_iter().map(|(fault, occurrences)| Tracker {
             fault,
             occurrences,
@@ -164,7 +167,8 @@ impl LagMeter {
             tracker.touched.not_drained += 1;
             tracker.touched.close(active, meter);
         }
-        let ticks = usize::try_from((to.min(self.end) - from).div_ceil(self.tick).max(1)).expect("at most the samples of a run");
+        let ticks = usize::try_from((to.min(self.end) - from).div_ceil(self.tick).max(1))
+            .expect("at most the samples of a run");
         let before = self.history.iter().rev().take(ticks).max().copied().unwrap_or(0);
         debug_assert_eq!(from, now);
         tracker.touched.lag_before = tracker.touched.lag_before.max(before);

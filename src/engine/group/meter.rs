@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::engine::log::{Column, EventCode, Extra, Log, Record};
 use crate::engine::setup::TopicSetup;
 use crate::outcome::{
-    ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums, TraceRecord,
+    ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums,
+    TraceRecord,
 };
 use crate::plan::IdempotencePlan;
 use crate::stats::Histogram;
@@ -218,9 +219,11 @@ impl Meter {
         times: Times,
         earlier: Option<u64>,
     ) -> DeliveryResult {
-        let earlier = earlier.or_else(|| self.copies.get(&(slot, EventCode::plain(record.event))).and_then(|copies| {
-            (copies.best == Conclusion::Effected).then_some(copies.effected)
-        }));
+        let earlier = earlier.or_else(|| {
+            self.copies
+                .get(&(slot, EventCode::plain(record.event)))
+                .and_then(|copies| (copies.best == Conclusion::Effected).then_some(copies.effected))
+        });
         if let Some(earlier) = earlier {
             return self.again(record, times, earlier);
         }
@@ -295,7 +298,9 @@ impl Meter {
             let sequence = state.code.sequence(record.event);
             match how {
                 Conclusion::Filtered => column.set(sequence, NOT_WANTED),
-                Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => column.set(sequence, NEVER_DONE),
+                Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => {
+                    column.set(sequence, NEVER_DONE)
+                }
                 Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => {}
             }
         }
@@ -385,7 +390,8 @@ impl Meter {
             count(&mut self.ledger, &mut self.lost, copies.best);
         }
         // Each other stage is summed where it happens; what is left of the total is the successful attempts.
-        let rest = self.stages.buffer + self.stages.publish + self.stages.dispatch + self.stages.wait + self.stages.retry;
+        let rest =
+            self.stages.buffer + self.stages.publish + self.stages.dispatch + self.stages.wait + self.stages.retry;
         self.stages.service = self.stages.total - rest;
         let judged = self.slots.iter().any(|slot| slot.key_space > 0);
         self.order.judged = if judged { self.latency.count() } else { 0 };

@@ -365,7 +365,8 @@ impl Core {
             first_lane.push(lanes.len());
             lanes.extend((0..setup.topics[*topic].partitions).map(|partition| LaneId { slot, partition }));
         }
-        let fed_by_consumers = |topic: &usize| setup.topics[*topic].who.iter().any(|w| matches!(w, Publisher::Consumer(_)));
+        let fed_by_consumers =
+            |topic: &usize| setup.topics[*topic].who.iter().any(|w| matches!(w, Publisher::Consumer(_)));
         let meter = Meter::new(&MeterSetup {
             consumer: index,
             warm_up: setup.warm_up,

@@ -705,7 +705,15 @@ impl Polled {
         self.members[member].free_worker(worker);
     }
 
-    fn conclude(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, run: &Run, (now, current): (u64, bool)) {
+    fn conclude(
+        &mut self,
+        core: &mut Core,
+        logs: &[&Log],
+        member: usize,
+        item: Item,
+        run: &Run,
+        (now, current): (u64, bool),
+    ) {
         let id = core.lanes[item.lane];
         let lane = core.log_lane(logs, item.lane);
         let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
@@ -794,7 +802,15 @@ impl Polled {
         }
     }
 
-    fn traced(&mut self, core: &mut Core, logs: &[&Log], item: Item, start: u64, done: u64, result: DeliveryResult) -> u32 {
+    fn traced(
+        &mut self,
+        core: &mut Core,
+        logs: &[&Log],
+        item: Item,
+        start: u64,
+        done: u64,
+        result: DeliveryResult,
+    ) -> u32 {
         if !core.meter.traces() {
             return 0;
         }

@@ -187,7 +187,10 @@ impl Queue {
             return u64::MAX;
         }
         let heads = self.lanes.iter().enumerate();
-        heads.filter_map(|(lane, state)| Some(core.log_lane(logs, lane).get(state.fresh)?.visible)).min().unwrap_or(u64::MAX)
+        heads
+            .filter_map(|(lane, state)| Some(core.log_lane(logs, lane).get(state.fresh)?.visible))
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Handles everything strictly before `limit`.
@@ -480,7 +483,8 @@ impl Queue {
                 }
                 let earlier = known.map_or(0, |state| state.effected);
                 let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
-                let result = core.meter.effect(logs[id.slot], id.slot, &record, extra, times, (earlier > 0).then_some(earlier));
+                let result =
+                    core.meter.effect(logs[id.slot], id.slot, &record, extra, times, (earlier > 0).then_some(earlier));
                 if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
                     state.concluded = true;
                     if result == DeliveryResult::Effect {
@@ -489,7 +493,10 @@ impl Queue {
                 }
                 result
             }
-            _ if !core.fates.blocks() && run.attempt < core.fates.attempts() && self.config.settle == Settle::Before => {
+            _ if !core.fates.blocks()
+                && run.attempt < core.fates.attempts()
+                && self.config.settle == Settle::Before =>
+            {
                 // It was settled before: it cannot come back.
                 core.meter.conclude(id.slot, &record, Conclusion::Skipped);
                 DeliveryResult::Discarded
@@ -573,11 +580,21 @@ impl Queue {
         if delay == 0 {
             self.settle(core, member, epoch, (item.lane, item.offset, back), now);
         } else {
-            self.schedule(now.saturating_add(delay), Due::Settle { member, epoch, lane: item.lane, offset: item.offset, back });
+            self.schedule(
+                now.saturating_add(delay),
+                Due::Settle { member, epoch, lane: item.lane, offset: item.offset, back },
+            );
         }
     }
 
-    fn settle(&mut self, core: &mut Core, member: usize, epoch: u64, (lane, offset, back): (usize, u64, bool), now: u64) {
+    fn settle(
+        &mut self,
+        core: &mut Core,
+        member: usize,
+        epoch: u64,
+        (lane, offset, back): (usize, u64, bool),
+        now: u64,
+    ) {
         if self.members[member].epoch != epoch || !self.members[member].unsettled.remove(&(lane, offset)) {
             return;
         }
@@ -715,7 +732,11 @@ impl Queue {
         for (lane, offset) in &running {
             let open = self.lanes[*lane].out.get(offset).is_none_or(|state| !state.concluded);
             if open {
-                core.meter.conclude(core.lanes[*lane].slot, core.log_lane(logs, *lane).at(*offset), Conclusion::InFlight);
+                core.meter.conclude(
+                    core.lanes[*lane].slot,
+                    core.log_lane(logs, *lane).at(*offset),
+                    Conclusion::InFlight,
+                );
             }
         }
         for lane in 0..self.lanes.len() {

@@ -252,7 +252,16 @@ impl Serial {
             }
             at += 1;
             if done >= limit {
-                let begun = Begun { lane, offset, start, success: start, done, busy_from: start, attempts: 1, end: End::Success };
+                let begun = Begun {
+                    lane,
+                    offset,
+                    start,
+                    success: start,
+                    done,
+                    busy_from: start,
+                    attempts: 1,
+                    end: End::Success,
+                };
                 self.members[member].begun = Some(begun);
                 break;
             }
@@ -292,7 +301,8 @@ impl Serial {
         let fate = core.fates.fate(event, about, (1, 1), conditions);
         let success = start.saturating_add(fate.lead);
         let done = success.saturating_add(fate.service);
-        let begun = Begun { lane, offset, start, success, done, busy_from: start, attempts: fate.attempts, end: fate.end };
+        let begun =
+            Begun { lane, offset, start, success, done, busy_from: start, attempts: fate.attempts, end: fate.end };
         self.members[member].begun = Some(begun);
         self.lanes[lane].next = offset + 1;
     }
@@ -415,7 +425,8 @@ impl Serial {
         for lane in 0..self.lanes.len() {
             let id = core.lanes[lane];
             let log_lane = core.log_lane(logs, lane);
-            let begun: Vec<u64> = self.members.iter().filter_map(|m| m.begun).filter(|b| b.lane == lane).map(|b| b.offset).collect();
+            let begun: Vec<u64> =
+                self.members.iter().filter_map(|m| m.begun).filter(|b| b.lane == lane).map(|b| b.offset).collect();
             for offset in self.lanes[lane].settled..log_lane.end() {
                 let how = if begun.contains(&offset) { Conclusion::InFlight } else { Conclusion::Waiting };
                 core.meter.conclude(id.slot, log_lane.at(offset), how);
