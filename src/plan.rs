@@ -537,10 +537,10 @@ impl Plan {
         for expectation in &self.expectations {
             let about =
                 expectation.metrics.iter().any(|path| path.len() > 1 && path[0] == "consumers" && path[1] == *name);
-            if let Some(interval) = expectation.during.filter(|_| about) {
-                if !found.contains(&interval) {
-                    found.push(interval);
-                }
+            if let Some(interval) = expectation.during.filter(|_| about)
+                && !found.contains(&interval)
+            {
+                found.push(interval);
             }
         }
         found

@@ -1,62 +1,115 @@
-//! The committed reports are what the scenarios say today, to the byte, and every expectation of theirs holds.
+//! Every scenario of the repository: what it expects holds, and its report is what comes out, to the byte.
 //!
-//! `UPDATE_REPORTS=1 cargo test --release --test reports` writes them anew.
+//! `UPDATE_REPORTS=1 cargo test --release --test reports` writes the reports anew; the commit says which number moved and why.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-/// Scenarios whose pictures are committed too.
-const PICTURED: [&str; 3] = ["consumer-crash", "hot-key", "taxi-surge"];
+use edasim::scenario::{self, Overrides};
+
+/// Scenarios whose pictures are kept too.
+const PICTURED: [&str; 4] = ["consumer-crash", "hot-key", "order-placement", "taxi-surge"];
+
+/// Result documents of more bytes than this are not kept.
+const LARGEST_DOCUMENT: usize = 150_000;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn scenarios() -> Vec<String> {
-    let files = std::fs::read_dir(root().join("scenarios")).expect("there are scenarios");
-    let mut names: Vec<String> = files
-        .filter_map(|file| {
-            let path = file.expect("readable").path();
-            (path.extension()? == "yaml").then(|| path.file_stem().expect("a name").to_string_lossy().into_owned())
-        })
-        .collect();
-    names.sort();
-    names
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).expect("there is such a folder").map(|file| file.expect("readable").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Compares with the committed file, or writes it.
-fn hold(path: &Path, fresh: &[u8], wrong: &mut Vec<String>) {
-    if std::env::var_os("UPDATE_REPORTS").is_some() {
-        std::fs::create_dir_all(path.parent().expect("in a folder")).expect("can be made");
-        std::fs::write(path, fresh).expect("can be written");
-    } else if std::fs::read(path).ok().as_deref() != Some(fresh) {
-        wrong.push(path.strip_prefix(root()).expect("inside").display().to_string());
+/// Names of all scenarios, in order.
+fn scenarios() -> BTreeSet<String> {
+    let paths = files(&root().join("scenarios")).into_iter();
+    let yaml = paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    yaml.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
+}
+
+/// `edasim run`, as a user at the root of the repository types it.
+fn run(name: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edasim"));
+    command.current_dir(root()).env("COLUMNS", "100").env("NO_COLOR", "1");
+    command.args(["run", &format!("scenarios/{name}.yaml")]).args(arguments);
+    command.output().expect("runs")
+}
+
+/// What is wrong with a run whose expectations should hold.
+fn complaint(what: &str, output: &Output) -> Option<String> {
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    (!output.status.success()).then(|| format!("{what}: {}\n{}", output.status, String::from_utf8_lossy(&said)))
+}
+
+/// The files that are kept of a scenario, with what they should hold now.
+fn fresh(name: &str, wrong: &mut Vec<String>) -> Vec<(PathBuf, Vec<u8>)> {
+    let out = tempfile::tempdir().expect("a folder");
+    let result = run(name, &["--out", &out.path().to_string_lossy()]);
+    wrong.extend(complaint(name, &result));
+    let reports = root().join("reports");
+    let mut kept = vec![(reports.join(format!("{name}.txt")), result.stdout)];
+    for path in files(out.path()) {
+        let ending = path.extension().unwrap_or_default();
+        let bytes = std::fs::read(&path).expect("readable");
+        let small = ending == "json" && bytes.len() <= LARGEST_DOCUMENT;
+        if small || (ending == "svg" && PICTURED.contains(&name)) {
+            kept.push((reports.join(name).join(path.file_name().expect("a name")), bytes));
+        }
     }
+    kept
+}
+
+/// The first line that differs between what is kept and what comes out.
+fn difference(path: &Path, fresh: &[u8]) -> Option<String> {
+    let name = path.strip_prefix(root()).expect("inside").display().to_string();
+    let Ok(kept) = std::fs::read(path) else { return Some(format!("{name} is missing")) };
+    if kept == fresh {
+        return None;
+    }
+    let [kept, fresh] = [kept.as_slice(), fresh].map(String::from_utf8_lossy);
+    let same = kept.lines().zip(fresh.lines()).take_while(|(kept, fresh)| kept == fresh).count();
+    let line = |text: &str| text.lines().nth(same).unwrap_or("(the end)").chars().take(160).collect::<String>();
+    Some(format!("{name}:{}\n  kept       {}\n  comes out  {}", same + 1, line(&kept), line(&fresh)))
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().expect("in a folder")).expect("can be made");
+    std::fs::write(path, bytes).expect("can be written");
 }
 
 #[test]
 fn reports_are_what_the_scenarios_say() {
     let mut wrong = Vec::new();
+    let mut known = BTreeSet::new();
     for name in scenarios() {
-        let out = tempfile::tempdir().expect("a folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edasim"));
-        command.current_dir(root()).env("COLUMNS", "100").env("NO_COLOR", "1");
-        command.args(["run", &format!("scenarios/{name}.yaml")]);
-        if PICTURED.contains(&name.as_str()) {
-            command.arg("--out").arg(out.path());
-        }
-        let result = command.output().expect("runs");
-        let stderr = String::from_utf8_lossy(&result.stderr);
-        assert_eq!(result.status.code(), Some(0), "{name}: {}\n{stderr}", String::from_utf8_lossy(&result.stdout));
-        hold(&root().join("reports").join(format!("{name}.txt")), &result.stdout, &mut wrong);
-        for file in std::fs::read_dir(out.path()).expect("readable") {
-            let path = file.expect("readable").path();
-            if path.extension().is_some_and(|ending| ending == "svg") {
-                let fresh = std::fs::read(&path).expect("readable");
-                let kept = root().join("reports").join(&name).join(path.file_name().expect("a name"));
-                hold(&kept, &fresh, &mut wrong);
+        for (path, bytes) in fresh(&name, &mut wrong) {
+            if std::env::var_os("UPDATE_REPORTS").is_some() {
+                write(&path, &bytes);
             }
+            wrong.extend(difference(&path, &bytes));
+            known.insert(path);
         }
     }
-    assert!(wrong.is_empty(), "not what is committed (look at the difference, then UPDATE_REPORTS=1): {wrong:#?}");
+    let strangers = files(&root().join("reports")).into_iter().filter(|path| !known.contains(path));
+    wrong.extend(strangers.map(|path| format!("{} belongs to no scenario", path.display())));
+    assert!(wrong.is_empty(), "{}\n(look at the difference, then UPDATE_REPORTS=1)", wrong.join("\n"));
+}
+
+#[test]
+fn variants_hold_what_they_expect() {
+    let mut wrong = Vec::new();
+    for name in scenarios() {
+        let loaded = scenario::load(&root().join(format!("scenarios/{name}.yaml")), &Overrides::default());
+        let variants = loaded.map(|loaded| loaded.variants).unwrap_or_default();
+        for variant in variants.iter().skip(1) {
+            // The limits of variants are wide: two runs tell.
+            let result = run(&name, &["--quiet", "--variant", variant, "--replications", "2"]);
+            wrong.extend(complaint(&format!("{name}, variant {variant}"), &result));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

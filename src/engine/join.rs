@@ -119,15 +119,16 @@ impl Join {
     fn count(&mut self, publisher: usize, topic: &Topic, limit: usize) {
         let Some(created) = topic.log.created.get(publisher) else { return };
         let created = created.from(self.at[publisher]);
-        for i in 0..limit {
-            if created[i] < self.warm_up || self.never[i] {
+        let events = created.iter().zip(&self.latest).zip(&self.never).take(limit);
+        for ((created, latest), never) in events {
+            if *created < self.warm_up || *never {
                 continue;
             }
-            if self.latest[i] <= NOT_WANTED {
+            if *latest <= NOT_WANTED {
                 self.unwanted += 1;
                 continue;
             }
-            let latency = self.latest[i].saturating_sub(created[i]);
+            let latency = latest.saturating_sub(*created);
             self.converged.record(latency);
             self.sum += u128::from(latency);
         }

@@ -235,7 +235,7 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     let who = dice.pick(&[Members::All, Members::One(one), Members::Any, Members::Each]);
     let target = FaultTarget::Consumer(ConsumerId(consumer), who);
     let (target, effect) = match dice.below(10) {
-        0 | 1 | 2 => (target, Effect::Crash),
+        0..=2 => (target, Effect::Crash),
         3 => (target, Effect::Pause),
         4 => (target, Effect::Slow(5.0)),
         5 => (target, Effect::Fail(0.3)),

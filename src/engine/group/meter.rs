@@ -209,7 +209,6 @@ impl Meter {
     }
 
     /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
-    #[expect(clippy::too_many_arguments, reason = "all that is known of one delivery")]
     pub(super) fn effect(
         &mut self,
         log: &Log,
@@ -229,10 +228,10 @@ impl Meter {
         }
         self.first_effect(log, slot, record, extra, times);
         self.conclude(slot, record, Conclusion::Effected);
-        if record.is_copied() {
-            if let Some(copies) = self.copies.get_mut(&(slot, EventCode::plain(record.event))) {
-                copies.effected = times.done;
-            }
+        if record.is_copied()
+            && let Some(copies) = self.copies.get_mut(&(slot, EventCode::plain(record.event)))
+        {
+            copies.effected = times.done;
         }
         DeliveryResult::Effect
     }

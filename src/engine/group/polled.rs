@@ -248,15 +248,17 @@ impl Polled {
         let fetches = state.sessions.iter().map(|session| self.fetch_due(core, logs, session)).min();
         let mut due = state.ends.peek().map_or(u64::MAX, |end| end.0.0);
         due = due.min(core.outputs.next(member)).min(fetches.unwrap_or(u64::MAX)).min(state.notice_at);
-        if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front()) {
-            if !state.idle.is_empty() && state.ready.len() < batch.max as usize {
-                due = due.min(state.not_seen(first.arrived.saturating_add(batch.max_wait.0)));
-            }
+        if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front())
+            && !state.idle.is_empty()
+            && state.ready.len() < batch.max as usize
+        {
+            due = due.min(state.not_seen(first.arrived.saturating_add(batch.max_wait.0)));
         }
-        if let Settle::Timer(_) = self.config.settle {
-            if state.blocked && state.lanes.iter().any(|lane| self.lanes[*lane].committed < self.lanes[*lane].polled) {
-                due = due.min(state.not_seen(state.auto_at));
-            }
+        if let Settle::Timer(_) = self.config.settle
+            && state.blocked
+            && state.lanes.iter().any(|lane| self.lanes[*lane].committed < self.lanes[*lane].polled)
+        {
+            due = due.min(state.not_seen(state.auto_at));
         }
         if due == u64::MAX { due } else { due.max(conditions.paused_until) }
     }
@@ -301,11 +303,12 @@ impl Polled {
             self.members[member].notice_at = u64::MAX;
             self.members[member].noticed = true;
         }
-        if let Settle::Timer(interval) = self.config.settle {
-            if self.members[member].blocked && now >= self.members[member].auto_at {
-                self.commit_polled(core, member, now);
-                self.members[member].auto_at = now.saturating_add(interval.0.max(1));
-            }
+        if let Settle::Timer(interval) = self.config.settle
+            && self.members[member].blocked
+            && now >= self.members[member].auto_at
+        {
+            self.commit_polled(core, member, now);
+            self.members[member].auto_at = now.saturating_add(interval.0.max(1));
         }
         self.pump(core, logs, member, now);
     }
@@ -439,7 +442,8 @@ impl Polled {
         }
         while taken < room {
             let Some(chunk) = self.members[member].buffer.front_mut() else { break };
-            let count = ((chunk.to - chunk.from) as usize).min(room - taken);
+            let left = usize::try_from(chunk.to - chunk.from).unwrap_or(usize::MAX);
+            let count = left.min(room - taken);
             let (lane, from, arrived) = (chunk.lane, chunk.from, chunk.arrived);
             chunk.from += count as u64;
             if chunk.from == chunk.to {

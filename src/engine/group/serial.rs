@@ -208,11 +208,12 @@ impl Serial {
             if !core.members[member].is_up() {
                 return;
             }
-            if let [lane] = self.members[member].lanes[..] {
-                if core.is_calm(member) && core.serial_is_plain {
-                    self.run_lane(core, logs, member, lane, limit);
-                    return;
-                }
+            if let [lane] = self.members[member].lanes[..]
+                && core.is_calm(member)
+                && core.serial_is_plain
+            {
+                self.run_lane(core, logs, member, lane, limit);
+                return;
             }
             match self.head(core, logs, member) {
                 Some((lane, start)) if start < limit => self.begin(core, logs, member, lane, start),
@@ -393,10 +394,10 @@ impl Serial {
         }
         state.free = state.free.max(until);
         // A partition that has moved on meanwhile waits for the record in hand.
-        if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?))) {
-            if owner != member {
-                self.members[owner].free = self.members[owner].free.max(begun.done);
-            }
+        if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?)))
+            && owner != member
+        {
+            self.members[owner].free = self.members[owner].free.max(begun.done);
         }
         self.look_at_all(core, logs);
     }

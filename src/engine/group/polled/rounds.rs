@@ -53,6 +53,11 @@ impl Rounds {
                 (session_timeout.0, heartbeat.0, rebalance_timeout.0, join.clone())
             }
         };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and below the interval of heartbeats"
+        )]
         let phase = |member: usize| (stream.part(1).unit(member as u64) * heartbeat as f64) as u64;
         Self {
             session_timeout,
@@ -186,12 +191,10 @@ impl Polled {
         if state.joined || state.running() > 0 || (self.config.batch.is_none() && state.waiting > 0) {
             return;
         }
-        if !state.zombie {
-            if self.config.settle != crate::plan::Settle::Before {
-                let interval = std::mem::replace(&mut self.members[member].auto_at, 0);
-                self.commit_at_poll(core, member, now);
-                self.members[member].auto_at = interval.max(now);
-            }
+        if !state.zombie && self.config.settle != crate::plan::Settle::Before {
+            let interval = std::mem::replace(&mut self.members[member].auto_at, 0);
+            self.commit_at_poll(core, member, now);
+            self.members[member].auto_at = interval.max(now);
         }
         self.drop_hand(core, logs, member, now);
         let state = &mut self.members[member];
