@@ -67,7 +67,7 @@ fn a_run_prints_its_report_and_nothing_else() {
     let output = Folder::new().run(&["run", "small.yaml"]);
     assert_eq!((code(&output), stderr(&output)), (0, ""));
     let text = stdout(&output);
-    assert!(text.starts_with("does it work?\n\nsmall  1 run of 10s"), "{text}");
+    assert!(text.starts_with("Does it work?\n\nsmall  1 run of 10s"), "{text}");
     assert!(text.ends_with("repeat  edasim run small.yaml --seed 7 --replications 1\n"), "{text}");
     assert!(!text.contains("Not shown") && text.lines().all(|line| line.chars().count() <= 100));
 }
@@ -181,7 +181,7 @@ fn results_go_to_files() {
         ["lag-email.svg", "latency-percentiles.svg", "latency-spread-email.svg", "report.txt", "result.json"];
     assert_eq!(names, expected);
     assert_eq!(fs::read(results.join("result.json")).unwrap(), output.stdout);
-    assert!(fs::read_to_string(results.join("report.txt")).unwrap().starts_with("does it work?"));
+    assert!(fs::read_to_string(results.join("report.txt")).unwrap().starts_with("Does it work?"));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let effected = document["consumers"]["email"]["ledger"]["effected"].as_u64().unwrap();
     let records = fs::read_to_string(folder.path().join("deliveries.csv")).unwrap();
