@@ -46,23 +46,24 @@ impl Histogram {
     /// Counts one value.
     #[inline]
     pub fn record(&mut self, value: u64) {
-        let at = bucket(value);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         self.total += 1;
-        match self.counts.get_mut(at) {
-            Some(count) if *count < u32::MAX => *count += 1,
-            _ => self.record_rarely(at),
-        }
+        self.count_in(bucket(value));
     }
 
     /// Counts one value in its bucket only: [`Histogram::account`] must follow for all values so counted.
     #[inline]
     pub fn tally(&mut self, value: u64) {
-        let at = bucket(value);
-        match self.counts.get_mut(at) {
-            Some(count) if *count < u32::MAX => *count += 1,
-            _ => self.record_rarely(at),
+        self.count_in(bucket(value));
+    }
+
+    #[inline]
+    fn count_in(&mut self, at: usize) {
+        let Some(count) = self.counts.get_mut(at) else { return self.grow(at) };
+        *count = count.wrapping_add(1);
+        if *count == 0 {
+            self.spill(at, 1 << 32);
         }
     }
 
@@ -75,17 +76,11 @@ impl Histogram {
         }
     }
 
-    /// Makes room for a new largest bucket, or spills a full counter.
+    /// Makes room for a new largest bucket, and counts one in it.
     #[cold]
-    #[expect(clippy::cast_possible_truncation, reason = "bucket numbers are below 2^15")]
-    fn record_rarely(&mut self, at: usize) {
-        if at >= self.counts.len() {
-            self.counts.resize((at / HALF + 1) * HALF, 0);
-            self.counts[at] = 1;
-        } else {
-            self.spilled.push((at as u32, u64::from(u32::MAX)));
-            self.counts[at] = 1;
-        }
+    fn grow(&mut self, at: usize) {
+        self.counts.resize((at / HALF + 1) * HALF, 0);
+        self.counts[at] = 1;
     }
 
     /// Counts one value so many times.
@@ -100,6 +95,7 @@ impl Histogram {
         }
     }
 
+    #[cold]
     #[expect(clippy::cast_possible_truncation, reason = "bucket numbers are below 2^15")]
     fn spill(&mut self, at: usize, times: u64) {
         self.spilled.push((at as u32, times));

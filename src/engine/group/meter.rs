@@ -204,7 +204,6 @@ impl Meter {
             latency: &mut self.latency,
             stages: &mut self.stages,
             intervals: &mut self.intervals,
-            sums: PlainSums { min: u64::MAX, ..PlainSums::default() },
         }
     }
 
@@ -253,17 +252,12 @@ impl Meter {
 
     fn first_effect(&mut self, log: &Log, slot: usize, record: &Record, extra: Extra, times: Times) {
         let state = &mut self.slots[slot];
-        let (publisher, sequence) = (state.code.publisher(record.event), state.code.sequence(record.event));
-        if !state.completed.is_empty() {
-            state.completed[publisher].set(sequence, times.done);
-            if record.key < state.key_space {
-                let last = &mut state.last[publisher][state.key_index.of(record.key)];
-                if sequence >= *last {
-                    *last = sequence + 1;
-                } else if record.created >= self.warm_up {
-                    late(&mut self.order, log, (publisher, sequence, *last), &state.completed[publisher], times.done);
-                }
-            }
+        let publisher = state.code.publisher(record.event);
+        if let Some(completed) = state.completed.get_mut(publisher) {
+            let last = state.last.get_mut(publisher).map_or(&mut [][..], |last| last);
+            let place = (record.key < state.key_space).then(|| state.key_index.of(record.key));
+            let mut judge = Judge { log, warm_up: self.warm_up, order: &mut self.order, publisher, last, completed };
+            judge.effect(state.code.sequence(record.event), record.created, place, times.done);
         }
         if record.created < self.warm_up {
             return;
@@ -433,7 +427,7 @@ fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusi
     }
 }
 
-/// Counters borrowed for a run of plain effects; sums are kept in registers and added up when it is dropped.
+/// Counters borrowed for a run of plain effects.
 pub(super) struct PlainRun<'a> {
     warm_up: u64,
     log: &'a Log,
@@ -446,59 +440,82 @@ pub(super) struct PlainRun<'a> {
     latency: &'a mut Histogram,
     stages: &'a mut StageSums,
     intervals: &'a mut [(u64, u64, IntervalOutcome)],
-    sums: PlainSums,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct PlainSums {
-    effects: u64,
-    total: u64,
-    publish: u64,
-    wait: u64,
-    min: u64,
-    max: u64,
 }
 
 impl PlainRun<'_> {
-    /// One first effect of a record that started and ended at these times. Whether it is measured.
-    #[inline]
-    pub(super) fn effect(&mut self, record: &Record, start: u64, done: u64) -> bool {
-        if !self.completed.is_empty() {
-            let (publisher, sequence) = (self.code.publisher(record.event), self.code.sequence(record.event));
-            if record.key < self.key_space {
-                let last = &mut self.last[publisher][self.key_index.of(record.key)];
-                if sequence >= *last {
-                    *last = sequence + 1;
-                } else if record.created >= self.warm_up {
-                    late(self.order, self.log, (publisher, sequence, *last), &self.completed[publisher], done);
-                }
+    /// First effects of a block of records that started and ended at these times. How many are measured.
+    pub(super) fn effects(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) -> u64 {
+        if let ([last], [completed]) = (&mut *self.last, &mut *self.completed) {
+            let mut judge =
+                Judge { log: self.log, warm_up: self.warm_up, order: self.order, publisher: 0, last, completed };
+            for (record, done) in records.iter().zip(dones) {
+                let place = (record.key < self.key_space).then(|| self.key_index.of(record.key));
+                judge.effect(self.code.sequence(record.event), record.created, place, *done);
             }
-            self.completed[publisher].set(sequence, done);
+        } else if !self.completed.is_empty() {
+            for (record, done) in records.iter().zip(dones) {
+                let place = (record.key < self.key_space).then(|| self.key_index.of(record.key));
+                let publisher = self.code.publisher(record.event);
+                let last = self.last.get_mut(publisher).map_or(&mut [][..], |last| last);
+                let completed = &mut self.completed[publisher];
+                let mut judge =
+                    Judge { log: self.log, warm_up: self.warm_up, order: self.order, publisher, last, completed };
+                judge.effect(self.code.sequence(record.event), record.created, place, *done);
+            }
         }
-        if record.created < self.warm_up {
-            return false;
-        }
-        let latency = done - record.created;
-        self.latency.tally(latency);
-        self.sums.effects += 1;
-        self.sums.total += latency;
-        self.sums.publish += record.visible - record.created;
-        self.sums.wait += start - record.visible;
-        self.sums.min = self.sums.min.min(latency);
-        self.sums.max = self.sums.max.max(latency);
-        if !self.intervals.is_empty() {
-            note_intervals(self.intervals, record.created, latency);
-        }
-        true
+        self.measure(records, starts, dones)
     }
 
-    /// Adds the sums up, before they could overflow: a run of a few thousand effects at most goes between two calls.
-    pub(super) fn flush(&mut self) {
-        let sums = std::mem::replace(&mut self.sums, PlainSums { min: u64::MAX, ..PlainSums::default() });
-        self.latency.account(sums.effects, sums.min, sums.max);
-        self.stages.total += u128::from(sums.total);
-        self.stages.publish += u128::from(sums.publish);
-        self.stages.wait += u128::from(sums.wait);
+    /// Latency and stages of those that are measured.
+    fn measure(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) -> u64 {
+        let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
+        for ((record, start), done) in records.iter().zip(starts).zip(dones) {
+            if record.created < self.warm_up {
+                continue;
+            }
+            let latency = done - record.created;
+            self.latency.tally(latency);
+            effects += 1;
+            total += latency;
+            publish += record.visible - record.created;
+            wait += start - record.visible;
+            (min, max) = (latency.min(min), latency.max(max));
+        }
+        self.latency.account(effects, min, max);
+        self.stages.total += u128::from(total);
+        self.stages.publish += u128::from(publish);
+        self.stages.wait += u128::from(wait);
+        if !self.intervals.is_empty() {
+            for (record, done) in records.iter().zip(dones).filter(|(record, _)| record.created >= self.warm_up) {
+                note_intervals(self.intervals, record.created, done - record.created);
+            }
+        }
+        effects
+    }
+}
+
+/// What is kept of one publisher's events to tell which took effect late.
+struct Judge<'a> {
+    log: &'a Log,
+    warm_up: u64,
+    order: &'a mut OrderOutcome,
+    publisher: usize,
+    last: &'a mut [u32],
+    completed: &'a mut Column<u64>,
+}
+
+impl Judge<'_> {
+    /// An event takes its first effect; its key has a `place` where order is judged.
+    #[inline]
+    fn effect(&mut self, sequence: u32, created: u64, place: Option<usize>, done: u64) {
+        if let Some(last) = place.and_then(|place| self.last.get_mut(place)) {
+            if sequence >= *last {
+                *last = sequence + 1;
+            } else if created >= self.warm_up {
+                late(self.order, self.log, (self.publisher, sequence, *last), self.completed, done);
+            }
+        }
+        self.completed.set(sequence, done);
     }
 }
 

@@ -24,6 +24,14 @@ pub(super) struct Serial {
     seen: Vec<u64>,
     /// Whether a member may hold a record of a partition that is another's by now.
     moved: bool,
+    block: Block,
+}
+
+/// When the records of one block start and end: kept so that it need not be made anew.
+#[derive(Clone, Debug)]
+struct Block {
+    start: [u64; BLOCK],
+    done: [u64; BLOCK],
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +79,7 @@ impl Serial {
             soonest: u64::MAX,
             seen: vec![0; core.topics.len()],
             moved: false,
+            block: Block { start: [0; BLOCK], done: [0; BLOCK] },
         };
         serial.assign(core, 0);
         serial
@@ -222,66 +231,63 @@ impl Serial {
         }
     }
 
-    /// The hot loop: one member, one partition, plain messages.
-    #[expect(clippy::cast_possible_truncation, reason = "a block is small")]
+    /// The hot loop: one member, one partition, plain messages; a block of them at a time, so that each pass is short.
     fn run_lane(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, limit: u64) {
         let id = core.lanes[lane];
         let log = logs[id.slot];
-        let records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
-        let state = &mut self.lanes[lane];
+        let mut records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
         let slow = core.members[member].slow;
-        let mut free = self.members[member].free;
-        let (mut at, mut busy, mut deliveries, mut again) = (0, 0u64, 0u64, 0u64);
-        let mut traced = Vec::new();
-        let base = state.next;
         let traces = core.meter.traces();
+        let Self { lanes, members, block, .. } = self;
+        let (state, owner) = (&mut lanes[lane], &mut members[member]);
+        let (mut measured, mut again) = (0, 0);
+        let mut traced = Vec::new();
         let mut run = core.meter.plain_run(log, id.slot);
-        while let Some(record) = records.get(at) {
-            let start = free.max(record.visible);
-            if start >= limit {
-                break;
+        while !records.is_empty() && owner.begun.is_none() {
+            let offset = state.next;
+            let times = state.times(&core.fates, id.slot, records);
+            let taken = &records[..times.len()];
+            block.serve(taken, times, slow, owner.free);
+            let complete = block.done[..taken.len()].partition_point(|done| *done < limit);
+            measured += run.effects(&taken[..complete], &block.start, &block.done);
+            if let Some(last) = complete.checked_sub(1) {
+                owner.free = block.done[last];
+                core.busy += u128::from(block.busy(complete));
             }
-            let offset = base + at as u64;
-            if offset < state.times_from || offset >= state.times_to {
-                run.flush();
-                state.fill(&core.fates, id.slot, offset, &records[at..]);
-            }
-            let done = start + slowed(state.times[(offset - state.times_from) as usize], slow);
-            if state.cut == Some(offset) {
-                state.cut = None;
-                again += u64::from(record.created >= core.warm_up);
-            }
-            at += 1;
-            if done >= limit {
-                let begun = Begun {
+            if let Some(start) = block.start[..taken.len()].get(complete).copied().filter(|start| *start < limit) {
+                owner.begun = Some(Begun {
                     lane,
-                    offset,
+                    offset: offset + complete as u64,
                     start,
                     success: start,
-                    done,
+                    done: block.done[complete],
                     busy_from: start,
                     attempts: 1,
                     end: End::Success,
-                };
-                self.members[member].begun = Some(begun);
+                });
+            }
+            state.settled = offset + complete as u64;
+            state.next = state.settled + u64::from(owner.begun.is_some());
+            if let Some(cut) = state.cut.filter(|cut| (offset..state.next).contains(cut)) {
+                state.cut = None;
+                again += u64::from(taken[place(cut, offset)].created >= core.warm_up);
+            }
+            if traces {
+                let all = taken.iter().zip(&block.start).zip(&block.done).take(complete);
+                traced.extend(
+                    (offset..).zip(all).map(|(offset, ((record, start), done))| (offset, *record, *start, *done)),
+                );
+            }
+            records = &records[complete..];
+            if complete < taken.len() {
                 break;
             }
-            free = done;
-            busy += done - start;
-            deliveries += u64::from(run.effect(record, start, done));
-            if traces {
-                traced.push((offset, *record, start, done));
-            }
         }
-        run.flush();
-        state.next = base + at as u64;
-        state.settled = if self.members[member].begun.is_some() { state.next - 1 } else { state.next };
-        self.members[member].free = free;
-        core.busy += u128::from(busy);
+        drop(run);
         core.meter.duplicates_deliveries += again;
-        core.meter.deliveries += deliveries;
-        core.meter.attempts += deliveries;
-        core.meter.ledger.effected += deliveries;
+        core.meter.deliveries += measured;
+        core.meter.attempts += measured;
+        core.meter.ledger.effected += measured;
         for (offset, record, start, done) in traced {
             trace(core, &id, offset, &record, (start, done));
         }
@@ -441,18 +447,50 @@ impl Serial {
     }
 }
 
+impl Block {
+    /// Serves records one after the other, from when the server is free: Lindley's recursion.
+    fn serve(&mut self, records: &[Record], times: &[u64], slow: f64, mut free: u64) {
+        let slots = self.start.iter_mut().zip(&mut self.done);
+        for ((record, time), (start, done)) in records.iter().zip(times).zip(slots) {
+            *start = free.max(record.visible);
+            free = *start + slowed(*time, slow);
+            *done = free;
+        }
+    }
+
+    /// Time spent on the first `count` records.
+    fn busy(&self, count: usize) -> u64 {
+        self.start.iter().zip(&self.done).take(count).map(|(start, done)| done - start).sum()
+    }
+}
+
 impl Lane {
-    /// Draws the service times of the records from `offset` on.
+    /// The service times of some of these records, which begin with the next one; at least of the first.
+    #[inline]
+    fn times(&mut self, fates: &Fates, slot: usize, records: &[Record]) -> &[u64] {
+        if !(self.times_from..self.times_to).contains(&self.next) {
+            self.fill(fates, slot, records);
+        }
+        let known = &self.times[place(self.next, self.times_from)..place(self.times_to, self.times_from)];
+        &known[..known.len().min(records.len())]
+    }
+
+    /// Draws the service times of records, which begin with the next one.
     #[cold]
-    fn fill(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) {
+    fn fill(&mut self, fates: &Fates, slot: usize, records: &[Record]) {
         let count = records.len().min(BLOCK);
         let mut ids = [0u64; BLOCK];
         for (id, record) in ids.iter_mut().zip(records) {
             *id = fates.id(slot, record.event);
         }
         fates.plain_times(&ids[..count], &mut self.times[..count]);
-        (self.times_from, self.times_to) = (offset, offset + count as u64);
+        (self.times_from, self.times_to) = (self.next, self.next + count as u64);
     }
+}
+
+/// Where an offset lies in a block.
+fn place(offset: u64, from: u64) -> usize {
+    usize::try_from(offset - from).expect("inside of a block")
 }
 
 #[cold]
