@@ -76,7 +76,7 @@ pub fn normal_density(z: f64) -> f64 {
 ///
 /// The reduction and the polynomial of fdlibm's `e_log.c` (Sun Microsystems, 1993), without its special cases and
 /// without the steps that gain its last bit (which cost an eighth of an exponential sample).
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn quick_ln(x: f64) -> f64 {
     const ONE: u64 = 0x3FF0_0000_0000_0000;
@@ -104,7 +104,7 @@ const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// e to the power of x, without branches; x outside -708 to 709 is taken as that end. Relative error below 2^-52.
 ///
 /// The reduction and the rational form of fdlibm's `e_exp.c` (Sun Microsystems, 1993), its special cases left out.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn quick_exp(x: f64) -> f64 {
     // Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits.
@@ -128,7 +128,7 @@ pub fn quick_exp(x: f64) -> f64 {
 }
 
 /// The polynomial with these coefficients, constant term first.
-#[inline]
+#[inline(always)]
 fn polynomial<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
     coefficients[..N - 1].iter().rev().fold(coefficients[N - 1], |sum, coefficient| sum * x + coefficient)
 }
@@ -156,6 +156,7 @@ pub fn normal_quantile(p: f64) -> f64 {
 ///
 /// All are computed as if they were central; the 15 % that are not are gathered before and written over them after.
 /// No loop has a branch that chance decides, apart from one in 10^11.
+#[inline(always)]
 pub fn normal_quantiles(probabilities: &mut [f64]) {
     const BLOCK: usize = 64;
     for block in probabilities.chunks_mut(BLOCK) {
@@ -182,19 +183,19 @@ pub fn normal_quantiles(probabilities: &mut [f64]) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn is_central(p: f64) -> bool {
     (p - 0.5).abs() <= CENTRE
 }
 
 /// AS 241 measures tails by the root of minus the logarithm of their probability.
-#[inline]
+#[inline(always)]
 fn tail_root(p: f64) -> f64 {
     sqrt(-quick_ln(if p < 0.5 { p } else { 1.0 - p }))
 }
 
 /// AS 241 for probabilities up to [`CENTRE`] from one half.
-#[inline]
+#[inline(always)]
 fn normal_centre(p: f64) -> f64 {
     const A: [f64; 8] = [
         3.387_132_872_796_366_5,
@@ -222,7 +223,7 @@ fn normal_centre(p: f64) -> f64 {
 }
 
 /// AS 241 for roots up to [`FAR`], without the sign.
-#[inline]
+#[inline(always)]
 fn normal_tail(root: f64) -> f64 {
     const C: [f64; 8] = [
         1.423_437_110_749_683_5,

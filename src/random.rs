@@ -46,14 +46,14 @@ impl Stream {
     }
 
     /// The first 64 bits of the n-th thing: `self.at(n).bits()`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn bits(self, n: u64) -> u64 {
         finalise(self.key.wrapping_add(n.wrapping_mul(GOLDEN)))
     }
 
     /// A uniform number strictly between 0 and 1 for the n-th thing: `self.at(n).unit()`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn unit(self, n: u64) -> f64 {
         to_unit(self.bits(n))
@@ -91,14 +91,14 @@ impl Draws {
 ///
 /// The bits become a number in [1, 2), from which just less than 1 is subtracted, exactly: no conversion, so blocks
 /// of them vectorise.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn to_unit(bits: u64) -> f64 {
     f64::from_bits((bits >> 12) | 0x3FF0_0000_0000_0000) - (1.0 - f64::EPSILON / 2.0)
 }
 
 /// The SplitMix64 output function.
-#[inline]
+#[inline(always)]
 fn finalise(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
