@@ -117,6 +117,8 @@ pub(crate) struct World {
     inboxes: Vec<Inbox>,
     topics: Vec<Topic>,
     groups: Vec<Group>,
+    /// By group: the topics that it reads.
+    reads: Vec<Vec<usize>>,
     joins: Vec<Join>,
 }
 
@@ -128,12 +130,15 @@ impl World {
         setup.find_back_edges(&order);
         let group_options = GroupOptions { trace: options.trace, general: options.general };
         let joined = |topic: &&(usize, &setup::TopicSetup)| topic.1.judged || topic.1.readers.len() > 1;
+        let groups: Vec<_> =
+            (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect();
         Self {
             end,
             sources: (0..plan.producers.len()).map(|index| Source::new(plan, &setup, index)).collect(),
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
-            groups: (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect(),
+            reads: groups.iter().map(|group| group.topics().to_vec()).collect(),
+            groups,
             joins: setup
                 .topics
                 .iter()
@@ -167,7 +172,7 @@ impl World {
             Station::Topic(index) => self.inboxes[index].next(),
             Station::Group(index) => {
                 let group = &mut self.groups[index];
-                with_logs(&self.topics, group.topics().to_vec().as_slice(), |logs| group.next(logs))
+                with_logs(&self.topics, &self.reads[index], |logs| group.next(logs))
             }
         }
     }
@@ -179,7 +184,7 @@ impl World {
             Station::Topic(index) => self.topics[index].release(&mut self.inboxes[index], until),
             Station::Group(index) => {
                 let group = &mut self.groups[index];
-                with_logs(&self.topics, group.topics().to_vec().as_slice(), |logs| group.advance(logs, until));
+                with_logs(&self.topics, &self.reads[index], |logs| group.advance(logs, until));
                 group.deliver(&mut self.inboxes);
             }
         }
@@ -247,10 +252,9 @@ impl World {
         }
         let mut consumers = Vec::with_capacity(self.groups.len());
         let mut trace = Vec::new();
-        for group in &mut self.groups {
-            let reads = group.topics().to_vec();
-            let mut outcome = with_logs(&self.topics, &reads, |logs| group.finish(logs, end, &mut faults));
-            for topic in reads {
+        for (group, reads) in self.groups.iter_mut().zip(&self.reads) {
+            let mut outcome = with_logs(&self.topics, reads, |logs| group.finish(logs, end, &mut faults));
+            for topic in reads.iter().copied() {
                 let (rejected, indeterminate) = self.inboxes[topic].not_stored();
                 outcome.ledger.created += topics[topic].created;
                 outcome.ledger.rejected += rejected;

@@ -150,6 +150,19 @@ impl Fates {
         true
     }
 
+    /// The service time of one plain message, with the bits of [`Fates::plain_times`].
+    #[inline]
+    pub(super) fn plain_time(&self, id: u64) -> u64 {
+        let Some(dist) = &self.plain else { unreachable!("asked of plain messages only") };
+        match dist.constant() {
+            Some(value) => self.rounding.span(value),
+            None => {
+                let stream = self.program.service_stream();
+                self.rounding.up(dist.whole(&mut stream.at(id), About { index: id, stream, ..About::default() }))
+            }
+        }
+    }
+
     /// Whether service times are plain.
     pub(super) fn is_plain(&self) -> bool {
         self.plain.is_some()

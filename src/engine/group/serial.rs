@@ -12,12 +12,16 @@ use crate::time::SimTime;
 
 /// Service times drawn at a time, per partition.
 const BLOCK: usize = 64;
+/// Fewer are drawn one by one.
+const FEW: usize = 8;
 
 /// Serial dispatch of one group.
 #[derive(Clone, Debug)]
 pub(super) struct Serial {
     lanes: Vec<Lane>,
     members: Vec<Member>,
+    /// By member: when it next does something.
+    due: Vec<u64>,
     /// Earliest time at which some member does something, as far as is known.
     soonest: u64,
     /// Records seen of each topic.
@@ -53,7 +57,6 @@ struct Member {
     lanes: Vec<usize>,
     free: u64,
     begun: Option<Begun>,
-    due: u64,
 }
 
 /// A service in progress: it keeps the speed with which it began.
@@ -75,7 +78,8 @@ impl Serial {
         let lane = Lane { owner: None, next: 0, settled: 0, cut: None, times: [0; BLOCK], times_from: 0, times_to: 0 };
         let mut serial = Self {
             lanes: vec![lane; core.lanes.len()],
-            members: vec![Member { due: u64::MAX, ..Member::default() }; core.members.len()],
+            members: vec![Member::default(); core.members.len()],
+            due: vec![u64::MAX; core.members.len()],
             soonest: u64::MAX,
             seen: vec![0; core.topics.len()],
             moved: false,
@@ -117,12 +121,12 @@ impl Serial {
     fn look_at_all(&mut self, core: &Core, logs: &[&Log]) {
         self.soonest = u64::MAX;
         for member in 0..self.members.len() {
-            self.members[member].due = self.due(core, logs, member);
-            self.soonest = self.soonest.min(self.members[member].due);
+            self.due[member] = self.due_of(core, logs, member);
+            self.soonest = self.soonest.min(self.due[member]);
         }
     }
 
-    fn due(&self, core: &Core, logs: &[&Log], member: usize) -> u64 {
+    fn due_of(&self, core: &Core, logs: &[&Log], member: usize) -> u64 {
         let state = &self.members[member];
         if let Some(begun) = &state.begun {
             return begun.done;
@@ -139,8 +143,8 @@ impl Serial {
         if let Some((lane, start)) = self.head(core, logs, member).filter(|(_, start)| *start < limit) {
             self.begin(core, logs, member, lane, start);
         }
-        self.members[member].due = self.due(core, logs, member);
-        self.soonest = self.soonest.min(self.members[member].due);
+        self.due[member] = self.due_of(core, logs, member);
+        self.soonest = self.soonest.min(self.due[member]);
     }
 
     /// The partition whose record a member takes next (the first to become visible), and when it can start.
@@ -170,7 +174,7 @@ impl Serial {
             self.run_members(core, logs, limit);
         }
         debug_assert!(
-            (0..self.members.len()).all(|member| self.due(core, logs, member) >= limit),
+            (0..self.members.len()).all(|member| self.due_of(core, logs, member) >= limit),
             "a member was due before {limit}"
         );
     }
@@ -179,11 +183,11 @@ impl Serial {
         self.complete_moved(core, logs, limit);
         self.soonest = u64::MAX;
         for member in 0..self.members.len() {
-            if self.members[member].due < limit {
+            if self.due[member] < limit {
                 self.run_member(core, logs, member, limit);
-                self.members[member].due = self.due(core, logs, member);
+                self.due[member] = self.due_of(core, logs, member);
             }
-            self.soonest = self.soonest.min(self.members[member].due);
+            self.soonest = self.soonest.min(self.due[member]);
         }
     }
 
@@ -199,7 +203,7 @@ impl Serial {
             }
             if begun.done < limit {
                 self.complete(core, logs, member, begun);
-                self.members[member].due = self.due(core, logs, member);
+                self.due[member] = self.due_of(core, logs, member);
             } else {
                 self.moved = true;
             }
@@ -247,14 +251,15 @@ impl Serial {
             let offset = state.next;
             let times = state.times(&core.fates, id.slot, records);
             let taken = &records[..times.len()];
-            block.serve(taken, times, slow, owner.free);
-            let complete = block.done[..taken.len()].partition_point(|done| *done < limit);
+            let started = block.serve(taken, times, slow, owner.free, limit);
+            let complete = if started > 0 && block.done[started - 1] >= limit { started - 1 } else { started };
             measured += run.effects(&taken[..complete], &block.start, &block.done);
             if let Some(last) = complete.checked_sub(1) {
                 owner.free = block.done[last];
                 core.busy += u128::from(block.busy(complete));
             }
-            if let Some(start) = block.start[..taken.len()].get(complete).copied().filter(|start| *start < limit) {
+            if complete < started {
+                let start = block.start[complete];
                 owner.begun = Some(Begun {
                     lane,
                     offset: offset + complete as u64,
@@ -302,35 +307,42 @@ impl Serial {
             core.meter.duplicates_deliveries += u64::from(record.created >= core.warm_up);
         }
         let event = core.fates.id(id.slot, record.event);
-        let extra = core.log_lane(logs, lane).extra(offset);
-        let about = core.fates.about(id.slot, &record, extra);
-        let conditions = core.conditions(member);
-        let fate = core.fates.fate(event, about, (1, 1), conditions);
-        let success = start.saturating_add(fate.lead);
-        let done = success.saturating_add(fate.service);
-        let begun =
-            Begun { lane, offset, start, success, done, busy_from: start, attempts: fate.attempts, end: fate.end };
-        self.members[member].begun = Some(begun);
+        let (lead, service, attempts, end) = if core.serial_is_plain && core.is_calm(member) {
+            (0, slowed(core.fates.plain_time(event), core.members[member].slow), 1, End::Success)
+        } else {
+            let extra = core.log_lane(logs, lane).extra(offset);
+            let about = core.fates.about(id.slot, &record, extra);
+            let conditions = core.conditions(member);
+            let fate = core.fates.fate(event, about, (1, 1), conditions);
+            (fate.lead, fate.service, fate.attempts, fate.end)
+        };
+        let success = start.saturating_add(lead);
+        let done = success.saturating_add(service);
+        self.members[member].begun = Some(Begun { lane, offset, start, success, done, busy_from: start, attempts, end });
         self.lanes[lane].next = offset + 1;
     }
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, begun: Begun) {
         let id = core.lanes[begun.lane];
         let lane = core.log_lane(logs, begun.lane);
-        let (record, extra) = (*lane.at(begun.offset), lane.extra(begun.offset));
-        let measured = u64::from(record.created >= core.warm_up);
-        core.meter.deliveries += measured;
+        let record = lane.at(begun.offset);
+        core.meter.deliveries += u64::from(record.created >= core.warm_up);
         core.count_attempts(record.created, begun.attempts, begun.end);
         core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
-        let result = if begun.end == End::Success {
-            let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };
-            core.meter.effect(logs[id.slot], id.slot, &record, extra, times, None)
+        let mut result = DeliveryResult::Effect;
+        if begun.end != End::Success {
+            core.meter.conclude(id.slot, record, Conclusion::Discarded);
+            result = DeliveryResult::Discarded;
+        } else if core.serial_is_plain && begun.attempts == 1 {
+            let mut run = core.meter.plain_run(logs[id.slot], id.slot);
+            let measured = run.effects(std::slice::from_ref(record), &[begun.start], &[begun.done]);
+            core.meter.ledger.effected += measured;
         } else {
-            core.meter.conclude(id.slot, &record, Conclusion::Discarded);
-            DeliveryResult::Discarded
-        };
+            let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };
+            result = core.meter.effect(logs[id.slot], id.slot, record, lane.extra(begun.offset), times, None);
+        }
         if core.meter.traces() {
-            let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
+            let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, record);
             (trace.start, trace.done, trace.settled) = (SimTime(begun.start), SimTime(begun.done), SimTime(begun.done));
             trace.result = result;
             core.meter.trace(|| trace);
@@ -448,14 +460,22 @@ impl Serial {
 }
 
 impl Block {
-    /// Serves records one after the other, from when the server is free: Lindley's recursion.
-    fn serve(&mut self, records: &[Record], times: &[u64], slow: f64, mut free: u64) {
+    /// Serves records one after the other, from when the server is free: Lindley's recursion. How many start before
+    /// `limit`; the last of them may end later.
+    #[inline]
+    fn serve(&mut self, records: &[Record], times: &[u64], slow: f64, mut free: u64, limit: u64) -> usize {
         let slots = self.start.iter_mut().zip(&mut self.done);
+        let mut started = 0;
         for ((record, time), (start, done)) in records.iter().zip(times).zip(slots) {
             *start = free.max(record.visible);
+            if *start >= limit {
+                break;
+            }
             free = *start + slowed(*time, slow);
             *done = free;
+            started += 1;
         }
+        started
     }
 
     /// Time spent on the first `count` records.
@@ -479,11 +499,14 @@ impl Lane {
     #[cold]
     fn fill(&mut self, fates: &Fates, slot: usize, records: &[Record]) {
         let count = records.len().min(BLOCK);
-        let mut ids = [0u64; BLOCK];
-        for (id, record) in ids.iter_mut().zip(records) {
-            *id = fates.id(slot, record.event);
+        let ids = records.iter().map(|record| fates.id(slot, record.event));
+        if count < FEW {
+            self.times.iter_mut().zip(ids).for_each(|(time, id)| *time = fates.plain_time(id));
+        } else {
+            let mut places = [0; BLOCK];
+            places.iter_mut().zip(ids).for_each(|(place, id)| *place = id);
+            fates.plain_times(&places[..count], &mut self.times[..count]);
         }
-        fates.plain_times(&ids[..count], &mut self.times[..count]);
         (self.times_from, self.times_to) = (self.next, self.next + count as u64);
     }
 }
