@@ -124,6 +124,8 @@ pub(super) struct Group {
     discipline: Discipline,
     timeline: Timeline,
     lag: LagMeter,
+    /// When the next thing happens to the group from outside, or its lag is sampled.
+    control: u64,
 }
 
 /// Options of a run that concern groups.
@@ -144,7 +146,8 @@ impl Group {
             }
             Dispatch::Log(dispatch) => Discipline::Polled(Box::new(Polled::new(&core, plan, consumer, dispatch))),
         };
-        Self { timeline: Timeline::new(plan, setup, index), lag: LagMeter::new(plan, setup, index), core, discipline }
+        let (timeline, lag) = (Timeline::new(plan, setup, index), LagMeter::new(plan, setup, index));
+        Self { control: timeline.next().min(lag.next()), timeline, lag, core, discipline }
     }
 
     /// Topics that it reads.
@@ -154,7 +157,7 @@ impl Group {
 
     /// When the group next does something, given what the logs hold (`u64::MAX`: nothing before new input).
     pub(super) fn next(&mut self, logs: &[&Log]) -> u64 {
-        let control = self.timeline.next().min(self.lag.next());
+        let control = self.control;
         let core = &mut self.core;
         let own = match &mut self.discipline {
             Discipline::Serial(serial) => serial.next(core, logs, control),
@@ -167,9 +170,8 @@ impl Group {
     /// Handles everything strictly before `until`.
     pub(super) fn advance(&mut self, logs: &[&Log], until: u64) {
         loop {
-            let control = self.timeline.next().min(self.lag.next());
-            let limit = control.min(until);
-            each!(&mut self.discipline, it => it.run(&mut self.core, logs, limit));
+            let control = self.control;
+            each!(&mut self.discipline, it => it.run(&mut self.core, logs, control.min(until)));
             if control >= until {
                 return;
             }
@@ -179,6 +181,7 @@ impl Group {
             } else {
                 self.sample(logs, control);
             }
+            self.control = self.timeline.next().min(self.lag.next());
         }
     }
 

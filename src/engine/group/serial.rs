@@ -19,6 +19,8 @@ const FEW: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Serial {
     lanes: Vec<Lane>,
+    /// By partition.
+    ahead: Vec<Ahead>,
     members: Vec<Member>,
     /// By member: when it next does something.
     due: Vec<u64>,
@@ -47,14 +49,21 @@ struct Lane {
     settled: u64,
     /// A record whose handler was cut off, until it is begun again.
     cut: Option<u64>,
+}
+
+/// Service times of consecutive records of one partition, drawn ahead.
+#[derive(Clone, Debug)]
+struct Ahead {
+    from: u64,
+    to: u64,
     times: [u64; BLOCK],
-    times_from: u64,
-    times_to: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Member {
     lanes: Vec<usize>,
+    /// Its partition, where it has one.
+    only: Option<usize>,
     free: u64,
     begun: Option<Begun>,
 }
@@ -75,9 +84,10 @@ struct Begun {
 
 impl Serial {
     pub(super) fn new(core: &Core) -> Self {
-        let lane = Lane { owner: None, next: 0, settled: 0, cut: None, times: [0; BLOCK], times_from: 0, times_to: 0 };
+        let lane = Lane { owner: None, next: 0, settled: 0, cut: None };
         let mut serial = Self {
             lanes: vec![lane; core.lanes.len()],
+            ahead: vec![Ahead { from: 0, to: 0, times: [0; BLOCK] }; core.lanes.len()],
             members: vec![Member::default(); core.members.len()],
             due: vec![u64::MAX; core.members.len()],
             soonest: u64::MAX,
@@ -103,6 +113,7 @@ impl Serial {
                 continue;
             }
             self.seen[slot] = log.appended;
+            core.meter.reach(slot, log);
             if fresh > 1 {
                 self.look_at_all(core, logs);
                 continue;
@@ -112,7 +123,6 @@ impl Serial {
             if core.poison_left > 0 {
                 self.look_at_all(core, logs);
             } else if self.members[owner].begun.is_none() && core.members[owner].is_up() {
-                core.meter.reach(slot, log);
                 self.begin_one(core, logs, owner, limit);
             }
         }
@@ -134,8 +144,7 @@ impl Serial {
         if !core.members[member].is_up() {
             return u64::MAX;
         }
-        let heads = state.lanes.iter().filter_map(|lane| core.log_lane(logs, *lane).get(self.lanes[*lane].next));
-        heads.map(|record| record.visible.max(state.free)).min().unwrap_or(u64::MAX)
+        self.head(core, logs, member).map_or(u64::MAX, |(_, start)| start)
     }
 
     /// Begins the next record of an idle member, if it starts before `limit`. Nothing is completed.
@@ -150,11 +159,12 @@ impl Serial {
     /// The partition whose record a member takes next (the first to become visible), and when it can start.
     fn head(&self, core: &Core, logs: &[&Log], member: usize) -> Option<(usize, u64)> {
         let state = &self.members[member];
-        let heads = state.lanes.iter().filter_map(|lane| {
-            let record = core.log_lane(logs, *lane).get(self.lanes[*lane].next)?;
-            Some((record.visible, *lane))
-        });
-        heads.min().map(|(visible, lane)| (lane, visible.max(state.free)))
+        let visible = |lane: usize| Some(core.log_lane(logs, lane).get(self.lanes[lane].next)?.visible);
+        let (visible, lane) = match state.only {
+            Some(lane) => (visible(lane)?, lane),
+            None => state.lanes.iter().filter_map(|lane| Some((visible(*lane)?, *lane))).min()?,
+        };
+        Some((lane, visible.max(state.free)))
     }
 
     /// Handles everything strictly before `limit`.
@@ -162,9 +172,9 @@ impl Serial {
         for (slot, log) in logs.iter().enumerate() {
             if log.appended != self.seen[slot] {
                 self.seen[slot] = log.appended;
+                core.meter.reach(slot, log);
                 self.look_at_all(core, logs);
             }
-            core.meter.reach(slot, log);
         }
         // While the next event to begin is poisoned, it matters who begins first: instant by instant.
         while core.poison_left > 0 && self.soonest < limit {
@@ -181,14 +191,13 @@ impl Serial {
 
     fn run_members(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         self.complete_moved(core, logs, limit);
-        self.soonest = u64::MAX;
         for member in 0..self.members.len() {
             if self.due[member] < limit {
                 self.run_member(core, logs, member, limit);
                 self.due[member] = self.due_of(core, logs, member);
             }
-            self.soonest = self.soonest.min(self.due[member]);
         }
+        self.soonest = least(&self.due);
     }
 
     /// Records in hand of partitions that have moved on come first: their new owners wait for them.
@@ -221,16 +230,14 @@ impl Serial {
             if !core.members[member].is_up() {
                 return;
             }
-            if let [lane] = self.members[member].lanes[..]
-                && core.is_calm(member)
-                && core.serial_is_plain
-            {
+            let Some((lane, start)) = self.head(core, logs, member).filter(|(_, start)| *start < limit) else { return };
+            self.begin(core, logs, member, lane, start);
+            // Where the first record ends in time, there is reason to expect more.
+            if self.members[member].only.is_some() && core.is_calm(member) && core.serial_is_plain {
+                let Some(begun) = self.members[member].begun.filter(|begun| begun.done < limit) else { return };
+                self.complete(core, logs, member, begun);
                 self.run_lane(core, logs, member, lane, limit);
                 return;
-            }
-            match self.head(core, logs, member) {
-                Some((lane, start)) if start < limit => self.begin(core, logs, member, lane, start),
-                _ => return,
             }
         }
     }
@@ -242,19 +249,22 @@ impl Serial {
         let mut records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
         let slow = core.members[member].slow;
         let traces = core.meter.traces();
-        let Self { lanes, members, block, .. } = self;
-        let (state, owner) = (&mut lanes[lane], &mut members[member]);
+        if records.is_empty() {
+            return;
+        }
+        let Self { lanes, ahead, members, block, .. } = self;
+        let (state, ahead, owner) = (&mut lanes[lane], &mut ahead[lane], &mut members[member]);
         let (mut measured, mut again) = (0, 0);
         let mut traced = Vec::new();
         let mut run = core.meter.plain_run(log, id.slot);
         while !records.is_empty() && owner.begun.is_none() {
             let offset = state.next;
-            let times = state.times(&core.fates, id.slot, records);
+            let times = ahead.times(&core.fates, id.slot, offset, records);
             let taken = &records[..times.len()];
             let started = block.serve(taken, times, slow, owner.free, limit);
             let complete = if started > 0 && block.done[started - 1] >= limit { started - 1 } else { started };
-            measured += run.effects(&taken[..complete], &block.start, &block.done);
             if let Some(last) = complete.checked_sub(1) {
+                measured += run.effects(&taken[..complete], &block.start, &block.done);
                 owner.free = block.done[last];
                 core.busy += u128::from(block.busy(complete));
             }
@@ -372,6 +382,7 @@ impl Serial {
         }
         for member in &mut self.members {
             member.free = member.free.max(now);
+            member.only = if let [lane] = member.lanes[..] { Some(lane) } else { None };
         }
     }
 
@@ -484,20 +495,20 @@ impl Block {
     }
 }
 
-impl Lane {
-    /// The service times of some of these records, which begin with the next one; at least of the first.
+impl Ahead {
+    /// The service times of some of these records, which begin at `offset`; at least of the first.
     #[inline]
-    fn times(&mut self, fates: &Fates, slot: usize, records: &[Record]) -> &[u64] {
-        if !(self.times_from..self.times_to).contains(&self.next) {
-            self.fill(fates, slot, records);
+    fn times(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) -> &[u64] {
+        if !(self.from..self.to).contains(&offset) {
+            self.draw(fates, slot, offset, records);
         }
-        let known = &self.times[place(self.next, self.times_from)..place(self.times_to, self.times_from)];
+        let known = &self.times[place(offset, self.from)..place(self.to, self.from)];
         &known[..known.len().min(records.len())]
     }
 
-    /// Draws the service times of records, which begin with the next one.
+    /// Draws the service times of records, which begin at `offset`.
     #[cold]
-    fn fill(&mut self, fates: &Fates, slot: usize, records: &[Record]) {
+    fn draw(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) {
         let count = records.len().min(BLOCK);
         let ids = records.iter().map(|record| fates.id(slot, record.event));
         if count < FEW {
@@ -507,8 +518,19 @@ impl Lane {
             places.iter_mut().zip(ids).for_each(|(place, id)| *place = id);
             fates.plain_times(&places[..count], &mut self.times[..count]);
         }
-        (self.times_from, self.times_to) = (self.next, self.next + count as u64);
+        (self.from, self.to) = (offset, offset + count as u64);
     }
+}
+
+/// The least of these times; several at once, because each comparison waits for the one before.
+#[inline]
+fn least(times: &[u64]) -> u64 {
+    let (fours, rest) = times.as_chunks::<4>();
+    let mut least = [u64::MAX; 4];
+    for four in fours {
+        least.iter_mut().zip(four).for_each(|(least, time)| *least = (*least).min(*time));
+    }
+    rest.iter().chain(&least).copied().min().unwrap_or(u64::MAX)
 }
 
 /// Where an offset lies in a block.
