@@ -98,13 +98,9 @@ pub fn run(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result
         if !world.run(options, &|now| progress.reached(now)) {
             return Ok(None);
         }
-        match world.exceeded() {
-            // The run stops where the bound was first exceeded, whatever the schedule: once more, up to there.
-            Some((at, consumer)) if ended == Ended::AtDuration => {
-                (end, ended) = (at + 1, Ended::BacklogBound { at: SimTime(at), consumer });
-            }
-            _ => return world.finish(plan, ended).map(Some),
-        }
+        // The run stops where a bound was first exceeded, whatever the schedule: once more, up to there.
+        let Some((at, consumer)) = world.exceeded() else { return world.finish(plan, ended).map(Some) };
+        (end, ended) = (at + 1, Ended::BacklogBound { at: SimTime(at), consumer });
     }
 }
 
@@ -231,10 +227,12 @@ impl World {
         self.topics.iter().map(|topic| topic.log.appended).sum()
     }
 
-    /// Where a backlog first exceeded its bound, and whose.
+    /// Where a backlog first exceeded its bound, and whose, if there is more to simulate after that. Stations that run
+    /// behind others may yet find an earlier one.
     fn exceeded(&self) -> Option<(u64, usize)> {
         let groups = self.groups.iter().enumerate();
-        groups.filter_map(|(index, group)| Some((group.exceeded()?, index))).min()
+        let first = groups.filter_map(|(index, group)| Some((group.exceeded()?, index))).min();
+        first.filter(|(at, _)| at + 1 < self.end)
     }
 
     fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, Broken> {
