@@ -74,10 +74,15 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
     watch::listen();
     let result = experiment::run(plan, &request, &watch);
     watch.finish();
-    result.map_err(|failure| match failure {
+    result.map_err(|failure| tell(&failure, plan.replications))
+}
+
+/// Says why there is no result.
+fn tell(failure: &Failure, replications: u32) -> Exit {
+    match failure {
         Failure::Broken { broken, seed, replication } => {
-            let run = format!("in run {} of {}", replication + 1, plan.replications);
-            bug(&format!("an invariant does not hold {run}: {}", broken.invariant), Some(seed))
+            let run = format!("in run {} of {replications}", replication + 1);
+            bug(&format!("an invariant does not hold {run}: {}", broken.invariant), Some(*seed))
         }
         Failure::Interrupted => {
             terminal::tell("interrupted before the first run was finished: there is no result");
@@ -87,7 +92,7 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
             terminal::error(&format!("cannot start the threads: {why}; try --jobs 1"));
             Exit::System
         }
-    })
+    }
 }
 
 /// The files of `--out`, complete and without their names yet.
@@ -136,4 +141,19 @@ fn verdict(summary: &Summary, quiet: bool) -> Exit {
         terminal::tell(&format!("{} {verdict}", judged.text));
     }
     if open.count() > 0 { Exit::Expectation } else { Exit::Done }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Broken;
+
+    #[test]
+    fn a_broken_invariant_is_exit_5() {
+        let broken = Broken { invariant: "the books of email do not close".to_owned() };
+        let exit = tell(&Failure::Broken { broken, seed: 7, replication: 0 }, 3);
+        assert_eq!((exit, exit as i32), (Exit::Bug, 5));
+        assert_eq!(tell(&Failure::Interrupted, 3) as i32, 130);
+        assert_eq!(tell(&Failure::Threads("no memory".to_owned()), 3) as i32, 1);
+    }
 }

@@ -399,3 +399,19 @@ fn speeds() {
         }
     }
 }
+
+#[test]
+fn books_that_do_not_close_are_a_bug() {
+    let mut outcome = ConsumerOutcome::default();
+    assert_eq!(check_books("email", &outcome), Ok(()));
+    outcome.ledger.created = 5;
+    outcome.ledger.stored = 4;
+    outcome.ledger.waiting = 4;
+    let broken = check_books("email", &outcome).unwrap_err();
+    assert!(broken.invariant.contains("the books of email do not close: created 5 against 4"), "{}", broken.invariant);
+    outcome.ledger.publishing = 1;
+    assert_eq!(check_books("email", &outcome), Ok(()));
+    outcome.stages.total = 7;
+    let broken = check_books("email", &outcome).unwrap_err();
+    assert_eq!(broken.invariant, "the stages of email add up to 0 ns, its latency to 7 ns");
+}

@@ -13,7 +13,7 @@ use crate::plan::{ConsumerPlan, Dispatch, Plan, ProducerPlan, Step, TopicId};
 use crate::time::SimSpan;
 use crate::units;
 
-/// Most messages waiting at one subscription: about 500 MB of records.
+/// Most messages waiting at one subscription: about 1.5 GB of records, keys and times in the worst case.
 const BACKLOG_BOUND: u64 = 20_000_000;
 /// Most runs of an experiment.
 const MAX_REPLICATIONS: u32 = 100_000;

@@ -328,7 +328,8 @@ impl Serial {
         };
         let success = start.saturating_add(lead);
         let done = success.saturating_add(service);
-        self.members[member].begun = Some(Begun { lane, offset, start, success, done, busy_from: start, attempts, end });
+        self.members[member].begun =
+            Some(Begun { lane, offset, start, success, done, busy_from: start, attempts, end });
         self.lanes[lane].next = offset + 1;
     }
 
