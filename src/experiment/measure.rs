@@ -1,8 +1,8 @@
 //! From added-up outcomes to the tree of named metrics.
 //!
 //! One rule tells how a number of several runs is to be read: **an integer leaf is a count summed over the runs**;
-//! everything else is a floating-point leaf: quantiles and means over the pooled events, largest values of all runs,
-//! and levels (`lag.end`, rates, utilisation), which are means over runs. Times are seconds with at most nine decimals
+//! everything else is a floating-point leaf: quantiles and means over the pooled events, largest values of all runs (see
+//! [`crate::metrics::is_of_the_worst_run`]), and levels (`lag.end`, rates, utilisation), which are means over runs. Times are seconds with at most nine decimals
 //! (a whole number of ns), `null` is "does not apply". All counts are of measured events unless the outcome says otherwise.
 
 use serde_json::{Map, Value, json};
@@ -113,7 +113,7 @@ fn hot_partition(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let records = &pooled.outcome.topics[index].records;
     let (total, most) = (records.iter().sum::<u64>(), records.iter().max().copied().unwrap_or(0));
     let Some(hot) = records.iter().position(|r| *r == most).filter(|_| total > 0) else {
-        return json!({ "partition": null, "share": null, "lag_max": null, "lag_median": null });
+        return json!({ "partition": null, "share": null, "lag": { "max": null, "median": null } });
     };
     let mut lags = vec![0; records.len()];
     for (consumer, seen) in plan.consumers.iter().zip(&pooled.outcome.consumers) {
@@ -126,8 +126,7 @@ fn hot_partition(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     json!({
         "partition": level(hot as f64),
         "share": ratio(most as f64, total as f64),
-        "lag_max": level(hottest as f64),
-        "lag_median": level(lags[(lags.len() - 1) / 2] as f64),
+        "lag": { "max": level(hottest as f64), "median": level(lags[(lags.len() - 1) / 2] as f64) },
     })
 }
 
@@ -206,7 +205,8 @@ fn stages(sums: &StageSums, count: u64) -> Value {
 
 /// `max` of all runs, `end` and the series as means over runs.
 fn lag(pooled: &Pooled, index: usize) -> Value {
-    let (seen, curve) = (&pooled.outcome.consumers[index].lag, &pooled.curves[index]);
+    let seen = &pooled.outcome.consumers[index].lag;
+    let curve = pooled.curves.get(index).cloned().unwrap_or_default();
     let end = |sum: u64| ratio(sum as f64, f64::from(pooled.runs));
     let partitions = seen.partitions.iter().map(|p| json!({ "max": level(p.max as f64), "end": end(p.end) }));
     json!({

@@ -67,6 +67,17 @@ impl Pooled {
         }
     }
 
+    /// The same without the series over time, which no interval is about.
+    #[must_use]
+    pub(super) fn without_series(&self) -> Self {
+        let mut slim = self.clone();
+        slim.curves.clear();
+        for lag in slim.outcome.consumers.iter_mut().map(|consumer| &mut consumer.lag) {
+            *lag = LagOutcome { records: Vec::new(), time: Vec::new(), partitions: Vec::new(), ..*lag };
+        }
+        slim
+    }
+
     /// Whether a consumer noticed a fault: something was redelivered, lost or overtaken in some run, or its lag rose
     /// clearly in at least half of them.
     #[must_use]

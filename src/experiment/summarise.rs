@@ -2,10 +2,10 @@
 
 use super::columns::Columns;
 use super::expect::{Claim, claims};
-use super::measure::measure;
+use super::jackknife::{Groups, Measured, intervals};
 use super::pool::Pooled;
 use super::warnings::Findings;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, TraceRecord};
 use crate::plan::Plan;
 use crate::summary::{ConsumerCurves, Summary, Window};
 use crate::time::SimTime;
@@ -13,41 +13,54 @@ use crate::time::SimTime;
 /// Most occurrences of one fault that pictures shade.
 const SHADED_OCCURRENCES: usize = 200;
 
-/// The runs so far, in bounded memory: their sum, and a small tree of numbers for each.
+/// The runs so far, in bounded memory: their sum, the sums of a few groups of them, and a small tree of numbers for each.
 #[derive(Clone, Debug)]
 pub struct Collected<'p> {
     plan: &'p Plan,
     pooled: Option<Pooled>,
+    groups: Groups,
     columns: Columns,
     claims: Vec<Claim>,
+    trace: Vec<TraceRecord>,
 }
 
 impl<'p> Collected<'p> {
     /// Nothing yet.
     #[must_use]
     pub fn new(plan: &'p Plan) -> Self {
-        Self { plan, pooled: None, columns: Columns::default(), claims: claims(plan) }
+        Self {
+            plan,
+            pooled: None,
+            groups: Groups::default(),
+            columns: Columns::default(),
+            claims: claims(plan),
+            trace: Vec::new(),
+        }
     }
 
     /// Adds the next run.
-    pub fn push(&mut self, outcome: Outcome) {
-        let run = Pooled::of(self.plan, outcome);
-        let metrics = measure(self.plan, &run);
-        self.columns.push(&metrics);
-        self.claims.iter_mut().for_each(|claim| claim.push(self.plan, &run, &metrics));
+    pub fn push(&mut self, mut outcome: Outcome) {
+        // Only one run keeps a trace, and it may be long.
+        self.trace.append(&mut outcome.trace);
+        let run = Measured::of(self.plan, Pooled::of(self.plan, outcome));
+        self.columns.push(&run.metrics);
+        self.claims.iter_mut().for_each(|claim| claim.push(self.plan, &run));
+        self.groups.push(run.pooled.without_series());
         match &mut self.pooled {
-            Some(pooled) => pooled.merge(run),
-            None => self.pooled = Some(run),
+            Some(pooled) => pooled.merge(run.pooled),
+            None => self.pooled = Some(run.pooled),
         }
     }
 
     /// The summary of all runs, of `asked` that were to be done, with the sums and columns behind it. None without a run.
     #[must_use]
     pub fn finish(self, asked: u32) -> Option<(Summary, Pooled, Columns)> {
-        let Self { plan, pooled, columns, claims } = self;
-        let pooled = pooled?;
-        let metrics = measure(plan, &pooled);
-        let expectations = claims.iter().map(|claim| claim.judge(plan, &pooled, &metrics)).collect::<Vec<_>>();
+        let Self { plan, pooled, groups, columns, claims, trace } = self;
+        let whole = Measured::of(plan, pooled?);
+        let rests = groups.rests(plan);
+        let expectations = claims.iter().map(|claim| claim.judge(plan, &whole, &rests)).collect::<Vec<_>>();
+        let ci95 = intervals(&whole, &rests);
+        let Measured { mut pooled, metrics } = whole;
         let findings =
             Findings { plan, pooled: &pooled, metrics: &metrics, claims: &claims, judged: &expectations, asked };
         let summary = Summary {
@@ -58,13 +71,14 @@ impl<'p> Collected<'p> {
             duration: plan.duration,
             warm_up: plan.warm_up,
             warnings: findings.warnings(),
-            ci95: columns.intervals(&metrics),
+            ci95,
             metrics,
             expectations,
             curves: curves(plan, &pooled),
             windows: windows(plan, &pooled),
             command: format!("edasim run {}.yaml --seed {} --replications {asked}", plan.name, plan.seed),
         };
+        pooled.outcome.trace = trace;
         Some((summary, pooled, columns))
     }
 }
@@ -180,7 +194,7 @@ mod tests {
         assert_eq!(summary.metrics["consumers"]["fraud"]["drain_time"], json!(null));
         assert_eq!(summary.metrics["faults"][0]["noticed"], json!(["email"]));
         assert_eq!(summary.metrics["faults"][0]["out_of_reach"], json!(["fraud"]));
-        let hot = json!({ "partition": 1.0, "share": 0.7, "lag_max": 40.0, "lag_median": 4.0 });
+        let hot = json!({ "partition": 1.0, "share": 0.7, "lag": { "max": 40.0, "median": 4.0 } });
         assert_eq!(summary.metrics["topics"]["orders"]["hot_partition"], hot);
     }
 
