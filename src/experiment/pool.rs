@@ -211,6 +211,7 @@ impl ConsumerOutcome {
         merge_each(&mut self.intervals, other.intervals, |mine, other| {
             mine.latency.merge(&other.latency);
             mine.sum += other.sum;
+            mine.done += other.done;
         });
         self.ledger.merge(other.ledger);
         for (cause, count) in other.lost {
@@ -229,7 +230,7 @@ impl ConsumerOutcome {
         self.rebalances += other.rebalances;
         self.busy += other.busy;
         self.available += other.available;
-        self.service_sum += other.service_sum;
+        self.done += other.done;
         self.arrived += other.arrived;
         self.lag.merge(other.lag);
         self.cut_off += other.cut_off;
@@ -290,6 +291,7 @@ impl LagOutcome {
             larger((self.time_max, self.time_max_at), (other.time_max, other.time_max_at));
         self.end += other.end;
         merge_each(&mut self.partitions, other.partitions, PartitionLag::merge);
+        self.partition_interval = self.partition_interval.max(other.partition_interval);
     }
 }
 
@@ -303,6 +305,7 @@ impl PartitionLag {
         pointwise(&mut self.records, &other.records, u64::max);
         pointwise(&mut self.time, &other.time, u64::max);
         self.max = self.max.max(other.max);
+        self.time_max = self.time_max.max(other.time_max);
         self.end += other.end;
     }
 }
