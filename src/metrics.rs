@@ -101,7 +101,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 53] = [
     ("topics", "records", Unit::Count, false),
     ("topics", "bytes", Unit::Bytes, false),
     ("topics", "hot_partition.share", Unit::Share, false),
-    ("topics", "hot_partition.lag.max", Unit::Count, false),
+    ("topics", "hot_partition.lag.{max,median}", Unit::Count, false),
     ("topics", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("topics", "converged.count", Unit::Count, false),
     ("topics", "not_converged", Unit::Count, false),
@@ -109,6 +109,16 @@ const PATTERNS: [(&str, &str, Unit, bool); 53] = [
     ("events", "converged.count", Unit::Count, false),
     ("events", "not_converged", Unit::Count, false),
 ];
+
+/// Last keys of figures that are those of the worst run, its time or its place: however many runs there are, they are
+/// not pooled. They are judged run by run, and there is no interval about them.
+const OF_THE_WORST_RUN: [&str; 5] = ["max", "max_at", "median", "partition", "drain_time"];
+
+/// Whether the figure with this last key is that of the worst run.
+#[must_use]
+pub fn is_of_the_worst_run(key: &str) -> bool {
+    OF_THE_WORST_RUN.contains(&key)
+}
 
 /// Short forms: section, what may be written, what it is short for.
 pub const SHORT: [(&str, &str, &str); 1] = [("consumers", "lost", "lost.total")];

@@ -117,8 +117,8 @@ pub struct ConsumerOutcome {
     pub busy: u128,
     /// Worker time available since the warm-up (members that are up x workers), ns.
     pub available: u128,
-    /// Service time of measured deliveries' successful attempts, ns (for the offered load).
-    pub service_sum: u128,
+    /// First effects since the warm-up, whenever their events were created.
+    pub done: u64,
     /// Events wanted by this subscription that became visible since the warm-up, and until the end.
     pub arrived: u64,
     /// Lag over time.
@@ -155,13 +155,15 @@ pub struct PathOutcome {
     pub sum: u128,
 }
 
-/// Latency of the events created in one interval.
+/// What happened in one interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IntervalOutcome {
-    /// Distribution.
+    /// Latency of the events created in it.
     pub latency: Histogram,
     /// Exact sum, ns.
     pub sum: u128,
+    /// First effects in it, whenever their events were created.
+    pub done: u64,
 }
 
 /// Where every measured event of a subscription ended. The books close:
@@ -223,7 +225,8 @@ pub struct OrderOutcome {
     pub late_time_max: u64,
 }
 
-/// Lag as a series over virtual time. All series have the same sample times `interval x (i + 1)`.
+/// Lag over virtual time. Point `i` of a series ends at `interval x (i + 1)`. Series are of the whole run, largest values of
+/// the time since the warm-up.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LagOutcome {
     /// Time between two points.
@@ -244,9 +247,11 @@ pub struct LagOutcome {
     pub end: u64,
     /// The same by partition (topics of the subscription in order, their partitions in order).
     pub partitions: Vec<PartitionLag>,
+    /// Time between two points of a partition's series.
+    pub partition_interval: SimSpan,
 }
 
-/// Lag of one partition.
+/// Lag of one partition. A subscription to more than [`PartitionLag::MOST_SERIES`] partitions keeps no series of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartitionLag {
     /// Largest value in each interval.
@@ -255,8 +260,15 @@ pub struct PartitionLag {
     pub time: Vec<u64>,
     /// Largest of all samples.
     pub max: u64,
+    /// Largest age, ns.
+    pub time_max: u64,
     /// At the end of the run.
     pub end: u64,
+}
+
+impl PartitionLag {
+    /// Partitions of a subscription up to which series are kept.
+    pub const MOST_SERIES: usize = 256;
 }
 
 /// What one fault did.
@@ -275,11 +287,14 @@ pub struct FaultOutcome {
 pub struct Touched {
     /// Largest lag from the start of an occurrence until it had drained.
     pub lag_peak: u64,
-    /// Lag level before it: the largest sample in as long a time before the fault as the fault lasted.
+    /// Lag level before it: the largest sample in as long a time before the fault as the fault lasted, and not less than 30
+    /// samples.
     pub lag_before: u64,
-    /// Longest time from the end of an occurrence until lag was back at its level before it.
+    /// Longest time from the end of an occurrence until lag was back at its level before it, to stay there until all that
+    /// the occurrence causes has come: a crash may be noticed late, a poisoned event handled late.
     pub drain_time: SimSpan,
-    /// Occurrences after which lag was not back before the end of the run (or the next occurrence).
+    /// Occurrences after which lag was not back before the end of the run (or the next occurrence); one that lasts to the
+    /// end of the run is among them.
     pub not_drained: u64,
     /// Redeliveries, losses and order violations between an occurrence's start and its draining.
     pub redeliveries: u64,

@@ -25,8 +25,8 @@ pub struct Summary {
     /// The sections `producers`, `topics`, `consumers`, `services`, `reads`, `flows`, `faults`, `events` of the result
     /// document: numbers at the leaves (seconds, bytes, counts, shares 0 to 1; `null`: does not apply).
     pub metrics: Value,
-    /// For each number in `metrics` that varies between runs: `[low, high]`, the 95 % confidence interval of its mean over
-    /// runs. Empty with one run.
+    /// For each number in `metrics`: `[low, high]`, its 95 % confidence interval across runs. The largest value of all runs
+    /// has none. Empty with one run.
     pub ci95: Value,
     /// The scenario's claims, judged.
     pub expectations: Vec<Judged>,
@@ -57,12 +57,14 @@ pub struct Judged {
     pub text: String,
     /// The judgement.
     pub verdict: Verdict,
-    /// The metric's value (pooled); none where it does not apply.
+    /// The metric's value (pooled, of a maximum the largest of all runs); none where it does not apply.
     pub value: Option<f64>,
     /// Its 95 % interval across runs.
     pub interval: Option<(f64, f64)>,
     /// Replications that would decide it, where it is undecided (an estimate).
     pub needed: Option<u64>,
+    /// Why there is no value, or in how many runs it holds where each is judged for itself.
+    pub reason: Option<String>,
     /// Line and column in the file.
     pub place: (u32, u32),
 }
@@ -70,11 +72,11 @@ pub struct Judged {
 /// Judgement of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The interval lies on the right side.
+    /// The interval, or the largest value of every run, lies on the right side.
     Holds,
-    /// The interval lies on the wrong side.
+    /// The interval, or the largest value of every run, lies on the wrong side.
     Fails,
-    /// The interval includes the limit.
+    /// The interval includes the limit, or runs lie on either side of it.
     Undecided,
 }
 

@@ -220,6 +220,21 @@ fn init_writes_a_scenario_that_runs_and_overwrites_nothing() {
 }
 
 #[test]
+fn check_checks_what_run_runs() {
+    let folder = Folder::new();
+    folder.write("vary.yaml", &(SMALL.to_owned() + "vary: { more: { consumers.email.members: 3 }, base: {} }\n"));
+    let explained = folder.run(&["check", "vary.yaml", "--variant", "more", "--duration", "20s", "--explain"]);
+    assert_eq!(code(&explained), 0, "{}", stderr(&explained));
+    let line = |key: &str| stdout(&explained).lines().find(|line| line.contains(key)).unwrap_or_default().to_owned();
+    assert!(line("  members").contains('3'), "{}", stdout(&explained));
+    assert!(line("duration").contains("20s"), "{}", stdout(&explained));
+    for wrong in [["--set", "consumers.email.members=none"], ["--variant", "fewer"]] {
+        let [check, run] = ["check", "run"].map(|command| folder.run(&[&[command, "vary.yaml"], &wrong[..]].concat()));
+        assert_eq!((code(&check), stderr(&check)), (2, stderr(&run)));
+    }
+}
+
+#[test]
 fn check_explains() {
     let output = Folder::new().run(&["check", "small.yaml", "--explain"]);
     assert_eq!(code(&output), 0);

@@ -12,7 +12,7 @@ use edasim::scenario::{self, Overrides};
 const PICTURED: [&str; 4] = ["consumer-crash", "hot-key", "order-placement", "taxi-surge"];
 
 /// Result documents of more bytes than this are not kept.
-const LARGEST_DOCUMENT: usize = 150_000;
+const LARGEST_DOCUMENT: usize = 250_000;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine;
+use crate::scenario::Overrides;
 
 /// What happens to our event-driven system when...?
 ///
@@ -41,7 +42,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   edasim check shop.yaml
-  edasim check shop.yaml --explain | grep acks")]
+  edasim check shop.yaml --explain | grep acks
+  edasim check shop.yaml --variant more-members --set duration=2h")]
     Check(Check),
     /// Write a scenario to begin with
     #[command(after_help = "Example:\n  edasim init shop.yaml && edasim run shop.yaml")]
@@ -50,24 +52,8 @@ Examples:
 
 #[derive(Args, Debug)]
 pub(super) struct Run {
-    /// Scenario file
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    /// Master seed, instead of the scenario's
-    #[arg(long, value_name = "N")]
-    pub(super) seed: Option<u64>,
-    /// Change a value of the scenario; may be repeated
-    #[arg(long, value_name = "PATH=VALUE")]
-    pub(super) set: Vec<String>,
-    /// Virtual time of one run, such as 30m
-    #[arg(long, value_name = "D")]
-    pub(super) duration: Option<String>,
-    /// Independent runs; several give confidence intervals
-    #[arg(long, value_name = "N")]
-    pub(super) replications: Option<u32>,
-    /// Variant of the scenario (its `vary`)
-    #[arg(long, value_name = "NAME")]
-    pub(super) variant: Option<String>,
+    #[command(flatten)]
+    pub(super) scenario: Scenario,
     /// Runs at a time [default: one per core]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
     pub(super) jobs: Option<usize>,
@@ -92,11 +78,46 @@ pub(super) struct Run {
     pub(super) quiet: bool,
 }
 
+/// A scenario file, and what is changed in it.
 #[derive(Args, Debug)]
-pub(super) struct Check {
+pub(super) struct Scenario {
     /// Scenario file
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+    /// Master seed, instead of the scenario's
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Change a value of the scenario; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Virtual time of one run, such as 30m
+    #[arg(long, value_name = "D")]
+    pub(super) duration: Option<String>,
+    /// Independent runs; several give confidence intervals
+    #[arg(long, value_name = "N")]
+    pub(super) replications: Option<u32>,
+    /// Variant of the scenario (its `vary`)
+    #[arg(long, value_name = "NAME")]
+    pub(super) variant: Option<String>,
+}
+
+impl Scenario {
+    /// What the command line changes.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            set: self.set.clone(),
+            seed: self.seed,
+            duration: self.duration.clone(),
+            replications: self.replications,
+            variant: self.variant.clone(),
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) scenario: Scenario,
     /// List every value and where it comes from
     #[arg(long)]
     pub(super) explain: bool,

@@ -7,16 +7,15 @@ mod run;
 mod terminal;
 mod watch;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Check, Cli, Command, Init};
+use self::args::{Check, Cli, Command, Init, Scenario};
 use self::exit::Exit;
 use self::files::Place;
 use crate::plan::Plan;
-use crate::scenario::{self, Loaded, Overrides};
+use crate::scenario::{self, Loaded};
 
 /// Runs the program.
 #[must_use]
@@ -40,11 +39,11 @@ pub fn main() -> ExitCode {
 
 /// Checks a scenario.
 fn check(args: &Check) -> Result<Exit, Exit> {
-    let loaded = load(&args.file, &Overrides::default(), false)?;
+    let loaded = load(&args.scenario, false)?;
     if args.explain {
         terminal::print(&loaded.explained.render(terminal::style().width))?;
     } else {
-        terminal::print(&format!("{}: no mistakes; {}\n", args.file.display(), inventory(&loaded.plan)))?;
+        terminal::print(&format!("{}: no mistakes; {}\n", args.scenario.file.display(), inventory(&loaded.plan)))?;
     }
     Ok(Exit::Done)
 }
@@ -74,8 +73,8 @@ fn init(args: &Init) -> Result<Exit, Exit> {
 }
 
 /// Loads a scenario; what is wrong or worth knowing is told.
-fn load(file: &Path, overrides: &Overrides, quiet: bool) -> Result<Loaded, Exit> {
-    match scenario::load(file, overrides) {
+fn load(scenario: &Scenario, quiet: bool) -> Result<Loaded, Exit> {
+    match scenario::load(&scenario.file, &scenario.overrides()) {
         Ok(loaded) => {
             loaded.notes.iter().filter(|_| !quiet).for_each(|note| terminal::note(note));
             Ok(loaded)

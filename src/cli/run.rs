@@ -1,6 +1,6 @@
 //! `edasim run`: scenario to plan, plan to summary, summary to where it is wanted.
 
-use super::args::Run;
+use super::args::{Run, Scenario};
 use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};
 use super::watch::{self, Watch};
@@ -9,7 +9,7 @@ use crate::experiment::{self, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
 use crate::report::{json, svg, text, trace};
-use crate::scenario::{Loaded, Overrides};
+use crate::scenario::Loaded;
 use crate::summary::{Summary, Verdict};
 
 /// Width of report.txt.
@@ -17,10 +17,10 @@ const PAGE: Style = Style { color: false, width: 100 };
 
 /// Runs a scenario.
 pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
-    let loaded = load(&args.file, &overrides(args), args.quiet)?;
+    let loaded = load(&args.scenario, args.quiet)?;
     let out = args.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
-    let command = command(args, &loaded.plan);
+    let command = command(&args.scenario, &loaded.plan);
     remember(&command);
 
     let Experiment { mut summary, pooled, .. } = simulate(args, &loaded.plan)?;
@@ -39,23 +39,13 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     Ok(verdict(&summary, args.quiet))
 }
 
-fn overrides(args: &Run) -> Overrides {
-    Overrides {
-        set: args.set.clone(),
-        seed: args.seed,
-        duration: args.duration.clone(),
-        replications: args.replications,
-        variant: args.variant.clone(),
-    }
-}
-
 /// The command that repeats the experiment: what can change the result, nothing else.
-fn command(args: &Run, plan: &Plan) -> String {
-    let mut words = vec!["edasim".into(), "run".into(), quoted(&args.file.display().to_string())];
+fn command(scenario: &Scenario, plan: &Plan) -> String {
+    let mut words = vec!["edasim".into(), "run".into(), quoted(&scenario.file.display().to_string())];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    args.variant.iter().for_each(|variant| option("--variant", variant));
-    args.set.iter().for_each(|set| option("--set", set));
-    args.duration.iter().for_each(|duration| option("--duration", duration));
+    scenario.variant.iter().for_each(|variant| option("--variant", variant));
+    scenario.set.iter().for_each(|set| option("--set", set));
+    scenario.duration.iter().for_each(|duration| option("--duration", duration));
     option("--seed", &plan.seed.to_string());
     option("--replications", &plan.replications.to_string());
     words.join(" ")

@@ -276,8 +276,10 @@ impl World {
     }
 
     fn fault_outcome(&self, plan: &Plan, fault: &crate::plan::FaultPlan) -> FaultOutcome {
-        let found = timeline::occurrences(plan, fault, self.setup.seed);
-        let shown = found.iter().take(1000).map(|o| (SimTime(o.from), SimTime(o.to.min(plan.duration.0))));
+        // A run that was stopped has seen nothing of what was to strike later.
+        let mut found = timeline::occurrences(plan, fault, self.setup.seed);
+        found.retain(|o| o.from < self.end);
+        let shown = found.iter().take(1000).map(|o| (SimTime(o.from), SimTime(o.to.min(self.end))));
         FaultOutcome { occurrences: shown.collect(), count: found.len() as u64, ..FaultOutcome::default() }
     }
 }

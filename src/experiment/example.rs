@@ -215,7 +215,7 @@ fn consumer_outcome(plan: &Plan, index: usize, extra: u64) -> ConsumerOutcome {
         intervals: plan
             .intervals_of(index)
             .iter()
-            .map(|_| IntervalOutcome { latency: ramp(10, step), sum: ramp_sum(10, step) })
+            .map(|_| IntervalOutcome { latency: ramp(10, step), sum: ramp_sum(10, step), done: 12 })
             .collect(),
         ledger: Ledger {
             created: 100 + extra,
@@ -238,9 +238,9 @@ fn consumer_outcome(plan: &Plan, index: usize, extra: u64) -> ConsumerOutcome {
             late_time_sum: 7_000_000,
             late_time_max: 5_000_000,
         },
-        busy: 45_000_000_000,
+        busy: 4_500_000_000,
         available: 100_000_000_000 * u128::from(plan.consumers[index].workers),
-        service_sum: service,
+        done: 90,
         arrived: 100 + extra,
         lag: lag(extra),
         ..ConsumerOutcome::default()
@@ -258,7 +258,8 @@ fn lag(extra: u64) -> LagOutcome {
         time_max_at: SimTime(110_000_000_000),
         end: 6 + extra,
         partitions: [(4, 2), (40 + extra, 4)]
-            .map(|(max, end)| PartitionLag { records: vec![max], time: vec![max], max, end })
+            .map(|(max, end)| PartitionLag { records: vec![max], time: vec![max], max, time_max: max, end })
             .into(),
+        partition_interval: SimSpan::from_seconds(110),
     }
 }

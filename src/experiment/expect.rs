@@ -1,12 +1,13 @@
 //! Judges what a scenario claims: by its value where there is one run, by the interval across runs where there are more.
 //!
-//! A claim is about *a run*, whatever the number of replications: a count is judged per run, not by its sum over runs.
+//! A claim is about *a run*, whatever the number of replications. A count is judged per run, not by its sum over runs. A
+//! largest value is one of every run: a claim about it holds when it holds in every run, and fails when it holds in none.
 
 use serde_json::Value;
 
-use super::columns::{LEVEL, interval};
+use super::jackknife::{LEVEL, Measured, contributions_to, interval};
 use super::measure::{measure_during, nine_decimals};
-use super::pool::Pooled;
+use crate::metrics::is_of_the_worst_run;
 use crate::plan::{Comparison, Expectation, Plan};
 use crate::stats::confidence::replications_needed;
 use crate::summary::{Judged, Verdict};
@@ -22,13 +23,6 @@ pub(super) struct Claim {
     values: Vec<f64>,
 }
 
-/// A metric's value, and whether it is a count that was summed over the runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Reading {
-    value: f64,
-    count: bool,
-}
-
 /// All claims of a plan: each expectation once for each match of its wildcard.
 #[must_use]
 pub(super) fn claims(plan: &Plan) -> Vec<Claim> {
@@ -40,22 +34,30 @@ pub(super) fn claims(plan: &Plan) -> Vec<Claim> {
 
 impl Claim {
     /// Notes the value in one further run.
-    pub(super) fn push(&mut self, plan: &Plan, run: &Pooled, metrics: &Value) {
-        self.values.push(self.read(plan, run, metrics).map_or(f64::NAN, |reading| reading.value));
+    pub(super) fn push(&mut self, plan: &Plan, run: &Measured) {
+        self.values.push(self.read(plan, run).unwrap_or(f64::NAN));
     }
 
-    /// The judgement of all runs.
+    /// The judgement of all runs, by their figures and what is left of them without each group of runs.
     #[must_use]
-    pub(super) fn judge(&self, plan: &Plan, pooled: &Pooled, metrics: &Value) -> Judged {
+    pub(super) fn judge(&self, plan: &Plan, whole: &Measured, rests: &[Measured]) -> Judged {
         let expectation = &plan.expectations[self.expectation];
-        let judgement = judge(expectation.op, expectation.value, self.read(plan, pooled, metrics), &self.values);
-        let text = self.text(expectation);
+        let worst = self.path(plan).last().is_some_and(|key| is_of_the_worst_run(key));
+        let contributions = contributions_to(whole, rests, |part| self.read(plan, part));
+        let figures = Figures {
+            of_all: self.read(plan, whole),
+            of_runs: &self.values,
+            contributions: contributions.filter(|_| !worst).unwrap_or_default(),
+            every_run_counts: worst,
+        };
+        let judgement = judge(expectation.op, expectation.value, &figures);
         Judged {
-            text,
+            text: self.text(expectation),
             verdict: judgement.verdict,
             value: judgement.value,
             interval: judgement.interval,
             needed: judgement.needed,
+            reason: judgement.reason,
             place: expectation.place,
         }
     }
@@ -74,16 +76,30 @@ impl Claim {
         }
     }
 
-    fn read(&self, plan: &Plan, pooled: &Pooled, metrics: &Value) -> Option<Reading> {
+    /// The value, of a count that per run.
+    fn read(&self, plan: &Plan, part: &Measured) -> Option<f64> {
         let expectation = &plan.expectations[self.expectation];
         let path = self.path(plan);
-        let Some(during) = expectation.during else { return reading(metrics, path) };
-        let [_, name, metric @ ..] = path else { return None };
-        let consumer = plan.consumers.iter().position(|c| c.name == *name).filter(|_| path[0] == "consumers")?;
-        let interval = plan.intervals_of(consumer).iter().position(|i| *i == during)?;
-        let metric = metric.iter().map(String::as_str).collect::<Vec<_>>();
-        number(&measure_during(pooled, consumer, interval, during, &metric))
+        let reading = match expectation.during {
+            None => reading(&part.metrics, path),
+            Some(during) => {
+                let [section, name, metric @ ..] = path else { return None };
+                let consumer =
+                    plan.consumers.iter().position(|c| c.name == *name).filter(|_| section == "consumers")?;
+                let interval = plan.intervals_of(consumer).iter().position(|i| *i == during)?;
+                let metric = metric.iter().map(String::as_str).collect::<Vec<_>>();
+                number(&measure_during(&part.pooled, consumer, interval, during, &metric))
+            }
+        }?;
+        Some(if reading.count { reading.value / f64::from(part.pooled.runs) } else { reading.value })
     }
+}
+
+/// A metric's value, and whether it is a count that was summed over the runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reading {
+    value: f64,
+    count: bool,
 }
 
 /// The number at a path of the metrics. A section stands for its total; a drain time is 0 where no fault touched the
@@ -121,59 +137,77 @@ fn descend<'v>(node: &'v Value, path: &[String]) -> Option<&'v Value> {
     })
 }
 
+/// What a claim is judged by.
+#[derive(Clone, Debug, Default)]
+struct Figures<'a> {
+    /// The value of all runs together; of a count, that per run.
+    of_all: Option<f64>,
+    /// That of each run. NaN: does not apply to it; infinite: a lag that did not drain.
+    of_runs: &'a [f64],
+    /// What each run contributes to the value of all; empty where there is one run, or no interval.
+    contributions: Vec<f64>,
+    /// Whether each run is judged for itself.
+    every_run_counts: bool,
+}
+
 /// What judging found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Judgement {
     verdict: Verdict,
     value: Option<f64>,
     interval: Option<(f64, f64)>,
     needed: Option<u64>,
+    reason: Option<String>,
 }
 
-/// Judges `metric OP limit` by its pooled value and its value in every run.
-fn judge(op: Comparison, limit: f64, pooled: Option<Reading>, values: &[f64]) -> Judgement {
-    let nothing = Judgement { verdict: Verdict::Fails, value: None, interval: None, needed: None };
-    let known = values.iter().copied().filter(|v| !v.is_nan()).collect::<Vec<_>>();
-    let Some(pooled) = pooled.filter(|_| !known.is_empty()) else { return nothing };
-    if known.iter().any(|v| v.is_infinite()) {
-        let all = known.iter().all(|v| holds(op, *v, limit));
-        let any = known.iter().any(|v| holds(op, *v, limit));
-        let upward = matches!(op, Comparison::Greater | Comparison::AtLeast);
-        let verdict = match (all, any && upward) {
-            (true, _) => Verdict::Holds,
-            (false, true) => Verdict::Undecided,
-            (false, false) => Verdict::Fails,
-        };
-        return Judgement { verdict, ..nothing };
-    }
-    let value = if pooled.count { mean(&known) } else { pooled.value };
-    let interval = interval(&known).map(|(low, high)| (nine_decimals(low), nine_decimals(high)));
-    let verdict = match (op, interval) {
-        (Comparison::Equal | Comparison::NotEqual, _) if known.iter().all(|v| holds(op, *v, limit)) => Verdict::Holds,
-        (Comparison::Equal | Comparison::NotEqual, _) => Verdict::Fails,
-        (_, None) => decided(holds(op, value, limit)),
-        (_, Some((low, high))) => match (holds(op, low, limit), holds(op, high, limit), holds(op, value, limit)) {
-            (true, true, true) => Verdict::Holds,
-            (false, false, false) => Verdict::Fails,
-            // The value shown may lie outside of the interval: the largest of all runs, say. What contradicts it is no verdict.
-            _ => Verdict::Undecided,
-        },
+/// Judges `metric OP limit`.
+fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
+    let runs = figures.of_runs.iter().copied().filter(|v| !v.is_nan()).collect::<Vec<_>>();
+    let Some(value) = figures.of_all.filter(|_| !runs.is_empty()) else {
+        return Judgement { verdict: Verdict::Fails, value: None, interval: None, needed: None, reason: None };
     };
-    let needed = (verdict == Verdict::Undecided).then(|| replications_needed(&known, limit, LEVEL)).flatten();
+    let interval = interval(value, &figures.contributions).map(|(low, high)| (nine_decimals(low), nine_decimals(high)));
+    let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
+    let verdict = if equality || figures.every_run_counts {
+        match runs.iter().filter(|v| holds(op, **v, limit)).count() {
+            all if all == runs.len() => Verdict::Holds,
+            some if some > 0 && !equality => Verdict::Undecided,
+            _ => Verdict::Fails,
+        }
+    } else {
+        match interval.map(|(low, high)| (holds(op, low, limit), holds(op, high, limit))) {
+            None if runs.len() > 1 => Verdict::Undecided,
+            None => decided(holds(op, value, limit)),
+            Some((true, true)) => Verdict::Holds,
+            Some((false, false)) => Verdict::Fails,
+            Some(_) => Verdict::Undecided,
+        }
+    };
+    let undecided = verdict == Verdict::Undecided;
+    let needed = replications_needed(&figures.contributions, limit, LEVEL).filter(|_| undecided);
     Judgement {
         verdict,
-        value: Some(nine_decimals(value)),
+        value: Some(nine_decimals(value)).filter(|value| value.is_finite()),
         interval,
-        needed: needed.filter(|n| *n > known.len() as u64),
+        needed: needed.filter(|n| *n > runs.len() as u64),
+        reason: reason(&runs, |v| holds(op, v, limit)).filter(|_| figures.every_run_counts),
+    }
+}
+
+/// In how many runs a lag did not drain, or a claim about every run holds; nothing where all runs agree.
+fn reason(runs: &[f64], holds: impl Fn(f64) -> bool) -> Option<String> {
+    let not_drained = runs.iter().filter(|v| v.is_infinite()).count();
+    let holding = runs.iter().filter(|v| holds(**v)).count();
+    match (not_drained, holding, runs.len()) {
+        (1, _, 1) => Some("not drained".into()),
+        (1.., _, all) => Some(format!("not drained in {not_drained} of {all} runs")),
+        (0, holding, all) if (1..all).contains(&holding) => Some(format!("holds in {holding} of {all} runs")),
+        _ => None,
     }
 }
 
 fn decided(holds: bool) -> Verdict {
     if holds { Verdict::Holds } else { Verdict::Fails }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[expect(clippy::float_cmp, reason = "counts are whole numbers, and `==` on anything else is what was written")]
@@ -196,8 +230,17 @@ mod tests {
 
     const INF: f64 = f64::INFINITY;
 
-    fn verdict(op: Comparison, limit: f64, pooled: f64, values: &[f64]) -> Verdict {
-        judge(op, limit, Some(Reading { value: pooled, count: false }), values).verdict
+    /// Figures of runs whose mean is the value, each run contributing its own.
+    fn means(values: &[f64]) -> Figures<'_> {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let contributions = if values.len() > 1 { values.to_vec() } else { Vec::new() };
+        Figures { of_all: Some(mean), of_runs: values, contributions, every_run_counts: false }
+    }
+
+    /// Figures of runs whose largest is the value.
+    fn maxima(values: &[f64]) -> Figures<'_> {
+        let largest = values.iter().copied().reduce(f64::max);
+        Figures { of_all: largest, of_runs: values, contributions: Vec::new(), every_run_counts: true }
     }
 
     #[test]
@@ -206,60 +249,68 @@ mod tests {
         use Verdict::{Fails, Holds, Undecided};
         let table = [
             // One run: its value.
-            (Less, 2.0, vec![1.9], 1.9, Holds),
-            (Less, 2.0, vec![2.0], 2.0, Fails),
-            (AtMost, 2.0, vec![2.0], 2.0, Holds),
-            (Greater, 2.0, vec![2.0], 2.0, Fails),
-            (AtLeast, 2.0, vec![2.0], 2.0, Holds),
+            (Less, 2.0, vec![1.9], Holds),
+            (Less, 2.0, vec![2.0], Fails),
+            (AtMost, 2.0, vec![2.0], Holds),
+            (Greater, 2.0, vec![2.0], Fails),
+            (AtLeast, 2.0, vec![2.0], Holds),
             // Several runs: the interval, here 1 +- 0.25 (t = 4.303, s = 0.1, n = 3).
-            (Less, 1.3, vec![0.9, 1.0, 1.1], 1.0, Holds),
-            (Less, 1.2, vec![0.9, 1.0, 1.1], 1.0, Undecided),
-            (Less, 0.8, vec![0.9, 1.0, 1.1], 1.0, Undecided),
-            (Less, 0.7, vec![0.9, 1.0, 1.1], 1.0, Fails),
-            (Greater, 0.7, vec![0.9, 1.0, 1.1], 1.0, Holds),
-            (Greater, 0.8, vec![0.9, 1.0, 1.1], 1.0, Undecided),
-            (Greater, 1.3, vec![0.9, 1.0, 1.1], 1.0, Fails),
-            // The interval holds, but the value shown (the largest of all runs) does not.
-            (Less, 1.3, vec![0.9, 1.0, 1.1], 1.4, Undecided),
+            (Less, 1.3, vec![0.9, 1.0, 1.1], Holds),
+            (Less, 1.2, vec![0.9, 1.0, 1.1], Undecided),
+            (Less, 0.8, vec![0.9, 1.0, 1.1], Undecided),
+            (Less, 0.7, vec![0.9, 1.0, 1.1], Fails),
+            (Greater, 0.7, vec![0.9, 1.0, 1.1], Holds),
+            (Greater, 0.8, vec![0.9, 1.0, 1.1], Undecided),
+            (Greater, 1.3, vec![0.9, 1.0, 1.1], Fails),
             // The same in all runs: no width.
-            (AtMost, 1.0, vec![1.0; 5], 1.0, Holds),
-            (Less, 1.0, vec![1.0; 5], 1.0, Fails),
+            (AtMost, 1.0, vec![1.0; 5], Holds),
+            (Less, 1.0, vec![1.0; 5], Fails),
             // Equality is about every run.
-            (Equal, 0.0, vec![0.0; 5], 0.0, Holds),
-            (Equal, 0.0, vec![0.0, 0.0, 1.0], 1.0, Fails),
-            (NotEqual, 0.0, vec![1.0, 2.0, 3.0], 6.0, Holds),
-            (NotEqual, 0.0, vec![1.0, 0.0, 3.0], 4.0, Fails),
-            // Not drained.
-            (Less, 900.0, vec![INF], INF, Fails),
-            (Less, 900.0, vec![10.0, INF, 20.0], INF, Fails),
-            (Greater, 900.0, vec![INF, INF], INF, Holds),
-            (Greater, 900.0, vec![INF, 5.0], INF, Undecided),
+            (Equal, 0.0, vec![0.0; 5], Holds),
+            (Equal, 0.0, vec![0.0, 0.0, 1.0], Fails),
+            (NotEqual, 0.0, vec![1.0, 2.0, 3.0], Holds),
+            (NotEqual, 0.0, vec![1.0, 0.0, 3.0], Fails),
         ];
-        for (op, limit, values, pooled, expected) in table {
-            assert_eq!(verdict(op, limit, pooled, &values), expected, "{values:?} (pooled {pooled}) {op:?} {limit}");
+        for (op, limit, values, expected) in table {
+            assert_eq!(judge(op, limit, &means(&values)).verdict, expected, "{values:?} {op:?} {limit}");
         }
     }
 
     #[test]
-    fn counts_are_judged_per_run() {
-        let total = Some(Reading { value: 40.0, count: true });
-        let judged = judge(Comparison::Less, 20.0, total, &[12.0, 13.0, 14.0]);
-        assert_eq!((judged.verdict, judged.value), (Verdict::Holds, Some(13.0)));
+    fn verdicts_about_every_run() {
+        use Comparison::{Equal, Greater, Less};
+        use Verdict::{Fails, Holds, Undecided};
+        let some = Some("holds in 2 of 3 runs");
+        let table = [
+            (Less, 1.2, vec![0.9, 1.0, 1.1], Holds, Some(1.1), None),
+            (Less, 1.1, vec![0.9, 1.0, 1.1], Undecided, Some(1.1), some),
+            (Less, 0.9, vec![0.9, 1.0, 1.1], Fails, Some(1.1), None),
+            (Greater, 0.9, vec![0.9, 1.0, 1.1], Undecided, Some(1.1), some),
+            (Equal, 0.0, vec![0.0, 0.0, 1.0], Fails, Some(1.0), some),
+            // Not drained.
+            (Less, 900.0, vec![INF], Fails, None, Some("not drained")),
+            (Less, 900.0, vec![INF, INF], Fails, None, Some("not drained in 2 of 2 runs")),
+            (Less, 900.0, vec![10.0, INF, 20.0], Undecided, None, Some("not drained in 1 of 3 runs")),
+            (Greater, 900.0, vec![INF, INF], Holds, None, Some("not drained in 2 of 2 runs")),
+            (Greater, 900.0, vec![INF, 5.0], Undecided, None, Some("not drained in 1 of 2 runs")),
+        ];
+        for (op, limit, values, verdict, value, reason) in table {
+            let judged = judge(op, limit, &maxima(&values));
+            assert_eq!((judged.verdict, judged.value), (verdict, value), "{values:?} {op:?} {limit}");
+            assert_eq!((judged.reason.as_deref(), judged.interval), (reason, None), "{values:?} {op:?} {limit}");
+        }
     }
 
     #[test]
     fn what_is_undecided_says_how_many_runs_would_decide() {
-        let one = Some(Reading { value: 1.0, count: false });
-        let judged = judge(Comparison::Less, 1.2, one, &[0.9, 1.0, 1.1]);
+        let judged = judge(Comparison::Less, 1.2, &means(&[0.9, 1.0, 1.1]));
         assert_eq!((judged.verdict, judged.needed), (Verdict::Undecided, Some(4)));
     }
 
     #[test]
     fn what_does_not_apply_fails_without_a_value() {
-        let judged = judge(Comparison::Greater, 0.0, None, &[f64::NAN]);
+        let judged = judge(Comparison::Greater, 0.0, &Figures { of_runs: &[f64::NAN], ..Figures::default() });
         assert_eq!((judged.verdict, judged.value), (Verdict::Fails, None));
-        let infinite = judge(Comparison::Less, 9.0, Some(Reading { value: INF, count: false }), &[INF]);
-        assert_eq!((infinite.verdict, infinite.value), (Verdict::Fails, None));
     }
 
     fn path(text: &str) -> Vec<String> {

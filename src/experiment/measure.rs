@@ -1,20 +1,26 @@
 //! From added-up outcomes to the tree of named metrics.
 //!
 //! One rule tells how a number of several runs is to be read: **an integer leaf is a count summed over the runs**;
-//! everything else is a floating-point leaf: quantiles and means over the pooled events, largest values of all runs,
-//! and levels (`lag.end`, rates, utilisation), which are means over runs. Times are seconds with at most nine decimals
-//! (a whole number of ns), `null` is "does not apply". All counts are of measured events unless the outcome says otherwise.
+//! everything else is a floating-point leaf: quantiles and means over the pooled events, largest values of all runs (see
+//! [`crate::metrics::is_of_the_worst_run`]), and levels (`lag.end`, rates, utilisation), which are means over runs. Times are seconds with at most nine decimals
+//! (a whole number of ns), `null` is "does not apply".
+//!
+//! All counts are of measured events, and largest values are of the time since the warm-up. Of the whole run are: series,
+//! faults and what they did, and what a topic stores (`records`, `bytes`, `hot_partition.share`).
 
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
 use crate::outcome::{ConsumerOutcome, LagOutcome, LossCause, PartitionLag, StageSums, Touched};
-use crate::plan::{ConsumerPlan, Plan, Settle, TopicId};
+use crate::plan::{ConsumerPlan, Dispatch, Plan, Settle, TopicId, WorkerOrder};
 use crate::stats::Histogram;
 use crate::time::SimTime;
 
 /// Occurrences of a fault that the document lists.
 const LISTED_OCCURRENCES: usize = 20;
+
+/// Partitions whose lag the document lists.
+const LISTED_PARTITIONS: usize = 32;
 
 /// The metrics of one run, or of several as if they were one: the sections of the result document.
 #[must_use]
@@ -113,7 +119,7 @@ fn hot_partition(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let records = &pooled.outcome.topics[index].records;
     let (total, most) = (records.iter().sum::<u64>(), records.iter().max().copied().unwrap_or(0));
     let Some(hot) = records.iter().position(|r| *r == most).filter(|_| total > 0) else {
-        return json!({ "partition": null, "share": null, "lag_max": null, "lag_median": null });
+        return json!({ "partition": null, "share": null, "lag": { "max": null, "median": null } });
     };
     let mut lags = vec![0; records.len()];
     for (consumer, seen) in plan.consumers.iter().zip(&pooled.outcome.consumers) {
@@ -126,8 +132,7 @@ fn hot_partition(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     json!({
         "partition": level(hot as f64),
         "share": ratio(most as f64, total as f64),
-        "lag_max": level(hottest as f64),
-        "lag_median": level(lags[(lags.len() - 1) / 2] as f64),
+        "lag": { "max": level(hottest as f64), "median": level(lags[(lags.len() - 1) / 2] as f64) },
     })
 }
 
@@ -154,13 +159,13 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     if let Some(path) = &seen.path {
         put("path_latency", distribution(&path.latency, path.sum).into());
     }
-    put("lag", lag(pooled, index));
+    put("lag", lag(plan, pooled, index));
     let (drain_time, not_drained) = drained(pooled, index);
     put("drain_time", drain_time);
     put("not_drained", not_drained.into());
     put("utilisation", ratio(seen.busy as f64, seen.available as f64));
-    put("offered_load", offered_load(policy, seen, pooled));
-    put("throughput", ratio(seen.ledger.effected as f64, pooled.measured_seconds()));
+    put("offered_load", offered_load(plan, policy, seen, pooled));
+    put("throughput", ratio(seen.done as f64, pooled.measured_seconds()));
     put("ledger", ledger(seen));
     put(
         "duplicates",
@@ -205,23 +210,61 @@ fn stages(sums: &StageSums, count: u64) -> Value {
 }
 
 /// `max` of all runs, `end` and the series as means over runs.
-fn lag(pooled: &Pooled, index: usize) -> Value {
-    let (seen, curve) = (&pooled.outcome.consumers[index].lag, &pooled.curves[index]);
-    let end = |sum: u64| ratio(sum as f64, f64::from(pooled.runs));
-    let partitions = seen.partitions.iter().map(|p| json!({ "max": level(p.max as f64), "end": end(p.end) }));
+fn lag(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.consumers[index].lag;
+    let curve = pooled.curves.get(index).cloned().unwrap_or_default();
     json!({
         "max": level(seen.max as f64),
         "max_at": seconds(seen.max_at.0),
-        "end": end(seen.end),
+        "end": mean_of_runs(seen.end, pooled),
         "time": { "max": seconds(seen.time_max), "max_at": seconds(seen.time_max_at.0) },
         "series": {
             "interval": seconds(seen.interval.0),
             "records": curve.mean_records().into_iter().map(|v| Value::from((v * 1e3).round() / 1e3)).collect::<Vec<_>>(),
-            "records_max": seen.records.iter().map(|v| level(*v as f64)).collect::<Vec<_>>(),
+            "records_max": levels(&seen.records),
             "time": curve.mean_time().into_iter().map(seconds).collect::<Vec<_>>(),
         },
-        "partitions": partitions.collect::<Vec<_>>(),
+        "partitions": partitions(plan, pooled, index),
     })
+}
+
+fn mean_of_runs(sum: u64, pooled: &Pooled) -> Value {
+    ratio(sum as f64, f64::from(pooled.runs))
+}
+
+fn levels(series: &[u64]) -> Vec<Value> {
+    series.iter().map(|v| level(*v as f64)).collect()
+}
+
+/// The lag of the partitions in which it was largest, with its largest value of all runs over time.
+fn partitions(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.consumers[index].lag;
+    let topics = plan.consumers[index].subscribes.iter().map(|id| &plan.topics[id.0 as usize]);
+    let places = topics.flat_map(|topic| (0..topic.partitions).map(|partition| (topic.name.as_str(), partition)));
+    let mut all: Vec<_> = places.zip(&seen.partitions).collect();
+    let count = all.len();
+    all.sort_by_key(|(_, lag)| std::cmp::Reverse(lag.max));
+    all.truncate(LISTED_PARTITIONS);
+    all.sort_by_key(|(place, _)| *place);
+    let listed = all.iter().map(|((topic, partition), lag)| {
+        json!({
+            "topic": topic,
+            "partition": partition,
+            "max": level(lag.max as f64),
+            "end": mean_of_runs(lag.end, pooled),
+            "time": { "max": seconds(lag.time_max) },
+            "series": { "records_max": levels(&lag.records), "time_max": lag.time.iter().copied().map(seconds).collect::<Vec<_>>() },
+        })
+    });
+    let mut what = if count > LISTED_PARTITIONS {
+        format!("the {LISTED_PARTITIONS} of {count} with the largest lag")
+    } else {
+        "all".into()
+    };
+    if count > PartitionLag::MOST_SERIES {
+        what += &format!("; no series, which are kept of up to {} partitions", PartitionLag::MOST_SERIES);
+    }
+    json!({ "which": what, "interval": seconds(seen.partition_interval.0), "lags": listed.collect::<Vec<_>>() })
 }
 
 /// The longest drain time after any fault that touched the consumer, and the occurrences after which it never drained;
@@ -233,12 +276,30 @@ fn drained(pooled: &Pooled, consumer: usize) -> (Value, u64) {
     (longest.map_or(Value::Null, |time| seconds(time.0)), not_drained)
 }
 
-/// Arrivals per second times mean service time, over the workers there are at the start: 1 is all that they can do.
-fn offered_load(policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> Value {
+/// Work that arrives per second, over what the handlers that can be at work at once get done in it: from 1 on they cannot
+/// keep up. The work of an event is all that its deliveries take, failed attempts and redeliveries too.
+fn offered_load(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> Value {
     let rate = seen.arrived as f64 / pooled.measured_seconds();
-    let service = seen.service_sum as f64 / 1e9 / seen.latency.count() as f64;
-    let load = rate * service / (f64::from(policy.members) * f64::from(policy.workers));
+    let handled = seen.done + seen.ledger.discarded + seen.ledger.dead_lettered;
+    let work = seen.busy as f64 / 1e9 / handled as f64;
+    let load = rate * work / servers(plan, policy) as f64;
     if load.is_finite() { level(load) } else { Value::Null }
+}
+
+/// Handlers of the group at its start that can be at work at once: a partition has one owner, and where its order is kept
+/// one handler; a member of a queue has no more of them at work than it has credit.
+fn servers(plan: &Plan, policy: &ConsumerPlan) -> u64 {
+    let workers = u64::from(policy.workers);
+    match &policy.dispatch {
+        Dispatch::Log(_) => {
+            let partitions = || policy.subscribes.iter().map(|id| plan.topics[id.0 as usize].partitions);
+            // Partitions are given out topic by topic, beginning with the first member.
+            let owners = u64::from(policy.members.min(partitions().max().unwrap_or(0)));
+            let lanes = partitions().map(u64::from).sum::<u64>();
+            if policy.order == WorkerOrder::Partition { (owners * workers).min(lanes) } else { owners * workers }
+        }
+        Dispatch::Queue(queue) => u64::from(policy.members) * workers.min(u64::from(queue.prefetch)),
+    }
 }
 
 fn ledger(seen: &ConsumerOutcome) -> Value {
@@ -360,7 +421,7 @@ fn events(pooled: &Pooled) -> Value {
     })
 }
 
-/// Metrics of the events created, or of the lag samples taken, in one interval: of `latency`, `lag.max`, `lag.time.max`
+/// Metrics of the events created, done, or of the lag samples taken, in one interval: of `latency`, `lag.max`, `lag.time.max`
 /// and `throughput`, the one at `path`; `null` for anything else.
 #[must_use]
 pub(super) fn measure_during(
@@ -378,9 +439,7 @@ pub(super) fn measure_during(
         }
         ["lag", "max"] => largest_during(&seen.lag, &seen.lag.records, during).map_or(Value::Null, |v| level(v as f64)),
         ["lag", "time", "max"] => largest_during(&seen.lag, &seen.lag.time, during).map_or(Value::Null, seconds),
-        ["throughput"] => {
-            ratio(events.latency.count() as f64, (during.1 - during.0).seconds() * f64::from(pooled.runs))
-        }
+        ["throughput"] => ratio(events.done as f64, (during.1 - during.0).seconds() * f64::from(pooled.runs)),
         _ => Value::Null,
     }
 }

@@ -17,6 +17,7 @@ use crate::time::SimTime;
 
 mod columns;
 mod expect;
+mod jackknife;
 mod measure;
 mod pool;
 mod summarise;

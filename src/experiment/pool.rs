@@ -67,6 +67,17 @@ impl Pooled {
         }
     }
 
+    /// The same without the series over time, which no interval is about.
+    #[must_use]
+    pub(super) fn without_series(&self) -> Self {
+        let mut slim = self.clone();
+        slim.curves.clear();
+        for lag in slim.outcome.consumers.iter_mut().map(|consumer| &mut consumer.lag) {
+            *lag = LagOutcome { records: Vec::new(), time: Vec::new(), partitions: Vec::new(), ..*lag };
+        }
+        slim
+    }
+
     /// Whether a consumer noticed a fault: something was redelivered, lost or overtaken in some run, or its lag rose
     /// clearly in at least half of them.
     #[must_use]
@@ -200,6 +211,7 @@ impl ConsumerOutcome {
         merge_each(&mut self.intervals, other.intervals, |mine, other| {
             mine.latency.merge(&other.latency);
             mine.sum += other.sum;
+            mine.done += other.done;
         });
         self.ledger.merge(other.ledger);
         for (cause, count) in other.lost {
@@ -218,7 +230,7 @@ impl ConsumerOutcome {
         self.rebalances += other.rebalances;
         self.busy += other.busy;
         self.available += other.available;
-        self.service_sum += other.service_sum;
+        self.done += other.done;
         self.arrived += other.arrived;
         self.lag.merge(other.lag);
         self.cut_off += other.cut_off;
@@ -279,6 +291,7 @@ impl LagOutcome {
             larger((self.time_max, self.time_max_at), (other.time_max, other.time_max_at));
         self.end += other.end;
         merge_each(&mut self.partitions, other.partitions, PartitionLag::merge);
+        self.partition_interval = self.partition_interval.max(other.partition_interval);
     }
 }
 
@@ -292,6 +305,7 @@ impl PartitionLag {
         pointwise(&mut self.records, &other.records, u64::max);
         pointwise(&mut self.time, &other.time, u64::max);
         self.max = self.max.max(other.max);
+        self.time_max = self.time_max.max(other.time_max);
         self.end += other.end;
     }
 }

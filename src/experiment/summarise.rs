@@ -2,10 +2,10 @@
 
 use super::columns::Columns;
 use super::expect::{Claim, claims};
-use super::measure::measure;
+use super::jackknife::{Groups, Measured, intervals};
 use super::pool::Pooled;
 use super::warnings::Findings;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, TraceRecord};
 use crate::plan::Plan;
 use crate::summary::{ConsumerCurves, Summary, Window};
 use crate::time::SimTime;
@@ -13,41 +13,54 @@ use crate::time::SimTime;
 /// Most occurrences of one fault that pictures shade.
 const SHADED_OCCURRENCES: usize = 200;
 
-/// The runs so far, in bounded memory: their sum, and a small tree of numbers for each.
+/// The runs so far, in bounded memory: their sum, the sums of a few groups of them, and a small tree of numbers for each.
 #[derive(Clone, Debug)]
 pub struct Collected<'p> {
     plan: &'p Plan,
     pooled: Option<Pooled>,
+    groups: Groups,
     columns: Columns,
     claims: Vec<Claim>,
+    trace: Vec<TraceRecord>,
 }
 
 impl<'p> Collected<'p> {
     /// Nothing yet.
     #[must_use]
     pub fn new(plan: &'p Plan) -> Self {
-        Self { plan, pooled: None, columns: Columns::default(), claims: claims(plan) }
+        Self {
+            plan,
+            pooled: None,
+            groups: Groups::default(),
+            columns: Columns::default(),
+            claims: claims(plan),
+            trace: Vec::new(),
+        }
     }
 
     /// Adds the next run.
-    pub fn push(&mut self, outcome: Outcome) {
-        let run = Pooled::of(self.plan, outcome);
-        let metrics = measure(self.plan, &run);
-        self.columns.push(&metrics);
-        self.claims.iter_mut().for_each(|claim| claim.push(self.plan, &run, &metrics));
+    pub fn push(&mut self, mut outcome: Outcome) {
+        // Only one run keeps a trace, and it may be long.
+        self.trace.append(&mut outcome.trace);
+        let run = Measured::of(self.plan, Pooled::of(self.plan, outcome));
+        self.columns.push(&run.metrics);
+        self.claims.iter_mut().for_each(|claim| claim.push(self.plan, &run));
+        self.groups.push(run.pooled.without_series());
         match &mut self.pooled {
-            Some(pooled) => pooled.merge(run),
-            None => self.pooled = Some(run),
+            Some(pooled) => pooled.merge(run.pooled),
+            None => self.pooled = Some(run.pooled),
         }
     }
 
     /// The summary of all runs, of `asked` that were to be done, with the sums and columns behind it. None without a run.
     #[must_use]
     pub fn finish(self, asked: u32) -> Option<(Summary, Pooled, Columns)> {
-        let Self { plan, pooled, columns, claims } = self;
-        let pooled = pooled?;
-        let metrics = measure(plan, &pooled);
-        let expectations = claims.iter().map(|claim| claim.judge(plan, &pooled, &metrics)).collect::<Vec<_>>();
+        let Self { plan, pooled, groups, columns, claims, trace } = self;
+        let whole = Measured::of(plan, pooled?);
+        let rests = groups.rests(plan);
+        let expectations = claims.iter().map(|claim| claim.judge(plan, &whole, &rests)).collect::<Vec<_>>();
+        let ci95 = intervals(&whole, &rests);
+        let Measured { mut pooled, metrics } = whole;
         let findings =
             Findings { plan, pooled: &pooled, metrics: &metrics, claims: &claims, judged: &expectations, asked };
         let summary = Summary {
@@ -58,13 +71,14 @@ impl<'p> Collected<'p> {
             duration: plan.duration,
             warm_up: plan.warm_up,
             warnings: findings.warnings(),
-            ci95: columns.intervals(&metrics),
+            ci95,
             metrics,
             expectations,
             curves: curves(plan, &pooled),
             windows: windows(plan, &pooled),
             command: format!("edasim run {}.yaml --seed {} --replications {asked}", plan.name, plan.seed),
         };
+        pooled.outcome.trace = trace;
         Some((summary, pooled, columns))
     }
 }
@@ -163,8 +177,10 @@ mod tests {
         near("/latency/p50", 0.45);
         near("/latency/p99", 0.90);
         near("/throughput", 0.9);
-        near("/utilisation", 45.0 / 200.0);
-        near("/offered_load", 1.0 * 0.2275 / 2.0);
+        assert_eq!(email["lag"]["partitions"]["lags"][1]["series"]["records_max"], json!([40.0]));
+        near("/utilisation", 4.5 / 200.0);
+        // One a second, 4.5 s of work on 94 events, two workers with a credit of one message.
+        near("/offered_load", 1.0 * 4.5 / 94.0);
         near("/lag/end", 6.0);
         near("/drain_time", 12.5);
         near("/reordered/ratio", 3.0 / 90.0);
@@ -180,7 +196,7 @@ mod tests {
         assert_eq!(summary.metrics["consumers"]["fraud"]["drain_time"], json!(null));
         assert_eq!(summary.metrics["faults"][0]["noticed"], json!(["email"]));
         assert_eq!(summary.metrics["faults"][0]["out_of_reach"], json!(["fraud"]));
-        let hot = json!({ "partition": 1.0, "share": 0.7, "lag_max": 40.0, "lag_median": 4.0 });
+        let hot = json!({ "partition": 1.0, "share": 0.7, "lag": { "max": 40.0, "median": 4.0 } });
         assert_eq!(summary.metrics["topics"]["orders"]["hot_partition"], hot);
     }
 
@@ -235,10 +251,10 @@ mod tests {
             ),
             expectation("email.lag.max < 30 during 20s..40s", "consumers/email/lag/max", Less, 30.0, Some((20, 40))),
             expectation(
-                "email.throughput == 0.5/s during 20s..40s",
+                "email.throughput == 0.6/s during 20s..40s",
                 "consumers/email/throughput",
                 Equal,
-                0.5,
+                0.6,
                 Some((20, 40)),
             ),
             expectation("email.overlap == 0 during 20s..40s", "consumers/email/overlap", Equal, 0.0, Some((20, 40))),
@@ -250,7 +266,7 @@ mod tests {
         assert_eq!((found[2].1, found[2].2), (Verdict::Holds, Some(0.0)));
         assert_eq!((found[3].1, found[3].2), (Verdict::Holds, Some(0.1)));
         assert_eq!((found[4].1, found[4].2), (Verdict::Holds, Some(4.0)), "points from 20 s to 40 s: 3, 4");
-        assert_eq!((found[5].1, found[5].2), (Verdict::Holds, Some(0.5)));
+        assert_eq!((found[5].1, found[5].2), (Verdict::Holds, Some(0.6)));
         assert_eq!((found[6].1, found[6].2), (Verdict::Fails, None), "not measured during an interval");
     }
 
@@ -294,7 +310,7 @@ mod tests {
                     h
                 });
             }
-            outcome.consumers[1].service_sum = 20_000 * 5_000_000_000;
+            outcome.consumers[1].busy = 500_000_000_000;
             outcome.ended = Ended::BacklogBound { at: SimTime(90_000_000_000), consumer: 0 };
             outcome
         });

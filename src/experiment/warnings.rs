@@ -121,13 +121,17 @@ impl Findings<'_> {
 
     fn undecided(&self) -> Vec<Warning> {
         let undecided = self.claims.iter().zip(self.judged).filter(|(_, judged)| judged.verdict == Verdict::Undecided);
-        let text = |judged: &Judged| match judged.needed {
-            Some(needed) => format!(
+        let text = |judged: &Judged| match (judged.needed, &judged.reason) {
+            (Some(needed), _) => format!(
                 "Undecided: `{}`. The 95 % interval includes the limit; about {needed} replications would decide it.",
                 judged.text
             ),
-            None => format!(
-                "Undecided: `{}`. Some runs lie on either side of the limit, and more of them would hardly decide it.",
+            (None, Some(reason)) => format!(
+                "Undecided: `{}`: {reason}. It is about every run, and more of them would hardly decide it.",
+                judged.text
+            ),
+            (None, None) => format!(
+                "Undecided: `{}`. The 95 % interval includes the limit, and more runs would hardly decide it.",
                 judged.text
             ),
         };

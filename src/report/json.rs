@@ -67,6 +67,9 @@ fn judged(judged: &Judged) -> Value {
     if let Some(needed) = judged.needed {
         entry["replications_needed"] = needed.into();
     }
+    if let Some(reason) = &judged.reason {
+        entry["reason"] = reason.as_str().into();
+    }
     entry
 }
 
@@ -207,6 +210,7 @@ mod tests {
                 value: Some(312.4),
                 interval: Some((300.0, 320.25)),
                 needed: None,
+                reason: None,
                 place: (1, 1),
             }],
             curves: Vec::new(),

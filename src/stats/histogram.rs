@@ -137,8 +137,8 @@ impl Histogram {
         self.max
     }
 
-    /// The value that a share `q` of all values does not exceed: the ceil(q n)-th smallest, as the largest value of its
-    /// bucket (never above the maximum). 0 without values.
+    /// The value that a share `q` of all values does not exceed: the ceil(q n)-th smallest, those of a bucket taken as
+    /// evenly spread over it. So a figure moves smoothly with the values, not in steps of a bucket. 0 without values.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank between 1 and the count")]
     pub fn quantile(&self, q: f64) -> u64 {
@@ -148,10 +148,13 @@ impl Histogram {
         let rank = ((q * self.total as f64).ceil() as u64).clamp(1, self.total);
         let mut seen = 0;
         for (at, count) in self.buckets() {
-            seen += count;
-            if seen >= rank {
-                return bounds(at).1.min(self.max).max(self.min);
+            if seen + count >= rank {
+                let (low, high) = bounds(at);
+                let (low, high) = (low.max(self.min), high.min(self.max));
+                let within = u128::from(high - low) * u128::from(rank - seen) / u128::from(count);
+                return low + u64::try_from(within).expect("no wider than the bucket");
             }
+            seen += count;
         }
         self.max
     }
@@ -193,6 +196,14 @@ mod tests {
         assert_eq!(histogram.quantile(0.999), 999);
         assert_eq!(histogram.quantile(1.0), 1000);
         assert_eq!((histogram.min(), histogram.max(), histogram.count()), (1, 1000, 1000));
+    }
+
+    #[test]
+    fn quantiles_move_within_a_bucket() {
+        let mut histogram = Histogram::default();
+        (0..512).for_each(|v| histogram.record((1 << 20) + 2 * v));
+        let quantiles = [0.25, 0.5, 0.75, 1.0].map(|q| histogram.quantile(q) - (1 << 20));
+        assert_eq!(quantiles, [255, 511, 766, 1022]);
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod floating_point;
 mod kafka;
 mod layers;
 mod metamorphic;
+mod metrics;
 mod recompute;
 mod support;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{consumer, plan, result_document, traced};
 
 /// Logs and a queue, publishing consumers, failures, crashes, a change: as much as fits.
-const RICH: &str = r#"{
+pub(crate) const RICH: &str = r#"{
   "name": "rich",
   "seed": 11,
   "duration": "120s",
@@ -83,7 +83,7 @@ fn same(what: &str, a: &str, b: &str) {
 /// The whole document without what it says about faults.
 fn without_faults(document: &str) -> Value {
     let mut tree: Value = serde_json::from_str(document).unwrap();
-    strip(&mut tree, &["faults", "digest", "drain_time", "warnings"]);
+    strip(&mut tree, &["faults", "digest", "drain_time", "not_drained", "warnings"]);
     tree
 }
 

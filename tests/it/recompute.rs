@@ -13,6 +13,7 @@ use crate::support::{consumer, plan, traced};
 const SAMPLES: u64 = 7200;
 /// Samples that make one point of a series.
 const MERGED: usize = 30;
+const PARTITION_MERGED: usize = 120;
 
 /// All deliveries of one consumer.
 struct Deliveries<'a> {
@@ -145,28 +146,38 @@ impl<'a> Deliveries<'a> {
             .map(|lane| settled.get(&lane).map_or_else(Vec::new, |lane| lane.values().copied().collect()))
             .collect();
         let tick = self.plan.duration.0.div_ceil(SAMPLES);
-        let mut recount = LagOutcome { interval: self.outcome.lag.interval, ..LagOutcome::default() };
+        let seen = &self.outcome.lag;
+        let mut recount = LagOutcome {
+            interval: seen.interval,
+            partition_interval: seen.partition_interval,
+            ..LagOutcome::default()
+        };
         recount.partitions.resize(lanes.len(), edasim::outcome::PartitionLag::default());
         for (number, now) in (1..).map(|n| n * tick).take_while(|now| *now < self.plan.duration.0).enumerate() {
             let fresh = number % MERGED == 0;
+            let fresh_partition = number % PARTITION_MERGED == 0;
+            let measured = now >= self.plan.warm_up.0;
             let (mut total, mut age) = (0, 0);
             for (lane, partition) in lanes.iter().zip(&mut recount.partitions) {
                 let open = || lane.iter().filter(|(visible, _, settled)| *visible < now && *settled >= now);
                 let records = open().count() as u64;
                 let one_age = open().next().map_or(0, |(_, created, _)| now - created);
-                raise(&mut partition.records, records, fresh);
-                raise(&mut partition.time, one_age, fresh);
-                partition.max = partition.max.max(records);
+                raise(&mut partition.records, records, fresh_partition);
+                raise(&mut partition.time, one_age, fresh_partition);
+                if measured {
+                    partition.max = partition.max.max(records);
+                    partition.time_max = partition.time_max.max(one_age);
+                }
                 partition.end = records;
                 total += records;
                 age = age.max(one_age);
             }
             raise(&mut recount.records, total, fresh);
             raise(&mut recount.time, age, fresh);
-            if total > recount.max {
+            if measured && total > recount.max {
                 (recount.max, recount.max_at.0) = (total, now);
             }
-            if age > recount.time_max {
+            if measured && age > recount.time_max {
                 (recount.time_max, recount.time_max_at.0) = (age, now);
             }
             recount.end = total;

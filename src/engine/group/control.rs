@@ -99,8 +99,8 @@ impl Timeline {
             }
         }
         for (tracker, starts) in super::lag::tracked(plan, setup, consumer).into_iter().enumerate() {
-            for (from, _) in starts.1 {
-                self.planned.insert(0, (from, Control::Track(tracker)));
+            for window in starts.windows {
+                self.planned.insert(0, (window.from, Control::Track(tracker)));
             }
         }
     }

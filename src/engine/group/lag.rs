@@ -5,13 +5,15 @@ use super::meter::Meter;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::occurrences;
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{FaultTarget, Plan};
+use crate::plan::{Effect, FaultPlan, FaultTarget, Membership, Plan};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
 const SAMPLES: u64 = 7200;
 /// Samples merged into one point of a series.
 const MERGED: u64 = 30;
+/// Samples merged into one point of a partition's series.
+const PARTITION_MERGED: u64 = 120;
 
 /// Samples the lag of one group.
 #[derive(Clone, Debug)]
@@ -27,13 +29,35 @@ pub(super) struct LagMeter {
     /// All samples of the group's lag: the level before a fault is looked up here.
     history: Vec<u64>,
     trackers: Vec<Tracker>,
+    /// Events that a poisoning fault will still hit.
+    poison_left: u64,
+}
+
+/// A fault that reaches a group.
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    fault: usize,
+    /// Whether it poisons events of this very group.
+    poisons: bool,
+    /// Its occurrences.
+    pub(super) windows: Vec<Window>,
+}
+
+/// One occurrence of a fault.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// When it strikes.
+    pub(super) from: u64,
+    /// When it ends; what strikes in an instant ends at once.
+    to: u64,
+    /// What it causes may begin as late as this: a crash is noticed when a session runs out.
+    late: u64,
 }
 
 /// Follows what one fault does to this group.
 #[derive(Clone, Debug)]
 struct Tracker {
-    fault: usize,
-    occurrences: Vec<(u64, u64)>,
+    tracked: Tracked,
     at: usize,
     active: Option<Active>,
     touched: Touched,
@@ -41,14 +65,16 @@ struct Tracker {
 
 #[derive(Clone, Copy, Debug)]
 struct Active {
-    to: u64,
+    window: Window,
     before: u64,
     peak: u64,
+    /// Since when lag has been back at its level before, the fault being over.
+    back: Option<u64>,
     counters: [u64; 3],
 }
 
 /// Faults that reach a consumer (its own, those of its publishers and of consumers upstream), with their intervals.
-pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<(usize, Vec<(u64, u64)>)> {
+pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracked> {
     let upstream = upstream(setup, consumer);
     let reaches = |target: FaultTarget| match target {
         FaultTarget::Consumer(id, _) => upstream.contains(&Publisher::Consumer(id.0 as usize)),
@@ -57,13 +83,30 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<(usize
             upstream.contains(&Publisher::Producer(id.0 as usize))
         }
     };
+    let own = |target: FaultTarget| matches!(target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
     let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(fault.target));
     faults
-        .map(|(number, fault)| {
-            let found = occurrences(plan, fault, setup.seed);
-            (number, found.iter().map(|o| (o.from, o.to)).collect())
+        .map(|(number, fault)| Tracked {
+            fault: number,
+            poisons: matches!(fault.effect, Effect::Poison(_)) && own(fault.target),
+            windows: windows(plan, setup, fault),
         })
         .collect()
+}
+
+fn windows(plan: &Plan, setup: &Setup, fault: &FaultPlan) -> Vec<Window> {
+    let unnoticed = match (&fault.effect, fault.target) {
+        (Effect::Crash, FaultTarget::Consumer(id, _)) => match plan.consumers[id.0 as usize].membership {
+            Membership::Eager { session_timeout, .. } => session_timeout.0,
+            Membership::Immediate => 0,
+        },
+        _ => 0,
+    };
+    let window = |from: u64, to: u64| {
+        let to = if matches!(fault.effect, Effect::Poison(_)) { from } else { to };
+        Window { from, to, late: to.max(from.saturating_add(unnoticed)) }
+    };
+    occurrences(plan, fault, setup.seed).iter().map(|o| window(o.from, o.to)).collect()
 }
 
 /// The consumer itself and all that publish, directly or through others, what it reads.
@@ -89,9 +132,8 @@ impl LagMeter {
         let tick = plan.duration.0.div_ceil(SAMPLES).max(1);
         let lanes: usize =
             plan.consumers[consumer].subscribes.iter().map(|t| plan.topics[t.0 as usize].partitions as usize).sum();
-        let trackers = tracked(plan, setup, consumer).into_iter().map(|(fault, occurrences)| Tracker {
-            fault,
-            occurrences,
+        let trackers = tracked(plan, setup, consumer).into_iter().map(|tracked| Tracker {
+            tracked,
             at: 0,
             active: None,
             touched: Touched::default(),
@@ -104,13 +146,30 @@ impl LagMeter {
             out: LagOutcome {
                 interval: SimSpan(tick * MERGED),
                 partitions: vec![PartitionLag::default(); lanes],
+                partition_interval: SimSpan(tick * PARTITION_MERGED),
                 ..LagOutcome::default()
             },
             exceeded: None,
             bound: plan.backlog_bound,
             history: Vec::new(),
             trackers: trackers.collect(),
+            poison_left: 0,
         }
+    }
+
+    /// Measurement begins: what was largest before does not count.
+    pub(super) fn warm(&mut self) {
+        (self.out.max, self.out.max_at) = (0, SimTime::ZERO);
+        (self.out.time_max, self.out.time_max_at) = (0, SimTime::ZERO);
+        for partition in &mut self.out.partitions {
+            (partition.max, partition.time_max) = (0, 0);
+        }
+    }
+
+    /// How many events a poisoning fault will still hit.
+    #[inline]
+    pub(super) fn poison_left(&mut self, events: u64) {
+        self.poison_left = events;
     }
 
     /// Time of the next sample; none at or after the end but the last.
@@ -128,6 +187,8 @@ impl LagMeter {
     pub(super) fn sample(&mut self, now: u64, meter: &Meter, lag: impl Fn(usize) -> Lag) {
         self.next += self.tick;
         let fresh = self.count.is_multiple_of(MERGED);
+        let fresh_partition = self.count.is_multiple_of(PARTITION_MERGED);
+        let series = self.out.partitions.len() <= PartitionLag::MOST_SERIES;
         self.count += 1;
         let (mut total, mut age) = (0, 0);
         for (lane, partition) in self.out.partitions.iter_mut().enumerate() {
@@ -136,9 +197,12 @@ impl LagMeter {
             total += one.records;
             age = age.max(one_age);
             partition.max = partition.max.max(one.records);
+            partition.time_max = partition.time_max.max(one_age);
             partition.end = one.records;
-            raise(&mut partition.records, one.records, fresh);
-            raise(&mut partition.time, one_age, fresh);
+            if series {
+                raise(&mut partition.records, one.records, fresh_partition);
+                raise(&mut partition.time, one_age, fresh_partition);
+            }
         }
         raise(&mut self.out.records, total, fresh);
         raise(&mut self.out.time, age, fresh);
@@ -154,68 +218,68 @@ impl LagMeter {
         self.out.end = total;
         self.history.push(total);
         for tracker in &mut self.trackers {
-            tracker.sample(now, total, meter);
+            let poisoned = tracker.tracked.poisons && self.poison_left > 0;
+            tracker.sample((now, self.tick), total, poisoned, meter);
         }
     }
 
     /// An occurrence of a tracked fault begins.
     pub(super) fn track(&mut self, number: usize, now: u64, meter: &Meter) {
         let tracker = &mut self.trackers[number];
-        let Some((from, to)) = tracker.occurrences.get(tracker.at).copied() else { return };
+        let Some(window) = tracker.tracked.windows.get(tracker.at).copied() else { return };
         tracker.at += 1;
-        if let Some(active) = tracker.active.take() {
-            tracker.touched.not_drained += 1;
-            tracker.touched.close(active, meter);
-        }
-        let ticks = usize::try_from((to.min(self.end) - from).div_ceil(self.tick).max(1))
-            .expect("at most the samples of a run");
+        tracker.close(meter);
+        let lasts = (window.to.min(self.end) - window.from).div_ceil(self.tick).max(MERGED);
+        let ticks = usize::try_from(lasts).expect("at most the samples of a run");
         let before = self.history.iter().rev().take(ticks).max().copied().unwrap_or(0);
-        debug_assert_eq!(from, now);
+        debug_assert_eq!(window.from, now);
         tracker.touched.lag_before = tracker.touched.lag_before.max(before);
-        tracker.active = Some(Active { to, before, peak: 0, counters: counters(meter) });
+        tracker.active = Some(Active { window, before, peak: 0, back: None, counters: counters(meter) });
     }
 
     /// The run has ended.
-    pub(super) fn close(&mut self, meter: &Meter, end: u64) {
-        for tracker in &mut self.trackers {
-            if let Some(active) = tracker.active.take() {
-                tracker.touched.not_drained += u64::from(active.to < end && active.peak > active.before);
-                tracker.touched.close(active, meter);
-            }
-        }
+    pub(super) fn close(&mut self, meter: &Meter) {
+        self.trackers.iter_mut().for_each(|tracker| tracker.close(meter));
     }
 
     /// Writes series and fault traces into outcomes.
     pub(super) fn finish(&mut self, consumer: usize, outcome: &mut ConsumerOutcome, faults: &mut [FaultOutcome]) {
         outcome.lag = std::mem::take(&mut self.out);
         for tracker in &self.trackers {
-            faults[tracker.fault].touched.insert(consumer, tracker.touched);
+            faults[tracker.tracked.fault].touched.insert(consumer, tracker.touched);
         }
     }
 }
 
 impl Tracker {
-    fn sample(&mut self, now: u64, total: u64, meter: &Meter) {
+    /// One sample of the lag; `poisoned`: events that the fault will hit are still to come.
+    fn sample(&mut self, (now, tick): (u64, u64), total: u64, poisoned: bool, meter: &Meter) {
         let Some(active) = &mut self.active else { return };
         active.peak = active.peak.max(total);
-        if now >= active.to && total <= active.before {
-            // Lag that never rose above its level before needs no time to drain.
-            let drained = if active.peak > active.before { now - active.to } else { 0 };
-            self.touched.drain_time = self.touched.drain_time.max(SimSpan(drained));
-            let active = *active;
-            self.touched.close(active, meter);
-            self.active = None;
+        if now < active.window.to || total > active.before {
+            active.back = None;
+            return;
+        }
+        active.back.get_or_insert(now);
+        if now >= active.window.late.saturating_add(tick) && !poisoned {
+            self.close(meter);
         }
     }
-}
 
-impl Touched {
-    fn close(&mut self, active: Active, meter: &Meter) {
+    /// All that the occurrence caused is over, or nobody follows it further.
+    fn close(&mut self, meter: &Meter) {
+        let Some(active) = self.active.take() else { return };
+        match active.back {
+            None => self.touched.not_drained += 1,
+            // Lag that never rose above its level before needs no time to drain.
+            Some(_) if active.peak <= active.before => {}
+            Some(back) => self.touched.drain_time = self.touched.drain_time.max(SimSpan(back - active.window.to)),
+        }
         let [redeliveries, lost, violations] = counters(meter);
-        self.lag_peak = self.lag_peak.max(active.peak);
-        self.redeliveries += redeliveries - active.counters[0];
-        self.lost += lost - active.counters[1];
-        self.violations += violations - active.counters[2];
+        self.touched.lag_peak = self.touched.lag_peak.max(active.peak);
+        self.touched.redeliveries += redeliveries - active.counters[0];
+        self.touched.lost += lost - active.counters[1];
+        self.touched.violations += violations - active.counters[2];
     }
 }
 

@@ -63,8 +63,8 @@ pub(in crate::engine) struct Meter {
     pub(super) overlap: u64,
     pub(super) rewinds: u64,
     pub(super) rebalances: u64,
-    /// Service time of calls for several messages at once; none: it follows from the stages.
-    pub(super) batch_service: Option<u128>,
+    /// First effects since the warm-up.
+    done: u64,
     pub(super) order: OrderOutcome,
     idempotent: Option<IdempotencePlan>,
     slots: Vec<Slot>,
@@ -167,13 +167,18 @@ impl Meter {
             overlap: 0,
             rewinds: 0,
             rebalances: 0,
-            batch_service: None,
+            done: 0,
             order: OrderOutcome::default(),
             idempotent: setup.idempotent,
             slots: slots.collect(),
             copies: BTreeMap::new(),
             trace: setup.trace.then(Vec::new),
         }
+    }
+
+    /// Measurement begins: what is not counted by event starts anew.
+    pub(super) fn warm(&mut self) {
+        (self.rewinds, self.rebalances) = (0, 0);
     }
 
     /// Makes room for all events that the logs' publishers have numbered.
@@ -204,6 +209,7 @@ impl Meter {
             latency: &mut self.latency,
             stages: &mut self.stages,
             intervals: &mut self.intervals,
+            done: &mut self.done,
         }
     }
 
@@ -259,6 +265,10 @@ impl Meter {
             let mut judge = Judge { log, warm_up: self.warm_up, order: &mut self.order, publisher, last, completed };
             judge.effect(state.code.sequence(record.event), record.created, place, times.done);
         }
+        self.done += u64::from(times.done >= self.warm_up);
+        if !self.intervals.is_empty() {
+            note_intervals(&mut self.intervals, self.warm_up, record.created, times.done);
+        }
         if record.created < self.warm_up {
             return;
         }
@@ -275,9 +285,6 @@ impl Meter {
         if let Some(path) = &mut self.path {
             path.latency.record(times.done - extra.origin);
             path.sum += u128::from(times.done - extra.origin);
-        }
-        if !self.intervals.is_empty() {
-            note_intervals(&mut self.intervals, record.created, latency);
         }
     }
 
@@ -404,7 +411,7 @@ impl Meter {
         outcome.overlap = self.overlap;
         outcome.rewinds = self.rewinds;
         outcome.rebalances = self.rebalances;
-        outcome.service_sum = self.batch_service.unwrap_or(self.stages.service);
+        outcome.done = self.done;
         outcome.order = self.order;
     }
 }
@@ -440,6 +447,7 @@ pub(super) struct PlainRun<'a> {
     latency: &'a mut Histogram,
     stages: &'a mut StageSums,
     intervals: &'a mut [(u64, u64, IntervalOutcome)],
+    done: &'a mut u64,
 }
 
 impl PlainRun<'_> {
@@ -469,8 +477,10 @@ impl PlainRun<'_> {
     /// Latency and stages of those that are measured.
     fn measure(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) -> u64 {
         let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
+        let mut late = 0;
         for ((record, start), done) in records.iter().zip(starts).zip(dones) {
             if record.created < self.warm_up {
+                late += u64::from(*done >= self.warm_up);
                 continue;
             }
             let latency = done - record.created;
@@ -482,12 +492,13 @@ impl PlainRun<'_> {
             (min, max) = (latency.min(min), latency.max(max));
         }
         self.latency.account(effects, min, max);
+        *self.done += effects + late;
         self.stages.total += u128::from(total);
         self.stages.publish += u128::from(publish);
         self.stages.wait += u128::from(wait);
         if !self.intervals.is_empty() {
-            for (record, done) in records.iter().zip(dones).filter(|(record, _)| record.created >= self.warm_up) {
-                note_intervals(self.intervals, record.created, done - record.created);
+            for (record, done) in records.iter().zip(dones) {
+                note_intervals(self.intervals, self.warm_up, record.created, *done);
             }
         }
         effects
@@ -520,11 +531,12 @@ impl Judge<'_> {
 }
 
 #[cold]
-fn note_intervals(intervals: &mut [(u64, u64, IntervalOutcome)], created: u64, latency: u64) {
+fn note_intervals(intervals: &mut [(u64, u64, IntervalOutcome)], warm_up: u64, created: u64, done: u64) {
     for (from, to, outcome) in intervals {
-        if created >= *from && created < *to {
-            outcome.latency.record(latency);
-            outcome.sum += u128::from(latency);
+        outcome.done += u64::from((*from..*to).contains(&done));
+        if created >= warm_up && (*from..*to).contains(&created) {
+            outcome.latency.record(done - created);
+            outcome.sum += u128::from(done - created);
         }
     }
 }

@@ -192,6 +192,7 @@ impl Group {
 
     fn sample(&mut self, logs: &[&Log], now: u64) {
         let Self { core, discipline, lag, .. } = self;
+        lag.poison_left(core.poison_left);
         let log_lane = |lane: usize| &logs[core.lanes[lane].slot].lanes[core.lanes[lane].partition as usize];
         match discipline {
             Discipline::Serial(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
@@ -207,6 +208,8 @@ impl Group {
             Control::WarmUp => {
                 self.core.busy = 0;
                 self.core.available = 0;
+                self.core.meter.warm();
+                self.lag.warm();
                 each!(&mut self.discipline, it => it.warm(now));
             }
             Control::Track(tracker) => self.lag.track(tracker, now, &self.core.meter),
@@ -326,7 +329,7 @@ impl Group {
     pub(super) fn finish(&mut self, logs: &[&Log], end: u64, faults: &mut [FaultOutcome]) -> ConsumerOutcome {
         self.core.note_available(end);
         each!(&mut self.discipline, it => it.finish(&mut self.core, logs, end));
-        self.lag.close(&self.core.meter, end);
+        self.lag.close(&self.core.meter);
         let mut outcome = ConsumerOutcome::default();
         self.core.meter.finish(&mut outcome);
         outcome.busy = self.core.busy;

@@ -697,10 +697,6 @@ impl Polled {
             self.members[member].runs[worker as usize] = Some(run);
             return self.crash_itself(core, logs, member, now);
         }
-        if !run.more.is_empty() || self.config.batch.is_some() {
-            let service = core.meter.batch_service.get_or_insert(0);
-            *service += u128::from(now - run.success);
-        }
         let current = run.generation == self.members[member].generation && !self.members[member].zombie;
         self.conclude(core, logs, member, run.item, &run, (now, current));
         for at in 0..run.more.len() {

@@ -49,16 +49,16 @@ fn are(count: usize) -> &'static str {
 fn in_words(judged: &Judged) -> String {
     let shown = value(judged);
     match judged.verdict {
-        Verdict::Undecided => format!("{} is undecided at {shown}{}", judged.text, needed(judged)),
-        _ if judged.value.is_none() => format!("{} has no value", judged.text),
-        _ => format!("{} does not hold: {shown}", judged.text),
+        Verdict::Undecided => format!("{} is undecided at {shown}{}", judged.text, why(judged)),
+        _ if judged.value.is_none() && judged.reason.is_none() => format!("{} has no value", judged.text),
+        _ => format!("{} does not hold: {shown}{}", judged.text, why(judged)),
     }
 }
 
 /// Every expectation with verdict, value and interval.
 pub(super) fn render(summary: &Summary, style: Style) -> String {
     let all = &summary.expectations;
-    let values: Vec<String> = all.iter().map(|judged| value(judged) + &needed(judged)).collect();
+    let values: Vec<String> = all.iter().map(|judged| value(judged) + &why(judged)).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let text_width = widest(&mut all.iter().map(|judged| judged.text.chars().count()));
     let value_width = widest(&mut values.iter().map(|value| value.chars().count()));
@@ -78,7 +78,7 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
             out.push_str(&format!("{:13}{}\n", "", shortened(value, style.width.saturating_sub(13))));
         }
     }
-    section("Expectations", "value [95 % interval of the mean of the runs]", &out, style)
+    section("Expectations", "value [95 % interval across runs]; maxima: the worst run's", &out, style)
 }
 
 /// The value with its interval, in the unit of the limit.
@@ -91,11 +91,9 @@ fn value(judged: &Judged) -> String {
     }
 }
 
-fn needed(judged: &Judged) -> String {
-    match judged.needed {
-        Some(runs) => format!(", about {runs} runs would decide"),
-        None => String::new(),
-    }
+fn why(judged: &Judged) -> String {
+    let needed = judged.needed.map(|runs| format!("about {runs} runs would decide"));
+    judged.reason.iter().chain(&needed).map(|why| format!(", {why}")).collect()
 }
 
 /// How values are written that are compared with the limit of this expectation.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::flow::drained_in;
 use super::paint::{Tone, labelled};
 use super::table::{Cell, Table, always, if_any};
 use super::{Style, section};
@@ -74,7 +75,7 @@ fn row(hit: &Value) -> Vec<Cell> {
     vec![
         show::count(number("lag_before")).into(),
         Cell::toned(show::count(number("lag_peak")), Tone::Strong),
-        show::seconds(number("drain_time")).into(),
+        drained_in(hit).into(),
         bad("not_drained"),
         show::count(number("redeliveries")).into(),
         bad("lost"),

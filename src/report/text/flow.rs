@@ -1,5 +1,7 @@
 //! Backlog, load, and the publish side.
 
+use serde_json::Value;
+
 use super::paint::Tone;
 use super::table::{Cell, Table, always, if_any, if_room};
 use super::{Style, section, things};
@@ -31,12 +33,21 @@ pub(super) fn lag(summary: &Summary, style: Style) -> String {
                 time(&["lag", "time", "max"]).into(),
                 time(&["lag", "time", "max_at"]).into(),
                 show::count(end).into(),
-                time(&["drain_time"]).into(),
+                drained_in(consumer.metrics).into(),
             ],
         );
     }
     let content = if table.speaks() { table.render(style) } else { String::new() };
     section("Lag", "records not settled, and the age of the oldest", &content, style)
+}
+
+/// How long after a fault lag was back; in words where it was not.
+pub(super) fn drained_in(metrics: &Value) -> String {
+    let number = |name: &str| metrics.get(name).and_then(Value::as_f64);
+    match number("not_drained") {
+        Some(occurrences) if occurrences > 0.0 => "not drained".into(),
+        _ => show::seconds(number("drain_time")),
+    }
 }
 
 /// How hard each consumer worked.
@@ -68,7 +79,7 @@ pub(super) fn load(summary: &Summary, style: Style) -> String {
         table.row(consumer.name, row.into_iter().chain(counts.map(|name| show::count(number(name)).into())));
     }
     let content = if table.speaks() { table.render(style) } else { String::new() };
-    section("Load", "offered load: work that arrives per worker; from 1 on it cannot keep up", &content, style)
+    section("Load", "offered load: work that arrives over what can be done; from 1 on too much", &content, style)
 }
 
 /// What the producers saw.

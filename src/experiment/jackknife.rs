@@ -1,0 +1,204 @@
+//! 95 % intervals of pooled figures: what each run contributes is seen by leaving it out (the jackknife).
+//!
+//! For a sum or a mean this is Student's interval of the runs. For a quantile or a quotient it is about the pooled figure
+//! itself, not about the mean of the runs' figures, so the figure that is shown always lies inside.
+
+use serde_json::{Map, Value};
+
+use super::measure::{measure, nine_decimals};
+use super::pool::Pooled;
+use crate::metrics::is_of_the_worst_run;
+use crate::plan::Plan;
+use crate::stats::confidence::MeanInterval;
+
+/// Level of the intervals in the result document.
+pub(super) const LEVEL: f64 = 0.95;
+
+/// Runs that are left out one by one; further ones join these in turn, so that memory does not grow with their number.
+const GROUPS: usize = 32;
+
+/// Added-up runs with their metrics.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    /// The runs.
+    pub(super) pooled: Pooled,
+    /// Their metrics.
+    pub(super) metrics: Value,
+}
+
+impl Measured {
+    /// Measures added-up runs.
+    #[must_use]
+    pub(super) fn of(plan: &Plan, pooled: Pooled) -> Self {
+        Self { metrics: measure(plan, &pooled), pooled }
+    }
+
+    fn runs(&self) -> f64 {
+        f64::from(self.pooled.runs)
+    }
+}
+
+/// The runs so far in groups of about the same size: of one run each while there are few.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Groups {
+    groups: Vec<Pooled>,
+    runs: usize,
+}
+
+impl Groups {
+    /// Adds the next run.
+    pub(super) fn push(&mut self, run: Pooled) {
+        match self.groups.get_mut(self.runs % GROUPS) {
+            Some(group) => group.merge(run),
+            None => self.groups.push(run),
+        }
+        self.runs += 1;
+    }
+
+    /// What is left of all runs without each group in turn; nothing with fewer than two groups.
+    #[must_use]
+    pub(super) fn rests(&self, plan: &Plan) -> Vec<Measured> {
+        without_each(&self.groups, None).into_iter().map(|rest| Measured::of(plan, rest)).collect()
+    }
+}
+
+/// All `parts` and `others` but one part, for each part: half of the parts is added up for the other half, and so on down.
+fn without_each(parts: &[Pooled], others: Option<Pooled>) -> Vec<Pooled> {
+    if parts.len() < 2 {
+        return others.into_iter().collect();
+    }
+    let (left, right) = parts.split_at(parts.len() / 2);
+    let and = |more: &[Pooled]| {
+        let mut parts = others.iter().chain(more).cloned();
+        let mut sum = parts.next()?;
+        parts.for_each(|part| sum.merge(part));
+        Some(sum)
+    };
+    let mut rests = without_each(left, and(right));
+    rests.extend(without_each(right, and(left)));
+    rests
+}
+
+/// What each group of runs contributes to a figure, given without each of them: values about the figure of all runs,
+/// whose spread is that of independent runs. For a mean they are the runs' own values.
+#[must_use]
+fn contributions(figure: f64, runs: f64, rests: &[(f64, f64)]) -> Vec<f64> {
+    let pulls: Vec<f64> = rests.iter().map(|(rest, left)| (figure - rest) * left / (runs - left)).collect();
+    let mean = pulls.iter().sum::<f64>() / pulls.len() as f64;
+    pulls.iter().map(|pull| figure + (pull - mean)).collect()
+}
+
+/// What each group contributes to a figure of all runs, `read` as a value per run; none where some rest lacks it.
+#[must_use]
+pub(super) fn contributions_to(
+    whole: &Measured,
+    rests: &[Measured],
+    read: impl Fn(&Measured) -> Option<f64>,
+) -> Option<Vec<f64>> {
+    let left: Option<Vec<_>> = rests.iter().map(|rest| Some((read(rest)?, rest.runs()))).collect();
+    Some(contributions(read(whole)?, whole.runs(), &left?))
+}
+
+/// The 95 % interval of a figure with these contributions. No metric is negative, so the interval ends at 0.
+#[must_use]
+pub(super) fn interval(figure: f64, contributions: &[f64]) -> Option<(f64, f64)> {
+    let half = MeanInterval::of(contributions, LEVEL)?.half;
+    Some(((figure - half).max(0.0), figure + half))
+}
+
+/// The intervals of all numbers in the metrics of the whole, in a tree of the same shape and order, without what has none:
+/// figures of the worst run, and what some rest lacks. That of a count is about the sum over all runs.
+#[must_use]
+pub(super) fn intervals(whole: &Measured, rests: &[Measured]) -> Value {
+    let left: Vec<(&Value, f64)> = rests.iter().map(|rest| (&rest.metrics, rest.runs())).collect();
+    of_map(&whole.metrics, whole.runs(), &left).into()
+}
+
+fn of_map(node: &Value, runs: f64, rests: &[(&Value, f64)]) -> Map<String, Value> {
+    let mut found = Map::new();
+    for (key, child) in node.as_object().into_iter().flatten() {
+        let rests: Option<Vec<_>> = rests.iter().map(|(rest, left)| Some((rest.get(key)?, *left))).collect();
+        let Some(rests) = rests else { continue };
+        let interval = match child {
+            Value::Object(_) => Some(of_map(child, runs, &rests)).filter(|inner| !inner.is_empty()).map(Value::Object),
+            Value::Number(_) if !is_of_the_worst_run(key) => of_number(child, runs, &rests),
+            _ => None,
+        };
+        found.extend(interval.map(|interval| (key.clone(), interval)));
+    }
+    found
+}
+
+fn of_number(leaf: &Value, runs: f64, rests: &[(&Value, f64)]) -> Option<Value> {
+    // A count is a sum over runs: per run it is comparable with that of fewer runs.
+    let runs_in = |n: f64| if leaf.is_u64() { n } else { 1.0 };
+    let left: Option<Vec<_>> = rests.iter().map(|(rest, n)| Some((rest.as_f64()? / runs_in(*n), *n))).collect();
+    let figure = leaf.as_f64()?;
+    let contributions = contributions(figure / runs_in(runs), runs, &left?);
+    let summed: Vec<f64> = contributions.into_iter().map(|value| value * runs_in(runs)).collect();
+    let (low, high) = interval(figure, &summed)?;
+    Some(Value::from(vec![nine_decimals(low), nine_decimals(high)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::experiment::example;
+
+    /// The intervals of a tree, given the trees without each of three runs.
+    fn intervals_of(whole: &Value, rests: &[Value]) -> Value {
+        let rests: Vec<_> = rests.iter().map(|rest| (rest, 2.0)).collect();
+        of_map(whole, 3.0, &rests).into()
+    }
+
+    #[test]
+    fn of_means_and_counts_they_are_students() {
+        // Runs of 1, 2, 3 and counts of 10, 20, 30.
+        let tree = |mean: f64, count: u64| json!({ "z": { "mean": mean, "max": mean, "same": 0.25, "list": [1], "none": null }, "a": { "count": count } });
+        let ci = intervals_of(&tree(2.0, 60), &[tree(2.5, 50), tree(2.0, 40), tree(1.5, 30)]);
+        assert_eq!(ci["z"]["same"], json!([0.25, 0.25]));
+        assert_eq!(ci["z"].as_object().expect("a map").keys().collect::<Vec<_>>(), ["mean", "same"]);
+        let half = 4.302_652_73 / 3f64.sqrt();
+        let near = |node: &Value, expected: f64| (node.as_f64().expect("a number") - expected).abs() < 1e-6;
+        assert!(near(&ci["z"]["mean"][0], 0.0), "2 - 2.48 is cut at 0: {ci}");
+        assert!(near(&ci["z"]["mean"][1], 2.0 + half), "{ci}");
+        assert!(near(&ci["a"]["count"][1], 3.0 * (20.0 + 10.0 * half)), "about the sum: {ci}");
+        assert_eq!(ci.as_object().expect("a map").keys().collect::<Vec<_>>(), ["z", "a"]);
+    }
+
+    #[test]
+    fn without_a_figure_in_some_rest_there_is_no_interval() {
+        let tree = |x: Value| json!({ "a": { "x": x } });
+        assert_eq!(
+            intervals_of(&tree(json!(1.5)), &[tree(json!(1.0)), tree(json!(null)), tree(json!(2.0))]),
+            json!({})
+        );
+        assert_eq!(intervals_of(&tree(json!(1.5)), &[]), json!({}));
+    }
+
+    #[test]
+    fn each_rest_is_the_sum_of_the_others() {
+        let plan = example::plan();
+        let runs: Vec<Pooled> = (0..5).map(|seed| Pooled::of(&plan, example::outcome(&plan, seed))).collect();
+        let created = |pooled: &Pooled| pooled.outcome.producers[0].created;
+        let all: u64 = runs.iter().map(created).sum();
+        let rests = without_each(&runs, None);
+        assert_eq!(rests.len(), 5);
+        for (rest, run) in rests.iter().zip(&runs) {
+            assert_eq!((created(rest), rest.runs), (all - created(run), 4));
+        }
+        assert!(without_each(&runs[..1], None).is_empty());
+    }
+
+    #[test]
+    fn many_runs_share_groups() {
+        let plan = example::plan();
+        let mut groups = Groups::default();
+        (0..100).for_each(|seed| groups.push(Pooled::of(&plan, example::outcome(&plan, seed))));
+        let rests = groups.rests(&plan);
+        assert_eq!(rests.len(), GROUPS);
+        assert!(rests.iter().all(|rest| (96..=97).contains(&rest.pooled.runs)));
+    }
+}
