@@ -298,7 +298,6 @@ impl Serial {
                 break;
             }
         }
-        drop(run);
         core.meter.duplicates_deliveries += again;
         core.meter.deliveries += measured;
         core.meter.attempts += measured;
