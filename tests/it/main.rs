@@ -16,5 +16,6 @@ mod floating_point;
 mod kafka;
 mod layers;
 mod metamorphic;
+mod publishing;
 mod recompute;
 mod support;
