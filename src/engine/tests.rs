@@ -1,7 +1,7 @@
 //! The schedule must not matter: random small systems run alike, to the last bit, whatever the schedule and window.
 
 use super::*;
-use crate::dist::{Arrivals, Dist};
+use crate::dist::{Arrivals, Dist, Replay};
 use crate::plan::*;
 use crate::time::SimSpan;
 
@@ -368,6 +368,20 @@ fn schedules_give_the_same_bytes_soak() {
 fn one_case() {
     let case: u64 = std::env::var("CASE").unwrap().parse().unwrap();
     sweep(case..case + 1);
+}
+
+/// Time 0 is a time like any other: what is done there is done.
+#[test]
+fn done_at_time_zero_is_done() {
+    let mut p = plan(1);
+    p.topics.push(topic("orders", 1, Dist::Constant(0.0)));
+    p.producers.push(producer("shop", 1.0, KeyPlan::Uniform(2), 0));
+    p.producers[0].arrivals = Arrivals::times(vec![0, 1, 2, 3, 500], Replay::default()).unwrap();
+    for name in ["a", "b"] {
+        p.consumers.push(consumer(name, 0, 1, Dist::Constant(0.0)));
+    }
+    let orders = outcome(&p, &RunOptions::default()).topics.remove(0);
+    assert_eq!((orders.converged.count(), orders.not_converged, orders.converged_sum), (5, 0, 0));
 }
 
 fn w2(seconds: u64) -> Plan {
