@@ -113,8 +113,12 @@ pub struct ClientPlan {
     pub partitioner: Partitioner,
     /// Whether requests on one connection arrive in the order sent.
     pub fifo_connection: bool,
+    /// Whether they are also answered in that order.
+    pub fifo_answers: bool,
     /// Batching; none: every message is a request.
     pub batching: Option<Batching>,
+    /// The client's buffer; none: unlimited.
+    pub buffer: Option<ClientBuffer>,
     /// Requests without an answer that one connection may have; none: unlimited.
     pub max_in_flight: Option<u32>,
     /// What is waited for.
@@ -132,6 +136,15 @@ pub struct Batching {
     pub linger: SimSpan,
     /// A batch leaves when it holds this many bytes.
     pub max_bytes: u64,
+}
+
+/// What holds the batches of one client until they are acknowledged or given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientBuffer {
+    /// Bytes; a batch takes as many as it may grow to.
+    pub bytes: u64,
+    /// A message that has waited so long for room is rejected.
+    pub max_block: SimSpan,
 }
 
 /// Retries of publish requests inside the client.

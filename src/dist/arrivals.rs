@@ -249,11 +249,23 @@ impl Arrivals {
             }
             Self::Bursts { rate, busy, idle } => rate * busy.mean() / (busy.mean() + idle.mean()),
             Self::Times { times, replay } => recorded_until(times, *replay, duration.0) / duration.seconds(),
-            Self::Curve { .. } | Self::Counts { .. } => {
-                let end = (SimTime(duration.0), SimTime::NEVER, 0.0);
-                let mut pace = Pace::new(self.shape(Stream::default()), Factors::new(&[end]));
-                std::iter::from_fn(|| pace.next()).map(|segment| segment.integral()).sum::<f64>() / duration.seconds()
+            Self::Curve { repeat, .. } => self.integral(*repeat, duration) / duration.seconds(),
+            Self::Counts { replay, .. } => self.integral(replay.period(), duration) / duration.seconds(),
+        }
+    }
+
+    /// Mean arrivals of a curve before `end`: so many whole periods and a part of one.
+    fn integral(&self, period: Option<SimSpan>, end: SimSpan) -> f64 {
+        let before = |end: u64| {
+            let end = (SimTime(end), SimTime::NEVER, 0.0);
+            let mut pace = Pace::new(self.shape(Stream::default()), Factors::new(&[end]));
+            std::iter::from_fn(|| pace.next()).map(|segment| segment.integral()).sum::<f64>()
+        };
+        match period {
+            Some(SimSpan(period)) if end.0 > period => {
+                (end.0 / period) as f64 * before(period) + before(end.0 % period)
             }
+            _ => before(end.0),
         }
     }
 }

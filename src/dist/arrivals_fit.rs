@@ -154,6 +154,11 @@ fn a_curve_is_followed_exactly() {
         200.0 * up * up + 800.0 * (down - down * down / 2.0)
     };
     assert_follows(&curve, &[], 7.0, |t| (t / 4.0).floor() * 1200.0 + round(t % 4.0));
+    let short = Arrivals::curve(vec![(at(0.0), 0.0), (SimTime(500), 800.0)], Some(SimSpan(1_000))).unwrap();
+    assert!(
+        (short.mean_rate(SimSpan::from_seconds(604_800)) - 400.0).abs() < 1e-6,
+        "at once, a period is integrated once"
+    );
     assert!((curve.mean_rate(span(8.0)) - 300.0).abs() < 1e-9 && (curve.mean_rate(span(2.0)) - 400.0).abs() < 1e-9);
 }
 

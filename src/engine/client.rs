@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::log::{EventCode, Extra, NO_KEY, Record};
 use super::setup::{ClientSetup, Rounding};
+use super::timeline::Verdict;
 use super::topic::{Append, NotStored, Port};
 use crate::dist::About;
 use crate::plan::{Acks, Partitioner};
@@ -39,16 +40,21 @@ pub(super) struct Message {
 pub(super) enum Answer {
     /// The message is acknowledged.
     Acknowledged,
-    /// The client has given up; the message may be stored all the same.
+    /// The client has given up after it had sent the message, which may be stored all the same.
     GivenUp,
+    /// The message has never left the client, and will not.
+    Rejected,
 }
 
 #[derive(Clone, Debug)]
 struct Batch {
+    /// Number among those of its partition.
     id: u64,
     lane: u32,
     messages: Vec<Message>,
     bytes: u64,
+    /// Bytes of the buffer that it holds.
+    room: u64,
     opened: u64,
     sent: Option<u64>,
     attempts: u32,
@@ -56,14 +62,65 @@ struct Batch {
     copied: bool,
 }
 
+/// Batches that are neither acknowledged nor given up, each with its number in the order in which they were opened.
+#[derive(Clone, Debug, Default)]
+struct Batches {
+    first: u64,
+    /// The first one is there, if any is.
+    slots: VecDeque<Option<Batch>>,
+}
+
+impl Batches {
+    fn open(&mut self, batch: Batch) -> u64 {
+        self.slots.push_back(Some(batch));
+        self.first + self.slots.len() as u64 - 1
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
+    }
+
+    fn get(&self, number: u64) -> Option<&Batch> {
+        self.slots.get(self.place(number)?)?.as_ref()
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Batch> {
+        let place = self.place(number)?;
+        self.slots.get_mut(place)?.as_mut()
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Batch> {
+        let place = self.place(number)?;
+        let batch = self.slots.get_mut(place)?.take();
+        while self.slots.front().is_some_and(Option::is_none) {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        batch
+    }
+
+    fn oldest(&self) -> Option<&Batch> {
+        self.slots.front()?.as_ref()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Batch> {
+        self.slots.iter().flatten()
+    }
+}
+
+/// Batches of one partition, by number.
 #[derive(Clone, Debug, Default)]
 struct LaneState {
-    open: Option<Batch>,
-    ready: VecDeque<Batch>,
+    open: Option<u64>,
+    ready: VecDeque<u64>,
+    /// Those that will be sent again.
+    waiting: Vec<u64>,
     /// Idempotence: the batch that the bus expects next, and whether the client holds later ones back for it.
     expected: u64,
     held: bool,
     next_id: u64,
+    /// When all that was sent so far is visible.
+    visible: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,6 +128,7 @@ struct Connection {
     in_flight: u32,
     last_arrival: u64,
     last_append: u64,
+    last_answer: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,13 +136,35 @@ enum Due {
     Linger { lane: u32, batch: u64 },
     Answered { request: u64 },
     TimedOut { request: u64 },
-    Retry { batch: u64 },
+    Retry { lane: u32, batch: u64 },
 }
 
 #[derive(Clone, Debug)]
 struct Request {
     broker: u32,
-    batches: Vec<(Batch, bool)>,
+    /// Batches by number, and whether the bus refuses each as out of sequence.
+    batches: Vec<(u64, bool)>,
+}
+
+/// A message whose publish call waits for room in the client's buffer.
+#[derive(Clone, Copy, Debug)]
+struct Blocked {
+    until: u64,
+    lane: u32,
+    message: Message,
+}
+
+/// What the bus does with a request, as far as it does not depend on what is in it.
+#[derive(Clone, Copy, Debug)]
+struct Journey {
+    verdict: Verdict,
+    /// Append of a copy that the link makes.
+    again: u64,
+    appended: u64,
+    visible: u64,
+    replicated: u64,
+    fsync: u64,
+    back: u64,
 }
 
 /// The client's state.
@@ -92,13 +172,16 @@ struct Request {
 pub(super) struct Client {
     setup: std::sync::Arc<ClientSetup>,
     instance: u64,
+    batches: Batches,
     lanes: Vec<LaneState>,
     connections: Vec<Connection>,
     calendar: BinaryHeap<Reverse<(u64, u64, Due)>>,
     entries: u64,
     requests: BTreeMap<u64, Request>,
     request_count: u64,
-    waiting: BTreeMap<u64, Batch>,
+    /// Bytes of the buffer that batches hold, and messages that wait for room in it.
+    held_bytes: u64,
+    blocked: VecDeque<Blocked>,
     sticky: u32,
     sticky_bytes: u64,
     sticky_turn: u64,
@@ -116,13 +199,15 @@ impl Client {
         Self {
             setup,
             instance,
+            batches: Batches::default(),
             lanes,
             connections,
             calendar: BinaryHeap::new(),
             entries: 0,
             requests: BTreeMap::new(),
             request_count: 0,
-            waiting: BTreeMap::new(),
+            held_bytes: 0,
+            blocked: VecDeque::new(),
             sticky: u32::MAX,
             sticky_bytes: 0,
             sticky_turn: 0,
@@ -138,51 +223,114 @@ impl Client {
 
     /// When the client next does something by itself.
     pub(super) fn next(&self) -> u64 {
-        self.calendar.peek().map_or(u64::MAX, |entry| entry.0.0)
+        let entry = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.0);
+        entry.min(self.next_expiry()).min(self.next_unblocked())
     }
 
-    /// Takes one message at `now`.
+    /// When the oldest batch has failed for good.
+    fn next_expiry(&self) -> u64 {
+        let timeout = self.setup.plan.retry.delivery_timeout.0;
+        self.batches.oldest().map_or(u64::MAX, |batch| batch.opened.saturating_add(timeout))
+    }
+
+    /// When the first message that waits for room has waited too long.
+    fn next_unblocked(&self) -> u64 {
+        self.blocked.front().map_or(u64::MAX, |blocked| blocked.until)
+    }
+
+    /// Takes one message at `now`; without room in the buffer it waits in front of it.
     pub(super) fn publish(&mut self, now: u64, message: Message, port: &mut Port) {
         let lane = self.choose_lane(&message);
+        let Some(buffer) = self.setup.plan.buffer else { return self.enter(lane, message, now, port) };
+        let needed = self.room_for(lane, &message);
+        if needed > buffer.bytes {
+            return self.reject(&message, now, port);
+        }
+        if self.blocked.is_empty() && self.held_bytes + needed <= buffer.bytes {
+            return self.enter(lane, message, now, port);
+        }
+        self.blocked.push_back(Blocked { until: now.saturating_add(buffer.max_block.0), lane, message });
+        if self.blocked.len() == 1 {
+            // While anyone waits for room, no batch waits for company.
+            (0..self.setup.brokers).for_each(|broker| self.send_ready(broker, now, port));
+        }
+    }
+
+    /// Bytes of the buffer that a message takes: none in a batch with room, else those of a whole batch.
+    fn room_for(&self, lane: u32, message: &Message) -> u64 {
+        let max = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.max_bytes);
+        let open = self.lanes[lane as usize].open.and_then(|open| self.batches.get(open));
+        let bytes = u64::from(message.bytes);
+        if open.is_some_and(|open| open.bytes + bytes <= max) { 0 } else { max.max(bytes) }
+    }
+
+    /// Lets messages that wait for room into the buffer, in order.
+    fn unblock(&mut self, now: u64, port: &mut Port) {
+        let Some(buffer) = self.setup.plan.buffer else { return };
+        while let Some(Blocked { lane, message, .. }) = self.blocked.front().copied() {
+            if self.held_bytes + self.room_for(lane, &message) > buffer.bytes {
+                return;
+            }
+            self.blocked.pop_front();
+            self.enter(lane, message, now, port);
+        }
+    }
+
+    /// Puts a message into the open batch of its partition.
+    fn enter(&mut self, lane: u32, message: Message, now: u64, port: &mut Port) {
+        let bytes = u64::from(message.bytes);
         let Some(batching) = self.setup.plan.batching.clone() else {
-            self.open(lane, now).messages.push(message);
+            self.add(lane, message, now);
             self.close(lane);
             return self.send_ready(lane % self.setup.brokers, now, port);
         };
-        let bytes = u64::from(message.bytes);
-        if self.lanes[lane as usize].open.as_ref().is_some_and(|b| b.bytes + bytes > batching.max_bytes) {
+        let open = self.lanes[lane as usize].open.and_then(|open| self.batches.get(open));
+        if open.is_some_and(|open| open.bytes + bytes > batching.max_bytes) {
             self.close(lane);
         }
         let opened = self.lanes[lane as usize].open.is_none();
-        let batch = self.open(lane, now);
-        batch.messages.push(message);
-        batch.bytes += bytes;
-        let (id, full) = (batch.id, batch.bytes >= batching.max_bytes);
+        let (batch, held) = self.add(lane, message, now);
+        let full = held >= batching.max_bytes;
         if full {
             self.close(lane);
         } else if opened {
-            self.schedule(now.saturating_add(batching.linger.0), Due::Linger { lane, batch: id });
+            self.schedule(now.saturating_add(batching.linger.0), Due::Linger { lane, batch });
         }
         if full || !self.lanes[lane as usize].ready.is_empty() {
             self.send_ready(lane % self.setup.brokers, now, port);
         }
     }
 
-    /// Does what is due at `now`, which is [`Client::next`].
+    /// Does what is due next, at or before `now`. An answer at the moment of a time-out is in time.
     pub(super) fn step(&mut self, now: u64, port: &mut Port) {
-        let Some(Reverse((_, _, due))) = self.calendar.pop() else { return };
+        let entry = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.0);
+        if self.next_unblocked() < entry.min(self.next_expiry()) {
+            if let Some(Blocked { message, .. }) = self.blocked.pop_front() {
+                self.reject(&message, now, port);
+                // What it was too large for may be room enough for the next.
+                self.unblock(now, port);
+            }
+        } else if self.next_expiry() < entry {
+            self.expire(now, port);
+        } else if let Some(Reverse((_, _, due))) = self.calendar.pop() {
+            self.do_due(due, now, port);
+        }
+    }
+
+    fn do_due(&mut self, due: Due, now: u64, port: &mut Port) {
         match due {
             Due::Linger { lane, batch } => {
-                if self.lanes[lane as usize].open.as_ref().is_some_and(|open| open.id == batch) {
+                if self.lanes[lane as usize].open == Some(batch) {
                     self.send_ready(lane % self.setup.brokers, now, port);
                 }
             }
             Due::Answered { request } => self.answered(request, now, port),
             Due::TimedOut { request } => self.timed_out(request, now, port),
-            Due::Retry { batch } => {
-                if let Some(batch) = self.waiting.remove(&batch) {
-                    let lane = batch.lane;
-                    self.requeue(batch);
+            Due::Retry { lane, batch } => {
+                let waiting = &mut self.lanes[lane as usize].waiting;
+                if let Some(at) = waiting.iter().position(|number| *number == batch) {
+                    waiting.remove(at);
+                    self.requeue(lane, batch);
                     self.send_ready(lane % self.setup.brokers, now, port);
                 }
             }
@@ -191,34 +339,37 @@ impl Client {
 
     /// The process is gone: what was not appended never will be. Waiters are not told.
     pub(super) fn abandon(&mut self, port: &mut Port, warm_up: u64) {
-        let lanes = self.lanes.iter_mut().flat_map(|lane| lane.open.take().into_iter().chain(lane.ready.drain(..)));
-        let sent = std::mem::take(&mut self.requests).into_values().flat_map(|r| r.batches).map(|(batch, _)| batch);
-        let waiting = std::mem::take(&mut self.waiting).into_values();
-        for batch in lanes.chain(sent).chain(waiting).filter(|batch| !batch.stored) {
-            for message in &batch.messages {
-                port.not_stored.push((message.sequence, message.created >= warm_up, NotStored::Rejected));
-            }
+        for message in self.unsent_messages() {
+            port.not_stored.push((message.sequence, message.created >= warm_up, NotStored::Rejected));
         }
+        self.batches = Batches { first: self.batches.first + self.batches.slots.len() as u64, ..Batches::default() };
+        self.blocked.clear();
+        self.held_bytes = 0;
+        self.requests.clear();
         self.calendar.clear();
         self.answers.clear();
-        self.connections.iter_mut().for_each(|c| c.in_flight = 0);
-        self.lanes.iter_mut().for_each(|lane| (lane.held, lane.expected) = (false, lane.next_id));
+        self.connections.iter_mut().for_each(|connection| connection.in_flight = 0);
+        for lane in &mut self.lanes {
+            let (next_id, visible) = (lane.next_id, lane.visible);
+            *lane = LaneState { expected: next_id, next_id, visible, ..LaneState::default() };
+        }
+    }
+
+    /// Messages that are not appended, nor on their way to be.
+    fn unsent_messages(&self) -> impl Iterator<Item = &Message> {
+        let batches = self.batches.iter().filter(|batch| !batch.stored).flat_map(|batch| &batch.messages);
+        batches.chain(self.blocked.iter().map(|blocked| &blocked.message))
     }
 
     /// Measured messages that are neither appended nor given up.
     pub(super) fn unsent(&self, warm_up: u64) -> u64 {
-        let lanes = self.lanes.iter().flat_map(|lane| lane.open.iter().chain(&lane.ready));
-        let sent = self.requests.values().flat_map(|request| &request.batches).map(|(batch, _)| batch);
-        let batches = lanes.chain(sent).chain(self.waiting.values()).filter(|batch| !batch.stored);
-        batches.flat_map(|batch| &batch.messages).filter(|m| m.created >= warm_up).count() as u64
+        self.unsent_messages().filter(|message| message.created >= warm_up).count() as u64
     }
 
     /// Measured messages that are not acknowledged yet.
     pub(super) fn unanswered(&self, warm_up: u64) -> u64 {
-        let lanes = self.lanes.iter().flat_map(|lane| lane.open.iter().chain(&lane.ready));
-        let sent = self.requests.values().flat_map(|request| &request.batches).map(|(batch, _)| batch);
-        let batches = lanes.chain(sent).chain(self.waiting.values());
-        batches.flat_map(|batch| &batch.messages).filter(|m| m.created >= warm_up).count() as u64
+        let sent = self.batches.iter().filter(|batch| batch.stored).flat_map(|batch| &batch.messages);
+        self.unsent(warm_up) + sent.filter(|message| message.created >= warm_up).count() as u64
     }
 
     fn schedule(&mut self, at: u64, due: Due) {
@@ -247,36 +398,41 @@ impl Client {
         }
     }
 
-    fn open(&mut self, lane: u32, now: u64) -> &mut Batch {
+    /// Adds a message to the open batch, which is opened if there is none: its number and bytes.
+    fn add(&mut self, lane: u32, message: Message, now: u64) -> (u64, u64) {
+        let room = self.room_for(lane, &message);
         let state = &mut self.lanes[lane as usize];
-        let next_id = &mut state.next_id;
-        state.open.get_or_insert_with(|| {
-            *next_id += 1;
-            Batch {
-                id: *next_id - 1,
+        let number = *state.open.get_or_insert_with(|| {
+            state.next_id += 1;
+            self.held_bytes += room;
+            self.batches.open(Batch {
+                id: state.next_id - 1,
                 lane,
                 messages: Vec::new(),
                 bytes: 0,
+                room,
                 opened: now,
                 sent: None,
                 attempts: 0,
                 stored: false,
                 copied: false,
-            }
-        })
+            })
+        });
+        let batch = self.batches.get_mut(number).expect("an open batch is not finished");
+        batch.messages.push(message);
+        batch.bytes += u64::from(message.bytes);
+        (number, batch.bytes)
     }
 
     fn close(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        if let Some(batch) = state.open.take() {
-            state.ready.push_back(batch);
-        }
+        state.ready.extend(state.open.take());
     }
 
     /// Puts a batch back among those of its partition, in order.
-    fn requeue(&mut self, batch: Batch) {
-        let ready = &mut self.lanes[batch.lane as usize].ready;
-        let at = ready.partition_point(|other| other.id < batch.id);
+    fn requeue(&mut self, lane: u32, batch: u64) {
+        let ready = &mut self.lanes[lane as usize].ready;
+        let at = ready.partition_point(|other| *other < batch);
         ready.insert(at, batch);
     }
 
@@ -287,44 +443,86 @@ impl Client {
             if batches.is_empty() {
                 return;
             }
-            self.send(broker, batches, now, port);
+            self.send(broker, &batches, now, port);
         }
     }
 
     /// One batch of each partition that this broker leads, if it is ready.
-    fn take_ready(&mut self, broker: u32, now: u64) -> Vec<Batch> {
-        let (linger, idempotent) =
-            (self.setup.plan.batching.as_ref().map_or(0, |b| b.linger.0), self.setup.plan.idempotent);
+    fn take_ready(&mut self, broker: u32, now: u64) -> Vec<u64> {
+        let linger = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.linger.0);
+        let (idempotent, hurried) = (self.setup.plan.idempotent, !self.blocked.is_empty());
         let step = self.setup.brokers.max(1) as usize;
-        let waiting = &self.waiting;
-        let mut batches = Vec::new();
-        for (number, lane) in self.lanes.iter_mut().enumerate().skip(broker as usize).step_by(step) {
+        let mut taken = Vec::new();
+        for lane in self.lanes.iter_mut().skip(broker as usize).step_by(step) {
+            let Some(next) = lane.ready.front().copied().or(lane.open) else { continue };
             // A batch that waits to be sent again holds up its partition: later ones do not overtake it in the client.
-            let first = (number as u64) << 32;
-            let next = lane.ready.front().or(lane.open.as_ref()).map_or(0, |batch| batch.id);
-            if waiting.range(first..first + next).next().is_some() {
+            if lane.waiting.iter().any(|waiting| *waiting < next) {
                 continue;
             }
-            if lane.ready.is_empty() && lane.open.as_ref().is_some_and(|open| now >= open.opened.saturating_add(linger))
-            {
-                lane.ready.extend(lane.open.take());
-            }
-            let waits = idempotent && lane.held && lane.ready.front().is_some_and(|batch| batch.id != lane.expected);
-            if waits {
+            let batch = self.batches.get(next).expect("what is ready or open is not finished");
+            let lingers = lane.open == Some(next) && !hurried && now < batch.opened.saturating_add(linger);
+            if lingers || idempotent && lane.held && batch.id != lane.expected {
                 continue;
             }
-            if let Some(batch) = lane.ready.pop_front() {
-                lane.held = false;
-                batches.push(batch);
+            if lane.ready.pop_front().is_none() {
+                lane.open = None;
             }
+            lane.held = false;
+            taken.push(next);
         }
-        batches
+        taken
     }
 
     /// Sends one request and decides all that happens to it.
-    fn send(&mut self, broker: u32, mut batches: Vec<Batch>, now: u64, port: &mut Port) {
+    fn send(&mut self, broker: u32, batches: &[u64], now: u64, port: &mut Port) {
         let (id, setup) = (self.request_count, self.setup.clone());
         self.request_count += 1;
+        let journey = self.journey(broker, id, now);
+        let (lost, idempotent, acks) = (journey.verdict.dropped, setup.plan.idempotent, setup.plan.acks);
+        if !lost && setup.plan.fifo_connection {
+            for batch in batches {
+                let lane = &mut self.lanes[self.batches.get(*batch).expect("just taken").lane as usize];
+                lane.visible = lane.visible.max(journey.visible);
+            }
+        }
+        let answer = self.answer(broker, batches, journey, now);
+        let deadline = now.saturating_add(setup.plan.retry.request_timeout.0);
+        let answered = answer.filter(|answer| *answer <= deadline);
+        let mut sent = Vec::with_capacity(batches.len());
+        for number in batches {
+            let batch = self.batches.get_mut(*number).expect("just taken");
+            batch.attempts += 1;
+            batch.sent.get_or_insert(now);
+            self.retries += u64::from(batch.attempts > 1);
+            let lane = &mut self.lanes[batch.lane as usize];
+            let known = idempotent && batch.stored;
+            let refused = !lost && !known && idempotent && batch.id > lane.expected;
+            sent.push((*number, refused));
+            if lost || known || refused {
+                continue;
+            }
+            lane.expected = lane.expected.max(batch.id + 1);
+            let twice = journey.verdict.duplicated && !idempotent;
+            // Without an answer in time the client stores the batch again, unless the bus recognises it.
+            let again = answered.is_none() && !idempotent && acks != Acks::None;
+            batch.copied |= twice || again;
+            append_batch(batch, journey.appended, journey.visible, port);
+            if twice {
+                append_batch(batch, journey.again.max(journey.appended), journey.again.max(journey.visible), port);
+            }
+            batch.stored = true;
+        }
+        match answered {
+            Some(answer) => self.schedule(answer, Due::Answered { request: id }),
+            None => self.schedule(deadline, Due::TimedOut { request: id }),
+        }
+        self.connections[broker as usize].in_flight += 1;
+        self.requests.insert(id, Request { broker, batches: sent });
+    }
+
+    /// Draws what a request sent at `now` meets.
+    fn journey(&mut self, broker: u32, id: u64, now: u64) -> Journey {
+        let setup = &self.setup;
         let number = setup.request_number(self.instance, id);
         let verdict = setup.link.verdict(setup.streams.link.part(self.instance), id, now);
         let there = setup.draw(&setup.network, setup.streams.network, 2 * number) + verdict.delay;
@@ -344,83 +542,87 @@ impl Client {
                 if setup.plan.fifo_connection { appended.max(connection.last_append) } else { appended } + append;
             connection.last_append = appended;
         }
-        let visible = appended + if setup.store.visible_when_replicated { replicate } else { 0 };
-        let mut refused = Vec::with_capacity(batches.len());
-        for batch in &mut batches {
-            batch.attempts += 1;
-            batch.sent.get_or_insert(now);
-            self.retries += u64::from(batch.attempts > 1);
-            let lane = &mut self.lanes[batch.lane as usize];
-            let known = setup.plan.idempotent && batch.id < lane.expected;
-            let refuse = setup.plan.idempotent && batch.id > lane.expected;
-            refused.push(refuse && !verdict.dropped);
-            if verdict.dropped || known || refuse {
-                continue;
-            }
-            if setup.plan.idempotent {
-                lane.expected = batch.id + 1;
-            }
-            let twice = verdict.duplicated && !setup.plan.idempotent;
-            // A response that is lost makes the client store the batch again, unless the bus recognises it.
-            let again = verdict.response_lost && !setup.plan.idempotent && setup.plan.acks != Acks::None;
-            batch.copied |= twice || again;
-            append_batch(batch, appended, visible, port);
-            if twice {
-                append_batch(batch, appended.max(now + there + there), visible.max(now + there + there), port);
-            }
-            batch.stored = true;
+        let replicated = appended + replicate;
+        let visible = if setup.store.visible_when_replicated { replicated } else { appended };
+        Journey { verdict, again: now + there + there, appended, visible, replicated, fsync, back }
+    }
+
+    /// When a request is answered, if it ever is: not before what it speaks of, and where the connection is so, not
+    /// before an earlier one. (What other clients append meanwhile is not known here: a copy that waits for one of
+    /// theirs to become visible is acknowledged as if it did not.)
+    fn answer(&mut self, broker: u32, batches: &[u64], journey: Journey, now: u64) -> Option<u64> {
+        let plan = &self.setup.plan;
+        if plan.acks == Acks::None {
+            return Some(now);
         }
-        let answer = match setup.plan.acks {
-            Acks::None => now,
-            Acks::Leader => appended + back,
-            Acks::All => appended + replicate + fsync + back,
+        if journey.verdict.dropped || journey.verdict.response_lost {
+            return None;
+        }
+        let lanes = batches.iter().map(|batch| self.batches.get(*batch).expect("just taken").lane);
+        let visible = lanes.map(|lane| self.lanes[lane as usize].visible).max().unwrap_or(0);
+        let known = match plan.acks {
+            Acks::None | Acks::Leader => journey.appended,
+            Acks::All => visible.max(journey.replicated) + journey.fsync,
         };
-        let silent = (verdict.dropped || verdict.response_lost) && setup.plan.acks != Acks::None;
-        if silent {
-            let deadline = now.saturating_add(setup.plan.retry.request_timeout.0);
-            self.schedule(deadline, Due::TimedOut { request: id });
-        } else {
-            self.schedule(answer, Due::Answered { request: id });
+        let mut answer = known + journey.back;
+        if plan.fifo_answers {
+            let connection = &mut self.connections[broker as usize];
+            answer = answer.max(connection.last_answer);
+            connection.last_answer = answer;
         }
-        self.connections[broker as usize].in_flight += 1;
-        self.requests.insert(id, Request { broker, batches: batches.into_iter().zip(refused).collect() });
+        Some(answer)
     }
 
     fn answered(&mut self, request: u64, now: u64, port: &mut Port) {
         let Some(request) = self.requests.remove(&request) else { return };
         self.connections[request.broker as usize].in_flight -= 1;
-        for (batch, refused) in request.batches {
+        for (number, refused) in request.batches {
+            // What has expired meanwhile is not waited for any more.
+            let Some(batch) = self.batches.get(number) else { continue };
+            let (lane, stored) = (batch.lane, batch.stored);
             if refused {
                 // Out of sequence: held back until the one before it has been stored.
-                self.lanes[batch.lane as usize].held = true;
-                self.requeue(batch);
-            } else if batch.stored || self.setup.plan.acks != Acks::None {
+                self.lanes[lane as usize].held = true;
+                self.requeue(lane, number);
+            } else if stored {
+                let batch = self.finish(number);
                 self.answers.extend(batch.messages.iter().map(|message| (now, *message, Answer::Acknowledged)));
             } else {
-                self.give_up(&batch, now, port);
+                self.give_up(number, now, port);
             }
         }
+        self.unblock(now, port);
         self.send_ready(request.broker, now, port);
     }
 
     fn timed_out(&mut self, request: u64, now: u64, port: &mut Port) {
         let Some(request) = self.requests.remove(&request) else { return };
         self.connections[request.broker as usize].in_flight -= 1;
-        let retry = self.setup.plan.retry.clone();
-        for (batch, _) in request.batches {
-            let wait = self.backoff(&batch);
-            let late = now.saturating_add(wait) > batch.opened.saturating_add(retry.delivery_timeout.0);
-            if batch.attempts > retry.retries || late {
-                let lane = &mut self.lanes[batch.lane as usize];
-                lane.expected = lane.expected.max(batch.id + 1);
-                self.give_up(&batch, now, port);
+        for (number, _) in request.batches {
+            let Some(batch) = self.batches.get(number) else { continue };
+            if batch.attempts > self.setup.plan.retry.retries {
+                self.give_up(number, now, port);
             } else {
-                let key = (u64::from(batch.lane) << 32) | batch.id;
-                self.waiting.insert(key, batch);
-                self.schedule(now + wait, Due::Retry { batch: key });
+                let (lane, wait) = (batch.lane, self.backoff(batch));
+                self.lanes[lane as usize].waiting.push(number);
+                self.schedule(now + wait, Due::Retry { lane, batch: number });
             }
         }
+        self.unblock(now, port);
         self.send_ready(request.broker, now, port);
+    }
+
+    /// The oldest batch has been in the client for too long, wherever it is.
+    fn expire(&mut self, now: u64, port: &mut Port) {
+        let (number, Some(batch)) = (self.batches.first, self.batches.oldest()) else { return };
+        let lane = batch.lane;
+        let state = &mut self.lanes[lane as usize];
+        state.open.take_if(|open| *open == number);
+        state.ready.retain(|ready| *ready != number);
+        state.waiting.retain(|waiting| *waiting != number);
+        self.give_up(number, now, port);
+        self.unblock(now, port);
+        self.send_ready(lane % self.setup.brokers, now, port);
     }
 
     /// Exponential with base 2, jittered by 20 % either way.
@@ -433,14 +635,34 @@ impl Client {
         self.setup.rounding.span(wait as f64 * (0.8 + 0.4 * unit))
     }
 
-    fn give_up(&mut self, batch: &Batch, now: u64, port: &mut Port) {
+    /// A batch leaves the client, and the buffer.
+    fn finish(&mut self, number: u64) -> Batch {
+        let batch = self.batches.remove(number).expect("a batch is finished once");
+        self.held_bytes -= batch.room;
+        batch
+    }
+
+    fn give_up(&mut self, number: u64, now: u64, port: &mut Port) {
+        let batch = self.finish(number);
+        let lane = &mut self.lanes[batch.lane as usize];
+        lane.expected = lane.expected.max(batch.id + 1);
         for message in &batch.messages {
+            if batch.attempts == 0 {
+                self.reject(message, now, port);
+                continue;
+            }
             self.answers.push((now, *message, Answer::GivenUp));
             if !batch.stored {
                 let measured = message.created >= self.setup.warm_up;
                 port.not_stored.push((message.sequence, measured, NotStored::Indeterminate));
             }
         }
+    }
+
+    /// A message is dropped that has never left.
+    fn reject(&mut self, message: &Message, now: u64, port: &mut Port) {
+        self.answers.push((now, *message, Answer::Rejected));
+        port.not_stored.push((message.sequence, message.created >= self.setup.warm_up, NotStored::Rejected));
     }
 }
 

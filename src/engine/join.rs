@@ -1,7 +1,7 @@
 //! The station Join: when *all* subscriptions of an event have had its effect; and what nobody needs any more.
 
 use super::group::Group;
-use super::group::meter::{NEVER_DONE, NOT_WANTED};
+use super::group::meter::Completion;
 use super::log::Column;
 use super::setup::TopicSetup;
 use super::topic::Topic;
@@ -27,7 +27,7 @@ pub(super) struct Join {
     converged: Histogram,
     sum: u128,
     unwanted: u64,
-    latest: Vec<u64>,
+    latest: Vec<Completion>,
     never: Vec<bool>,
 }
 
@@ -88,7 +88,7 @@ impl Join {
         let at = self.at[publisher];
         let mut limit = BLOCK;
         self.latest.clear();
-        self.latest.resize(BLOCK, 0);
+        self.latest.resize(BLOCK, Completion::NOT_WANTED);
         self.never.clear();
         self.never.resize(BLOCK, false);
         for reader in &self.readers {
@@ -96,12 +96,12 @@ impl Join {
             let done = column.from(at);
             limit = limit.min(done.len());
             for (i, done) in done[..limit].iter().enumerate() {
-                if *done == 0 {
+                if *done == Completion::OPEN {
                     limit = i;
                     break;
                 }
                 self.latest[i] = self.latest[i].max(*done);
-                self.never[i] |= *done == NEVER_DONE;
+                self.never[i] |= *done == Completion::NEVER;
             }
         }
         self.count(publisher, topic, limit);
@@ -124,11 +124,11 @@ impl Join {
             if *created < self.warm_up || *never {
                 continue;
             }
-            if *latest <= NOT_WANTED {
+            let Some(done) = latest.time() else {
                 self.unwanted += 1;
                 continue;
-            }
-            let latency = latest.saturating_sub(*created);
+            };
+            let latency = done.saturating_sub(*created);
             self.converged.record(latency);
             self.sum += u128::from(latency);
         }
@@ -148,8 +148,8 @@ impl Join {
 
 /// The first event of a publisher that a late one may still be compared with. Of those before `at`, which are all done,
 /// that is one that was done after the earliest that has overtaken some event at or after `at`: it lies between the two.
-fn needed(column: &Column<u64>, at: u32) -> u32 {
-    let overtaker = column.from(at).iter().filter(|done| **done > NEVER_DONE).min();
+fn needed(column: &Column<Completion>, at: u32) -> u32 {
+    let overtaker = column.from(at).iter().filter(|done| **done > Completion::NEVER).min();
     let Some(overtaker) = overtaker else { return at };
     let before = &column.from(column.base())[..(at - column.base()) as usize];
     let first = before.iter().position(|done| done >= overtaker).unwrap_or(before.len());

@@ -112,12 +112,14 @@ impl ClientSetup {
         self.code.event(super::topic::publisher_number(self.publisher), sequence)
     }
 
-    /// Whether a message is visible and acknowledged after a time that depends on nothing else.
+    /// Whether a message is visible and acknowledged, or given up, after a time that depends on nothing else.
     pub(super) fn is_direct(&self) -> bool {
         let unreplicated = self.store.replicate.constant().is_some_and(|value| value <= 0.0);
         self.plan.batching.is_none()
             && self.plan.max_in_flight.is_none()
+            && self.plan.buffer.is_none()
             && !self.plan.fifo_connection
+            && self.plan.retry.retries == 0
             && self.link.is_clean()
             && (self.store.visible_when_replicated || unreplicated)
             && self.plan.acks == Acks::All

@@ -54,6 +54,11 @@ impl Meter {
         self.outcome.publish_latency.record(latency);
         self.outcome.publish_latency_sum += u128::from(latency);
     }
+
+    fn all_acknowledged(&mut self, latency: u64, count: u64) {
+        self.outcome.publish_latency.record_many(latency, count);
+        self.outcome.publish_latency_sum += u128::from(latency) * u128::from(count);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +77,8 @@ struct Plain {
     ids: Vec<u64>,
     constant_delay: Option<u64>,
     constant_answer: Option<u64>,
+    /// An answer after this is too late.
+    timeout: u64,
     bytes: u64,
 }
 
@@ -248,23 +255,28 @@ impl Source {
         let (keys, times) = (&self.keyed[from..due], &self.times[from..due]);
         inbox.number_plain(client.publisher, keys, times, measured, plain.bytes);
         self.meter.outcome.created += measured;
-        if plain.constant_answer.is_none() {
-            let times = self.times[from..due].iter().zip(&plain.answers[from..due]);
-            // Answers that come after the end of the run are still on their way then.
-            for (created, answer) in times.filter(|(created, _)| **created >= warm_up) {
-                if created + answer < self.setup.end {
+        let times = self.times[from..due].iter().filter(|created| **created >= warm_up);
+        // What is not answered before the end of the run is still on its way then.
+        if let Some(answer) = plain.constant_answer {
+            let settled = answer.min(plain.timeout);
+            let late = times.filter(|created| **created + settled >= self.setup.end).count() as u64;
+            self.meter.outcome.publishing += late;
+            if answer <= plain.timeout {
+                self.meter.all_acknowledged(answer, measured - late);
+            } else {
+                self.meter.outcome.indeterminate += measured - late;
+            }
+        } else {
+            let answers = self.times[from..due].iter().zip(&plain.answers[from..due]);
+            for (created, answer) in answers.filter(|(created, _)| **created >= warm_up) {
+                if created + answer.min(&plain.timeout) >= self.setup.end {
+                    self.meter.outcome.publishing += 1;
+                } else if *answer <= plain.timeout {
                     self.meter.acknowledged(*answer);
                 } else {
-                    self.meter.outcome.publishing += 1;
+                    self.meter.outcome.indeterminate += 1;
                 }
             }
-        } else if let Some(answer) = plain.constant_answer {
-            let late =
-                self.times[from..due].iter().filter(|t| **t >= warm_up && **t + answer >= self.setup.end).count();
-            self.meter.outcome.publishing += late as u64;
-            let in_time = measured - late as u64;
-            self.meter.outcome.publish_latency.record_many(answer, in_time);
-            self.meter.outcome.publish_latency_sum += u128::from(answer) * u128::from(in_time);
         }
         self.at = due;
     }
@@ -359,6 +371,7 @@ impl Plain {
             ids: Vec::new(),
             constant_delay,
             constant_answer,
+            timeout: client.plan.retry.request_timeout.0.min(client.plan.retry.delivery_timeout.0),
             bytes: u64::from(clamp(crate::time::SimSpan::from_nanos_f64(bytes).0)),
             client,
         }
@@ -431,14 +444,14 @@ impl General {
         let frame = Frame { id, actions, at: 0, key, event_type, size, created: now, instance, waits: 0 };
         self.frames.insert(self.next_frame, frame);
         self.next_frame = self.next_frame.wrapping_add(1);
-        self.run(self.next_frame.wrapping_sub(1), now, setup);
+        self.run(self.next_frame.wrapping_sub(1), now, meter, setup);
         self.collect(meter, setup, now);
     }
 
     fn step(&mut self, now: u64, meter: &mut Meter, setup: &SourceSetup) {
         if self.due.peek().is_some_and(|due| due.0.0 == now) {
             if let Some(Reverse((_, frame))) = self.due.pop() {
-                self.run(frame, now, setup);
+                self.run(frame, now, meter, setup);
             }
         } else {
             for (clients, port) in self.clients.iter_mut().zip(&mut self.ports) {
@@ -460,6 +473,7 @@ impl General {
                     match answer {
                         Answer::Acknowledged if measured => meter.acknowledged(at - message.created),
                         Answer::GivenUp => meter.outcome.indeterminate += u64::from(measured),
+                        Answer::Rejected => meter.outcome.rejected += u64::from(measured),
                         Answer::Acknowledged => {}
                     }
                     woken.extend(message.waiter);
@@ -474,14 +488,14 @@ impl General {
                     frame.waits == 0
                 });
                 if done {
-                    self.run(waiter, now, setup);
+                    self.run(waiter, now, meter, setup);
                 }
             }
         }
     }
 
     /// Runs a frame until it needs time or an acknowledgement.
-    fn run(&mut self, number: u32, now: u64, setup: &SourceSetup) {
+    fn run(&mut self, number: u32, now: u64, meter: &mut Meter, setup: &SourceSetup) {
         let Some(mut frame) = self.frames.remove(&number) else { return };
         while let Some(action) = frame.actions.get(frame.at).cloned() {
             frame.at += 1;
@@ -494,7 +508,7 @@ impl General {
                 }
                 Action::Publish { step, copies } => {
                     let last = frame.at == frame.actions.len();
-                    self.publish(&mut frame, step, copies, (now, number, last), setup);
+                    self.publish(&mut frame, step, copies, (now, number, last), meter, setup);
                     if frame.waits > 0 {
                         self.frames.insert(number, frame);
                         return;
@@ -510,6 +524,7 @@ impl General {
         step: usize,
         copies: u64,
         (now, number, last): (u64, u32, bool),
+        meter: &mut Meter,
         setup: &SourceSetup,
     ) {
         let publishing = &self.program.publishes[step];
@@ -523,6 +538,7 @@ impl General {
             let measured = frame.created >= setup.warm_up;
             let sequence = port.number(key, frame.created, measured);
             if fails {
+                meter.outcome.rejected += u64::from(measured);
                 port.not_stored.push((sequence, measured, NotStored::Rejected));
                 continue;
             }

@@ -1,7 +1,7 @@
 //! The schedule must not matter: random small systems run alike, to the last bit, whatever the schedule and window.
 
 use super::*;
-use crate::dist::{Arrivals, Dist};
+use crate::dist::{Arrivals, Dist, Replay};
 use crate::plan::*;
 use crate::time::SimSpan;
 
@@ -43,12 +43,14 @@ pub(super) fn direct_client() -> ClientPlan {
     ClientPlan {
         partitioner: Partitioner::Modulo,
         fifo_connection: false,
+        fifo_answers: false,
         batching: None,
+        buffer: None,
         max_in_flight: None,
         acks: Acks::All,
         idempotent: false,
         retry: PublishRetry {
-            retries: 5,
+            retries: 0,
             request_timeout: SimSpan::from_millis(50),
             delivery_timeout: SimSpan::from_millis(400),
             backoff: SimSpan::from_millis(5),
@@ -153,12 +155,18 @@ fn random_dist(dice: &mut Dice, mean: f64) -> Dist {
 
 fn random_client(dice: &mut Dice) -> ClientPlan {
     let mut client = direct_client();
+    client.retry.retries = 5;
     client.fifo_connection = dice.chance(60);
+    client.fifo_answers = client.fifo_connection && dice.chance(50);
     client.partitioner = dice.pick(&[Partitioner::Modulo, Partitioner::Murmur2Sticky]);
     if dice.chance(50) {
         client.batching =
             Some(Batching { linger: SimSpan::from_millis(dice.below(8)), max_bytes: 1024 * (1 + dice.below(8)) });
         client.max_in_flight = Some(1 + u32::try_from(dice.below(5)).unwrap());
+        client.buffer = dice.chance(40).then(|| ClientBuffer {
+            bytes: 8 * 1024 * (1 + dice.below(4)),
+            max_block: SimSpan::from_millis(dice.below(30)),
+        });
         client.idempotent = dice.chance(50);
         client.acks = dice.pick(&[Acks::None, Acks::Leader, Acks::All]);
     }
@@ -241,7 +249,8 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
         5 => (target, Effect::Fail(0.3)),
         6 => (FaultTarget::Consumer(ConsumerId(consumer), Members::All), Effect::Poison(3)),
         7 => (FaultTarget::ConsumerLink(ConsumerId(consumer)), Effect::Delay(Dist::Constant(2.0 * MS))),
-        8 => (FaultTarget::ProducerLink(ProducerId(0)), Effect::Drop(0.1)),
+        8 if dice.chance(50) => (FaultTarget::ProducerLink(ProducerId(0)), Effect::Drop(0.1)),
+        8 => (FaultTarget::ProducerLink(ProducerId(0)), Effect::Delay(random_dist(dice, 30.0 * MS))),
         _ => (FaultTarget::ProducerLink(ProducerId(0)), Effect::LostResponse(0.1)),
     };
     FaultPlan {
@@ -359,6 +368,20 @@ fn schedules_give_the_same_bytes_soak() {
 fn one_case() {
     let case: u64 = std::env::var("CASE").unwrap().parse().unwrap();
     sweep(case..case + 1);
+}
+
+/// Time 0 is a time like any other: what is done there is done.
+#[test]
+fn done_at_time_zero_is_done() {
+    let mut p = plan(1);
+    p.topics.push(topic("orders", 1, Dist::Constant(0.0)));
+    p.producers.push(producer("shop", 1.0, KeyPlan::Uniform(2), 0));
+    p.producers[0].arrivals = Arrivals::times(vec![0, 1, 2, 3, 500], Replay::default()).unwrap();
+    for name in ["a", "b"] {
+        p.consumers.push(consumer(name, 0, 1, Dist::Constant(0.0)));
+    }
+    let orders = outcome(&p, &RunOptions::default()).topics.remove(0);
+    assert_eq!((orders.converged.count(), orders.not_converged, orders.converged_sum), (5, 0, 0));
 }
 
 fn w2(seconds: u64) -> Plan {

@@ -79,22 +79,52 @@ fn may_act(effect: &Effect) -> bool {
     }
 }
 
-/// The faults of one link: interval, effect, number of the fault.
+/// The faults of one link.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
-    faults: Vec<(u64, u64, Effect, u64)>,
+    faults: Vec<LinkFault>,
+}
+
+/// One fault of a link.
+#[derive(Clone, Debug)]
+struct LinkFault {
+    /// When it acts, from and to, in order; occurrences that overlap are one.
+    spans: Vec<(u64, u64)>,
+    effect: Effect,
+    /// Number of its draws.
+    number: u64,
+}
+
+impl LinkFault {
+    fn acts(&self, now: u64) -> bool {
+        let begun = self.spans.partition_point(|(from, _)| *from <= now);
+        begun > 0 && now < self.spans[begun - 1].1
+    }
+}
+
+/// Intervals sorted by their start, those that overlap made one.
+fn united(intervals: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut spans: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in intervals {
+        match spans.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => spans.push((from, to)),
+        }
+    }
+    spans
 }
 
 impl Link {
     /// The link faults of a plan that `of` selects.
     pub(super) fn of(plan: &Plan, seed: u64, of: FaultTarget) -> Self {
-        let mut faults = Vec::new();
-        for fault in plan.faults.iter().filter(|fault| fault.target == of && may_act(&fault.effect)) {
-            for o in occurrences(plan, fault, seed) {
-                faults.push((o.from, o.to, fault.effect.clone(), crate::random::fnv1a(fault.stream.as_bytes())));
-            }
-        }
-        Self { faults }
+        let faults = plan.faults.iter().filter(|fault| fault.target == of && may_act(&fault.effect));
+        let faults = faults.map(|fault| LinkFault {
+            spans: united(occurrences(plan, fault, seed).iter().map(|o| (o.from, o.to))),
+            effect: fault.effect.clone(),
+            number: crate::random::fnv1a(fault.stream.as_bytes()),
+        });
+        // A fault that never strikes is none.
+        Self { faults: faults.filter(|fault| !fault.spans.is_empty()).collect() }
     }
 
     /// Whether no fault ever touches the link.
@@ -105,10 +135,7 @@ impl Link {
     /// What the request `id`, sent at `now`, meets.
     pub(super) fn verdict(&self, stream: Stream, id: u64, now: u64) -> Verdict {
         let mut verdict = Verdict::default();
-        for (from, to, effect, number) in &self.faults {
-            if now < *from || now >= *to {
-                continue;
-            }
+        for LinkFault { effect, number, .. } in self.faults.iter().filter(|fault| fault.acts(now)) {
             let unit = || stream.part(*number).unit(id);
             match effect {
                 Effect::Drop(p) => verdict.dropped |= unit() < *p,
@@ -119,5 +146,21 @@ impl Link {
             }
         }
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LinkFault, united};
+    use crate::plan::Effect;
+
+    #[test]
+    fn a_fault_acts_inside_its_occurrences() {
+        let occurrences = [(2, 5), (4, 4), (4, 6), (6, 7), (9, 10), (10, 10), (12, u64::MAX)];
+        let fault = LinkFault { spans: united(occurrences.into_iter()), effect: Effect::Drop(1.0), number: 0 };
+        for now in 0..20 {
+            assert_eq!(fault.acts(now), occurrences.iter().any(|(from, to)| (*from..*to).contains(&now)), "{now}");
+        }
+        assert_eq!(fault.spans, [(2, 7), (9, 10), (12, u64::MAX)]);
     }
 }

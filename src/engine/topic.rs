@@ -1,6 +1,7 @@
 //! The station Topic: takes what publishers append, in time order, and makes it visible in the log.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::log::{Column, EventCode, Extra, Lane, Log, Record};
 use super::setup::TopicSetup;
@@ -59,11 +60,131 @@ impl Port {
     }
 }
 
+/// What has a place in the order of a partition.
+trait Placed: Copy {
+    /// Sort key, its time first.
+    type Key: Ord + Copy;
+    fn key(&self) -> Self::Key;
+    fn time(&self) -> u64;
+}
+
+impl Placed for Record {
+    type Key = (u64, u32);
+
+    #[inline]
+    fn key(&self) -> (u64, u32) {
+        (self.visible, self.event)
+    }
+
+    #[inline]
+    fn time(&self) -> u64 {
+        self.visible
+    }
+}
+
+impl Placed for Append {
+    type Key = (u64, u32, u64);
+
+    fn key(&self) -> (u64, u32, u64) {
+        (self.append, self.record.event, self.record.visible)
+    }
+
+    fn time(&self) -> u64 {
+        self.append
+    }
+}
+
+/// By its place alone.
+#[derive(Clone, Copy, Debug)]
+struct ByPlace<T>(T);
+
+impl<T: Placed> Ord for ByPlace<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.key().cmp(&other.0.key())
+    }
+}
+
+impl<T: Placed> PartialOrd for ByPlace<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Placed> PartialEq for ByPlace<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T: Placed> Eq for ByPlace<T> {}
+
+/// What comes in nearly in order, kept in order: a late comer moves a few places at most, or waits apart.
+#[derive(Clone, Debug)]
+struct Pending<T> {
+    sorted: Vec<T>,
+    /// What would have moved further.
+    apart: BinaryHeap<Reverse<ByPlace<T>>>,
+}
+
+/// Most places that a late comer moves.
+const NEAR: usize = 64;
+
+impl<T: Placed> Pending<T> {
+    fn new() -> Self {
+        Self { sorted: Vec::new(), apart: BinaryHeap::new() }
+    }
+
+    #[inline]
+    fn insert(&mut self, one: T) {
+        let (key, mut at) = (one.key(), self.sorted.len());
+        if at > NEAR && self.sorted[at - NEAR].key() > key {
+            return self.apart.push(Reverse(ByPlace(one)));
+        }
+        self.sorted.push(one);
+        while at > 0 && self.sorted[at - 1].key() > key {
+            self.sorted[at] = self.sorted[at - 1];
+            at -= 1;
+        }
+        self.sorted[at] = one;
+    }
+
+    /// The earliest time.
+    fn first(&self) -> Option<u64> {
+        let apart = self.apart.peek().map(|one| one.0.0.time());
+        self.sorted.first().map(Placed::time).into_iter().chain(apart).min()
+    }
+
+    /// How many come strictly before `until`: from now on all of them lie at the start of `sorted`.
+    fn due(&mut self, until: u64) -> usize {
+        let due = self.sorted.partition_point(|one| one.time() < until);
+        if self.apart.peek().is_none_or(|one| one.0.0.time() >= until) {
+            return due;
+        }
+        let mut merged = Vec::with_capacity(2 * due);
+        let mut from = 0;
+        while let Some(Reverse(ByPlace(next))) = self.apart.peek().copied().filter(|one| one.0.0.time() < until) {
+            self.apart.pop();
+            let to = from + self.sorted[from..due].partition_point(|one| one.key() < next.key());
+            merged.extend_from_slice(&self.sorted[from..to]);
+            merged.push(next);
+            from = to;
+        }
+        merged.extend_from_slice(&self.sorted[from..due]);
+        let all = merged.len();
+        self.sorted.splice(..due, merged);
+        all
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.sorted.iter().chain(self.apart.iter().map(|one| &one.0.0))
+    }
+}
+
 /// What publishers have handed in for one topic, in order of append time.
 #[derive(Clone, Debug)]
 pub(super) struct Inbox {
-    plain: Vec<Vec<Record>>,
-    rich: Vec<Vec<Append>>,
+    plain: Vec<Pending<Record>>,
+    rich: Vec<Pending<Append>>,
     /// Earliest append still pending.
     next: u64,
     /// How events are numbered.
@@ -97,8 +218,11 @@ impl Inbox {
     pub(super) fn new(setup: &TopicSetup) -> Self {
         let lanes = setup.partitions as usize;
         let several = setup.readers.len() > 1;
-        let (plain, rich) =
-            if setup.rich { (Vec::new(), vec![Vec::new(); lanes]) } else { (vec![Vec::new(); lanes], Vec::new()) };
+        let (plain, rich) = if setup.rich {
+            (Vec::new(), vec![Pending::new(); lanes])
+        } else {
+            (vec![Pending::new(); lanes], Vec::new())
+        };
         Self {
             plain,
             rich,
@@ -126,14 +250,7 @@ impl Inbox {
     #[inline]
     pub(super) fn accept_plain(&mut self, lane: u32, record: Record) {
         self.next = self.next.min(record.visible);
-        let pending = &mut self.plain[lane as usize];
-        let mut at = pending.len();
-        pending.push(record);
-        while at > 0 && (pending[at - 1].visible, pending[at - 1].event) > (record.visible, record.event) {
-            pending[at] = pending[at - 1];
-            at -= 1;
-        }
-        pending[at] = record;
+        self.plain[lane as usize].insert(record);
     }
 
     /// Notes the numbering of plain events: key and creation in order, how many are measured, bytes of each.
@@ -181,13 +298,7 @@ impl Inbox {
             return self.accept_plain(append.lane, append.record);
         }
         self.next = self.next.min(append.append);
-        let pending = &mut self.rich[append.lane as usize];
-        let order = |a: &Append| (a.append, a.record.event);
-        let mut at = pending.len();
-        while at > 0 && order(&pending[at - 1]) > order(&append) {
-            at -= 1;
-        }
-        pending.insert(at, append);
+        self.rich[append.lane as usize].insert(append);
     }
 
     /// Measured events refused or given up without an answer and not stored.
@@ -240,29 +351,19 @@ impl Topic {
 
     fn release_plain(&mut self, inbox: &mut Inbox, lane: usize, until: u64) {
         let pending = &mut inbox.plain[lane];
-        let Some(first) = pending.first() else { return };
-        if first.visible >= until {
-            inbox.next = inbox.next.min(first.visible);
-            return;
-        }
-        let mut due = pending.len();
-        while pending[due - 1].visible >= until {
-            due -= 1;
-        }
+        let due = pending.due(until);
         let warm_up = self.warm_up;
-        self.stored += pending[..due].iter().filter(|record| record.created >= warm_up).count() as u64;
-        self.log.appended += due as u64;
-        self.log.last_lane = u32::try_from(lane).expect("partitions fit 32 bits");
-        self.log.lanes[lane].extend(pending.drain(..due));
-        if let Some(first) = pending.first() {
-            inbox.next = inbox.next.min(first.visible);
-        }
+        self.stored += pending.sorted[..due].iter().filter(|record| record.created >= warm_up).count() as u64;
+        self.log.lanes[lane].extend(pending.sorted.drain(..due));
+        self.grown(lane, due);
+        inbox.next = inbox.next.min(pending.first().unwrap_or(u64::MAX));
     }
 
     fn release_rich(&mut self, inbox: &mut Inbox, lane: usize, until: u64) {
-        let due = inbox.rich[lane].partition_point(|append| append.append < until);
+        let pending = &mut inbox.rich[lane];
+        let due = pending.due(until);
         let log = &mut self.log.lanes[lane];
-        for Append { mut record, extra, .. } in inbox.rich[lane].drain(..due) {
+        for Append { mut record, extra, .. } in pending.sorted.drain(..due) {
             record.visible = record.visible.max(log.last_visible());
             log.push(record, extra);
             let first = !record.is_copied()
@@ -271,20 +372,23 @@ impl Topic {
             self.stored += u64::from(first && measured);
             self.surplus += u64::from(!first && measured);
         }
-        if due > 0 {
-            self.log.appended += due as u64;
+        self.grown(lane, due);
+        inbox.next = inbox.next.min(pending.first().unwrap_or(u64::MAX));
+    }
+
+    /// Notes that a partition has grown by so many records.
+    fn grown(&mut self, lane: usize, records: usize) {
+        if records > 0 {
+            self.log.appended += records as u64;
             self.log.last_lane = u32::try_from(lane).expect("partitions fit 32 bits");
-        }
-        if let Some(first) = inbox.rich[lane].first() {
-            inbox.next = inbox.next.min(first.append);
         }
     }
 
     /// Distinct measured events that are on their way into the log and not stored yet.
     pub(super) fn pending(&self, inbox: &Inbox) -> u64 {
-        let plain = inbox.plain.iter().flatten().filter(|r| r.created >= self.warm_up).count();
+        let plain = inbox.plain.iter().flat_map(Pending::iter).filter(|r| r.created >= self.warm_up).count();
         let mut copied = std::collections::BTreeSet::new();
-        let rich = inbox.rich.iter().flatten().map(|append| append.record).filter(|r| {
+        let rich = inbox.rich.iter().flat_map(Pending::iter).map(|append| append.record).filter(|r| {
             let event = EventCode::plain(r.event);
             r.created >= self.warm_up
                 && (!r.is_copied() || (self.copied.get(&event) != Some(&true) && copied.insert(event)))
@@ -303,4 +407,38 @@ impl Topic {
 /// A publisher's position as it stands in event numbers.
 pub(super) fn publisher_number(publisher: usize) -> u32 {
     u32::try_from(publisher).expect("publishers fit 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pending, Record};
+    use crate::random::Stream;
+
+    /// Delays of some seconds that have no bound, at 100k/s: all that comes later overtakes half a million records. Moved one
+    /// by one that would be 10^12 moves.
+    #[test]
+    fn late_comers_are_not_carried_far() {
+        let stream = Stream::named(1, "late");
+        let records = (0..2_000_000_u32).map(|event| {
+            let delay = 1e9 / (1.0 - stream.unit(u64::from(event)));
+            Record { visible: u64::from(event) * 10_000 + delay as u64, event, ..Record::default() }
+        });
+        let (mut pending, mut taken) = (Pending::new(), Vec::new());
+        let mut take = |pending: &mut Pending<Record>, until| {
+            let due = pending.due(until);
+            taken.extend(pending.sorted.drain(..due).map(|one| (one.visible, one.event)));
+        };
+        let mut all: Vec<(u64, u32)> = Vec::new();
+        for record in records {
+            pending.insert(record);
+            all.push((record.visible, record.event));
+            if record.event % 2_048 == 0 {
+                take(&mut pending, u64::from(record.event) * 10_000);
+            }
+        }
+        take(&mut pending, u64::MAX);
+        assert!(pending.first().is_none() && pending.iter().next().is_none());
+        all.sort_unstable();
+        assert!(taken == all);
+    }
 }

@@ -78,7 +78,9 @@ fn producer() -> ProducerPlan {
     let client = ClientPlan {
         partitioner: Partitioner::Modulo,
         fifo_connection: true,
+        fifo_answers: false,
         batching: None,
+        buffer: None,
         max_in_flight: None,
         acks: Acks::All,
         idempotent: true,

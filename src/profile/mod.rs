@@ -104,7 +104,7 @@ pub enum Kind {
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 39] = [
+pub const VALUES: [(&str, Kind, &str); 41] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
@@ -113,8 +113,13 @@ pub const VALUES: [(&str, Kind, &str); 39] = [
     ("backoff", Kind::Dist, "wait between handler attempts"),
     ("batch_bytes", Kind::Size, "a client batch leaves when it holds so much; without it nothing is batched"),
     ("brokers", Kind::Count, "nodes"),
+    ("buffer_bytes", Kind::Size, "what a client may hold that is not acknowledged; without it there is no limit"),
     ("commit_each", FLAG, "whether every effect is committed at once, or at the next poll"),
-    ("connection", Kind::Word(&["fifo", "independent"]), "whether requests on one connection arrive in the order sent"),
+    (
+        "connection",
+        Kind::Word(&["pipelined", "fifo", "independent"]),
+        "whether requests on one connection arrive in the order sent (`fifo`) and are answered so too (`pipelined`)",
+    ),
     ("delivery_timeout", Kind::Span, "from handing a message to the client until it has failed for good"),
     ("fsync", Kind::Dist, "sync to disk; delays the acknowledgement only"),
     ("heartbeat", Kind::Span, "time between heartbeats of a member"),
@@ -122,6 +127,7 @@ pub const VALUES: [(&str, Kind, &str); 39] = [
     ("idempotent_in_flight", Kind::Count, "most requests in flight of an idempotent client"),
     ("join", Kind::Dist, "one join and sync round of a rebalance"),
     ("linger", Kind::Span, "how long a client batch waits for company"),
+    ("max_block", Kind::Span, "a message that has waited so long for room in the client's buffer is rejected"),
     ("max_fetch_bytes", Kind::Size, "most bytes of one partition in one fetch"),
     ("max_in_flight", Kind::CountOrUnlimited, "publish requests without an answer on one connection"),
     ("max_poll_records", Kind::CountOrUnlimited, "most records that one poll returns"),

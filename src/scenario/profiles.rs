@@ -96,7 +96,8 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
     let eager =
         matches!(profile.values.get("membership"), Some(ProfileValue { quantity: Quantity::Word("eager"), .. }));
     match name {
-        "auto_settle" | "auto_settle_every" | "batch_bytes" | "idempotent_in_flight" => false,
+        "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
+        "max_block" => profile.values.contains_key("buffer_bytes"),
         "linger" => profile.values.contains_key("batch_bytes"),
         "session_timeout" | "heartbeat" | "progress_timeout" | "join" => eager,
         "max_poll_records" | "max_fetch_bytes" | "commit_each" => has(Discipline::Log),

@@ -377,10 +377,14 @@ pub(super) fn client(values: &Values<'_>) -> plan::ClientPlan {
             "murmur2_sticky" => plan::Partitioner::Murmur2Sticky,
             _ => plan::Partitioner::Modulo,
         },
-        fifo_connection: values.word("connection") == "fifo",
+        fifo_connection: values.word("connection") != "independent",
+        fifo_answers: values.word("connection") == "pipelined",
         batching: values
             .has("batch_bytes")
             .then(|| plan::Batching { linger: values.span("linger"), max_bytes: values.count("batch_bytes") }),
+        buffer: values
+            .has("buffer_bytes")
+            .then(|| plan::ClientBuffer { bytes: values.count("buffer_bytes"), max_block: values.span("max_block") }),
         max_in_flight: (in_flight < u32::MAX).then_some(in_flight),
         acks,
         idempotent: values.flag("idempotent"),
@@ -449,6 +453,16 @@ pub(super) fn checked_client(reader: &mut Reader, values: &Values<'_>, at: Place
             ));
             client.retry.delivery_timeout = least;
         }
+    }
+    let batch = client.batching.as_ref().map_or(0, |batching| batching.max_bytes);
+    if let Some(buffer) = client.buffer.filter(|buffer| buffer.bytes < batch) {
+        let (bytes, batches) = (official("buffer_bytes"), official("batch_bytes"));
+        let message = format!("`{bytes}` ({} bytes) is less than `{batches}` ({batch} bytes)", buffer.bytes);
+        reader.error(
+            Diagnostic::at(place(&["buffer_bytes", "batch_bytes"]), message)
+                .label("no message could ever be sent")
+                .help("a batch takes as much of the buffer as it may grow to"),
+        );
     }
     if client.max_in_flight == Some(0) {
         let name = official("max_in_flight");

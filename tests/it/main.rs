@@ -18,5 +18,6 @@ mod kafka;
 mod layers;
 mod metamorphic;
 mod metrics;
+mod publishing;
 mod recompute;
 mod support;

@@ -12,10 +12,31 @@ use crate::plan::IdempotencePlan;
 use crate::stats::Histogram;
 use crate::time::SimTime;
 
-/// In a completion column: not wanted by this subscription.
-pub(in crate::engine) const NOT_WANTED: u64 = 1;
-/// In a completion column: will never take effect.
-pub(in crate::engine) const NEVER_DONE: u64 = 2;
+/// What a subscription has come to with an event, in 8 bytes: open (the default), not wanted, never done, or done at a
+/// time. In this order, so that the latest completion of several is their maximum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::engine) struct Completion(u64);
+
+impl Completion {
+    /// Nothing has come of it yet.
+    pub(in crate::engine) const OPEN: Self = Self(0);
+    /// Not wanted by this subscription.
+    pub(in crate::engine) const NOT_WANTED: Self = Self(1);
+    /// Will never take effect.
+    pub(in crate::engine) const NEVER: Self = Self(2);
+
+    /// Done at a time.
+    #[inline]
+    pub(in crate::engine) fn at(time: u64) -> Self {
+        Self(time + 3)
+    }
+
+    /// When it was done, if it was.
+    #[inline]
+    pub(in crate::engine) fn time(self) -> Option<u64> {
+        self.0.checked_sub(3)
+    }
+}
 
 /// The times of one delivery that ended in success.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +102,8 @@ struct Slot {
     key_index: KeyIndex,
     /// By publisher and [`KeyIndex`]: the latest event of each key that has taken effect, plus one.
     last: Vec<Vec<u32>>,
-    /// By publisher: when each event first took effect; 0: not yet.
-    completed: Vec<Column<u64>>,
+    /// By publisher: when each event first took effect.
+    completed: Vec<Column<Completion>>,
 }
 
 /// Places keys so that those of one partition (key modulo partitions) lie side by side: a run over one partition then
@@ -189,7 +210,7 @@ impl Meter {
     }
 
     /// When each event of a publisher first took effect (by subscribed topic and publisher).
-    pub(in crate::engine) fn completed(&mut self, topic: usize, publisher: usize) -> Option<&mut Column<u64>> {
+    pub(in crate::engine) fn completed(&mut self, topic: usize, publisher: usize) -> Option<&mut Column<Completion>> {
         let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;
         slot.completed.get_mut(publisher)
     }
@@ -297,9 +318,9 @@ impl Meter {
         if let Some(column) = state.completed.get_mut(state.code.publisher(record.event)) {
             let sequence = state.code.sequence(record.event);
             match how {
-                Conclusion::Filtered => column.set(sequence, NOT_WANTED),
+                Conclusion::Filtered => column.set(sequence, Completion::NOT_WANTED),
                 Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => {
-                    column.set(sequence, NEVER_DONE)
+                    column.set(sequence, Completion::NEVER)
                 }
                 Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => {}
             }
@@ -442,7 +463,7 @@ pub(super) struct PlainRun<'a> {
     key_space: u32,
     key_index: KeyIndex,
     last: &'a mut [Vec<u32>],
-    completed: &'a mut [Column<u64>],
+    completed: &'a mut [Column<Completion>],
     order: &'a mut OrderOutcome,
     latency: &'a mut Histogram,
     stages: &'a mut StageSums,
@@ -512,7 +533,7 @@ struct Judge<'a> {
     order: &'a mut OrderOutcome,
     publisher: usize,
     last: &'a mut [u32],
-    completed: &'a mut Column<u64>,
+    completed: &'a mut Column<Completion>,
 }
 
 impl Judge<'_> {
@@ -526,7 +547,7 @@ impl Judge<'_> {
                 late(self.order, self.log, (self.publisher, sequence, *last), self.completed, done);
             }
         }
-        self.completed.set(sequence, done);
+        self.completed.set(sequence, Completion::at(done));
     }
 }
 
@@ -547,16 +568,16 @@ fn late(
     order: &mut OrderOutcome,
     log: &Log,
     (publisher, sequence, last): (usize, u32, u32),
-    completed: &Column<u64>,
+    completed: &Column<Completion>,
     done: u64,
 ) {
     let keys = &log.keys[publisher];
     let key = keys.get(sequence);
     let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == key).map(|n| completed.get(n));
-    let earliest = overtakers.filter(|at| *at > NEVER_DONE && *at <= done).min().unwrap_or(done);
+    let earliest = overtakers.filter_map(Completion::time).filter(|at| *at <= done).min().unwrap_or(done);
     let between = (completed.base().max(keys.base())..last)
         .filter(|n| *n != sequence && keys.get(*n) == key)
-        .filter(|n| (earliest..=done).contains(&completed.get(*n)));
+        .filter(|n| completed.get(*n).time().is_some_and(|at| (earliest..=done).contains(&at)));
     let extent = between.count() as u64;
     order.violations += 1;
     order.extent_sum += extent;

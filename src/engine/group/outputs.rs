@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::client::{Answer, Client, Message};
+use crate::engine::client::{Client, Message};
 use crate::engine::setup::{ClientSetup, Publisher, Setup};
 use crate::engine::topic::{Inbox, Port};
 
@@ -54,13 +54,10 @@ impl Outputs {
         }
     }
 
-    /// Waiters whose messages are acknowledged or given up since the last call.
+    /// Waiters whose messages are acknowledged, given up or rejected since the last call.
     pub(super) fn woken(&mut self, member: usize, woken: &mut Vec<u32>) {
         for out in &mut self.ports {
-            for (_, message, answer) in out.clients[member].answers.drain(..) {
-                debug_assert!(matches!(answer, Answer::Acknowledged | Answer::GivenUp));
-                woken.extend(message.waiter);
-            }
+            woken.extend(out.clients[member].answers.drain(..).filter_map(|(_, message, _)| message.waiter));
         }
     }
 
