@@ -1,7 +1,7 @@
 //! The station Join: when *all* subscriptions of an event have had its effect; and what nobody needs any more.
 
 use super::group::Group;
-use super::group::meter::Completion;
+use super::group::order::Completion;
 use super::log::Column;
 use super::setup::TopicSetup;
 use super::topic::Topic;
@@ -63,18 +63,16 @@ impl Join {
         let at = self.at[publisher];
         let (mut keep, mut kept) = (at, 0);
         for reader in &self.readers {
-            if let Some(column) = groups[*reader].meter().completed(self.topic, publisher) {
+            if let Some(events) = groups[*reader].meter().events(self.topic, publisher) {
+                let column = events.completions();
                 keep = keep.min(needed(column, at));
                 kept = kept.max(column.from(column.base()).len());
             }
         }
         for reader in &self.readers {
-            if let Some(column) = groups[*reader].meter().completed(self.topic, publisher) {
-                column.trim(keep);
+            if let Some(events) = groups[*reader].meter().events(self.topic, publisher) {
+                events.trim(keep);
             }
-        }
-        if let Some(keys) = topic.log.keys.get_mut(publisher) {
-            keys.trim(keep);
         }
         if let Some(created) = topic.log.created.get_mut(publisher) {
             created.trim(keep);
@@ -92,8 +90,8 @@ impl Join {
         self.never.clear();
         self.never.resize(BLOCK, false);
         for reader in &self.readers {
-            let Some(column) = groups[*reader].meter().completed(self.topic, publisher) else { return false };
-            let done = column.from(at);
+            let Some(events) = groups[*reader].meter().events(self.topic, publisher) else { return false };
+            let done = events.completions().from(at);
             limit = limit.min(done.len());
             for (i, done) in done[..limit].iter().enumerate() {
                 if *done == Completion::OPEN {

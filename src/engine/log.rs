@@ -255,8 +255,6 @@ pub(super) struct Log {
     pub(super) code: EventCode,
     /// By publisher: events numbered so far (some may not be stored yet).
     pub(super) numbered: Vec<u32>,
-    /// By publisher: key of each event, where order is judged.
-    pub(super) keys: Vec<Column<u32>>,
     /// By publisher: creation of each event, where several groups read.
     pub(super) created: Vec<Column<u64>>,
     /// Events that were given up before they were stored, by event number.

@@ -252,8 +252,7 @@ impl Source {
             inbox.accept_plain(lane, Record { visible, created, key, event });
         }
         let measured = self.times[from..due].iter().filter(|time| **time >= warm_up).count() as u64;
-        let (keys, times) = (&self.keyed[from..due], &self.times[from..due]);
-        inbox.number_plain(client.publisher, keys, times, measured, plain.bytes);
+        inbox.number_plain(client.publisher, &self.times[from..due], measured, plain.bytes);
         self.meter.outcome.created += measured;
         let times = self.times[from..due].iter().filter(|created| **created >= warm_up);
         // What is not answered before the end of the run is still on its way then.
@@ -536,7 +535,7 @@ impl General {
             let (key, event_type, bytes) = publishing.draw(frame.id, n, (frame.key, frame.event_type, frame.size));
             let port = &mut self.ports[at].2;
             let measured = frame.created >= setup.warm_up;
-            let sequence = port.number(key, frame.created, measured);
+            let sequence = port.number(frame.created, measured);
             if fails {
                 meter.outcome.rejected += u64::from(measured);
                 port.not_stored.push((sequence, measured, NotStored::Rejected));

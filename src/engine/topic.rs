@@ -36,8 +36,8 @@ pub(super) enum NotStored {
 pub(super) struct Port {
     /// Records to append.
     pub(super) appends: Vec<Append>,
-    /// Key and creation of the events numbered since the port was last emptied.
-    pub(super) events: Vec<(u32, u64)>,
+    /// Creation of the events numbered since the port was last emptied.
+    pub(super) events: Vec<u64>,
     /// Events numbered so far.
     pub(super) numbered: u32,
     /// Measured events among those created since the port was last emptied.
@@ -48,8 +48,8 @@ pub(super) struct Port {
 
 impl Port {
     /// Numbers one more event.
-    pub(super) fn number(&mut self, key: u32, created: u64, measured: bool) -> u32 {
-        self.events.push((key, created));
+    pub(super) fn number(&mut self, created: u64, measured: bool) -> u32 {
+        self.events.push(created);
         self.created += u64::from(measured);
         self.numbered += 1;
         self.numbered - 1
@@ -189,9 +189,8 @@ pub(super) struct Inbox {
     next: u64,
     /// How events are numbered.
     pub(super) code: EventCode,
-    /// By publisher: events numbered so far, and key and creation of those since the last release (where needed).
+    /// By publisher: events numbered so far, and creation of those since the last release (where needed).
     numbered: Vec<u32>,
-    keys: Vec<Vec<u32>>,
     created_at: Vec<Vec<u64>>,
     void: Vec<u32>,
     created: u64,
@@ -229,7 +228,6 @@ impl Inbox {
             next: u64::MAX,
             code: EventCode::new(setup.publishers),
             numbered: vec![0; setup.publishers],
-            keys: vec![Vec::new(); if setup.judged { setup.publishers } else { 0 }],
             created_at: vec![Vec::new(); if several { setup.publishers } else { 0 }],
             void: Vec::new(),
             created: 0,
@@ -253,12 +251,9 @@ impl Inbox {
         self.plain[lane as usize].insert(record);
     }
 
-    /// Notes the numbering of plain events: key and creation in order, how many are measured, bytes of each.
-    pub(super) fn number_plain(&mut self, publisher: usize, keys: &[u32], times: &[u64], measured: u64, bytes: u64) {
+    /// Notes the numbering of plain events: creation in order, how many are measured, bytes of each.
+    pub(super) fn number_plain(&mut self, publisher: usize, times: &[u64], measured: u64, bytes: u64) {
         self.numbered[publisher] += publisher_number(times.len());
-        if let Some(noted) = self.keys.get_mut(publisher) {
-            noted.extend_from_slice(keys);
-        }
         if let Some(noted) = self.created_at.get_mut(publisher) {
             noted.extend_from_slice(times);
         }
@@ -272,11 +267,8 @@ impl Inbox {
             return;
         }
         self.numbered[publisher] = port.numbered;
-        if let Some(noted) = self.keys.get_mut(publisher) {
-            noted.extend(port.events.iter().map(|event| event.0));
-        }
         if let Some(noted) = self.created_at.get_mut(publisher) {
-            noted.extend(port.events.iter().map(|event| event.1));
+            noted.extend_from_slice(&port.events);
         }
         port.events.clear();
         self.created += std::mem::take(&mut port.created);
@@ -313,7 +305,6 @@ impl Topic {
             lanes: vec![Lane::default(); setup.partitions as usize],
             code: EventCode::new(setup.publishers),
             numbered: vec![0; setup.publishers],
-            keys: vec![Column::default(); if setup.judged { setup.publishers } else { 0 }],
             created: vec![Column::default(); if setup.readers.len() > 1 { setup.publishers } else { 0 }],
             void: std::collections::BTreeSet::new(),
             appended: 0,
@@ -340,9 +331,6 @@ impl Topic {
     /// What readers need to know of events whether or not they are appended yet.
     fn note(&mut self, inbox: &mut Inbox) {
         self.log.numbered.copy_from_slice(&inbox.numbered);
-        for (column, keys) in self.log.keys.iter_mut().zip(&mut inbox.keys) {
-            column.extend(keys.drain(..));
-        }
         for (column, created) in self.log.created.iter_mut().zip(&mut inbox.created_at) {
             column.extend(created.drain(..));
         }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::log::{Column, EventCode, Extra, Log, Record};
+use super::order::{Completion, Events, KeyIndex};
+use crate::engine::log::{EventCode, Extra, Log, Record};
 use crate::engine::setup::TopicSetup;
 use crate::outcome::{
     ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums,
@@ -11,32 +12,6 @@ use crate::outcome::{
 use crate::plan::IdempotencePlan;
 use crate::stats::Histogram;
 use crate::time::SimTime;
-
-/// What a subscription has come to with an event, in 8 bytes: open (the default), not wanted, never done, or done at a
-/// time. In this order, so that the latest completion of several is their maximum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) struct Completion(u64);
-
-impl Completion {
-    /// Nothing has come of it yet.
-    pub(in crate::engine) const OPEN: Self = Self(0);
-    /// Not wanted by this subscription.
-    pub(in crate::engine) const NOT_WANTED: Self = Self(1);
-    /// Will never take effect.
-    pub(in crate::engine) const NEVER: Self = Self(2);
-
-    /// Done at a time.
-    #[inline]
-    pub(in crate::engine) fn at(time: u64) -> Self {
-        Self(time + 3)
-    }
-
-    /// When it was done, if it was.
-    #[inline]
-    pub(in crate::engine) fn time(self) -> Option<u64> {
-        self.0.checked_sub(3)
-    }
-}
 
 /// The times of one delivery that ended in success.
 #[derive(Clone, Copy, Debug)]
@@ -100,40 +75,8 @@ struct Slot {
     code: EventCode,
     key_space: u32,
     key_index: KeyIndex,
-    /// By publisher and [`KeyIndex`]: the latest event of each key that has taken effect, plus one.
-    last: Vec<Vec<u32>>,
-    /// By publisher: when each event first took effect.
-    completed: Vec<Column<Completion>>,
-}
-
-/// Places keys so that those of one partition (key modulo partitions) lie side by side: a run over one partition then
-/// stays in the nearest cache.
-#[derive(Clone, Copy, Debug)]
-struct KeyIndex {
-    partitions: u32,
-    each: u32,
-    /// 2^32 / partitions, rounded up: `key x reciprocal / 2^32` is `key / partitions` for all keys of the space.
-    reciprocal: u64,
-}
-
-impl KeyIndex {
-    fn new(partitions: u32, keys: u32) -> Self {
-        // Beyond this the quotient could be off by one: keys are then placed as they come.
-        let exact = u64::from(partitions) * u64::from(keys) < 1 << 32;
-        let partitions = if exact { partitions.max(1) } else { 1 };
-        Self { partitions, each: keys.div_ceil(partitions), reciprocal: (1u64 << 32).div_ceil(u64::from(partitions)) }
-    }
-
-    fn size(self) -> usize {
-        self.each as usize * self.partitions as usize
-    }
-
-    #[inline]
-    fn of(self, key: u32) -> usize {
-        let quotient = (u64::from(key) * self.reciprocal) >> 32;
-        let partition = u64::from(key) - quotient * u64::from(self.partitions);
-        usize::try_from(partition * u64::from(self.each) + quotient).expect("below the size")
-    }
+    /// By publisher: what has come of its events, where somebody asks.
+    events: Vec<Events>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -164,9 +107,11 @@ impl Meter {
                 topic: u32::try_from(*index).expect("topics fit 32 bits"),
                 code: EventCode::new(topic.publishers),
                 key_space: if judged { topic.key_space } else { 0 },
-                last: vec![vec![0; key_index.size()]; if judged { topic.publishers } else { 0 }],
+                events: vec![
+                    Events::new(if judged { key_index.size() } else { 0 });
+                    if columns { topic.publishers } else { 0 }
+                ],
                 key_index,
-                completed: vec![Column::default(); if columns { topic.publishers } else { 0 }],
             }
         });
         Self {
@@ -204,28 +149,26 @@ impl Meter {
 
     /// Makes room for all events that the logs' publishers have numbered.
     pub(super) fn reach(&mut self, slot: usize, log: &Log) {
-        for (column, numbered) in self.slots[slot].completed.iter_mut().zip(&log.numbered) {
-            column.reach(*numbered);
+        for (events, numbered) in self.slots[slot].events.iter_mut().zip(&log.numbered) {
+            events.reach(*numbered);
         }
     }
 
-    /// When each event of a publisher first took effect (by subscribed topic and publisher).
-    pub(in crate::engine) fn completed(&mut self, topic: usize, publisher: usize) -> Option<&mut Column<Completion>> {
+    /// What has come of a publisher's events (by subscribed topic and publisher).
+    pub(in crate::engine) fn events(&mut self, topic: usize, publisher: usize) -> Option<&mut Events> {
         let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;
-        slot.completed.get_mut(publisher)
+        slot.events.get_mut(publisher)
     }
 
     /// Counters for a run of first effects of one topic, without retries, of records that were never copied. The hot path.
-    pub(super) fn plain_run<'a>(&'a mut self, log: &'a Log, slot: usize) -> PlainRun<'a> {
+    pub(super) fn plain_run(&mut self, slot: usize) -> PlainRun<'_> {
         let state = &mut self.slots[slot];
         PlainRun {
             warm_up: self.warm_up,
-            log,
             code: state.code,
             key_space: state.key_space,
             key_index: state.key_index,
-            last: &mut state.last,
-            completed: &mut state.completed,
+            events: &mut state.events,
             order: &mut self.order,
             latency: &mut self.latency,
             stages: &mut self.stages,
@@ -237,7 +180,6 @@ impl Meter {
     /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
     pub(super) fn effect(
         &mut self,
-        log: &Log,
         slot: usize,
         record: &Record,
         extra: Extra,
@@ -252,7 +194,7 @@ impl Meter {
         if let Some(earlier) = earlier {
             return self.again(record, times, earlier);
         }
-        self.first_effect(log, slot, record, extra, times);
+        self.first_effect(slot, record, extra, times);
         self.conclude(slot, record, Conclusion::Effected);
         if record.is_copied()
             && let Some(copies) = self.copies.get_mut(&(slot, EventCode::plain(record.event)))
@@ -277,14 +219,14 @@ impl Meter {
         DeliveryResult::DuplicateEffect
     }
 
-    fn first_effect(&mut self, log: &Log, slot: usize, record: &Record, extra: Extra, times: Times) {
+    fn first_effect(&mut self, slot: usize, record: &Record, extra: Extra, times: Times) {
         let state = &mut self.slots[slot];
-        let publisher = state.code.publisher(record.event);
-        if let Some(completed) = state.completed.get_mut(publisher) {
-            let last = state.last.get_mut(publisher).map_or(&mut [][..], |last| last);
+        if let Some(events) = state.events.get_mut(state.code.publisher(record.event)) {
             let place = (record.key < state.key_space).then(|| state.key_index.of(record.key));
-            let mut judge = Judge { log, warm_up: self.warm_up, order: &mut self.order, publisher, last, completed };
-            judge.effect(state.code.sequence(record.event), record.created, place, times.done);
+            let late = events.done(state.code.sequence(record.event), place, times.done);
+            if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                self.order.note(late);
+            }
         }
         self.done += u64::from(times.done >= self.warm_up);
         if !self.intervals.is_empty() {
@@ -315,15 +257,15 @@ impl Meter {
             return self.conclude_copy(slot, record, how);
         }
         let state = &mut self.slots[slot];
-        if let Some(column) = state.completed.get_mut(state.code.publisher(record.event)) {
-            let sequence = state.code.sequence(record.event);
-            match how {
-                Conclusion::Filtered => column.set(sequence, Completion::NOT_WANTED),
-                Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => {
-                    column.set(sequence, Completion::NEVER)
-                }
-                Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => {}
-            }
+        let come_of_it = match how {
+            Conclusion::Filtered => Completion::NOT_WANTED,
+            Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => Completion::NEVER,
+            Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => Completion::OPEN,
+        };
+        if come_of_it != Completion::OPEN
+            && let Some(events) = state.events.get_mut(state.code.publisher(record.event))
+        {
+            events.set(state.code.sequence(record.event), come_of_it);
         }
         if record.created >= self.warm_up {
             count(&mut self.ledger, &mut self.lost, how);
@@ -458,12 +400,10 @@ fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusi
 /// Counters borrowed for a run of plain effects.
 pub(super) struct PlainRun<'a> {
     warm_up: u64,
-    log: &'a Log,
     code: EventCode,
     key_space: u32,
     key_index: KeyIndex,
-    last: &'a mut [Vec<u32>],
-    completed: &'a mut [Column<Completion>],
+    events: &'a mut [Events],
     order: &'a mut OrderOutcome,
     latency: &'a mut Histogram,
     stages: &'a mut StageSums,
@@ -474,22 +414,24 @@ pub(super) struct PlainRun<'a> {
 impl PlainRun<'_> {
     /// First effects of a block of records that started and ended at these times. How many are measured.
     pub(super) fn effects(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) -> u64 {
-        if let ([last], [completed]) = (&mut *self.last, &mut *self.completed) {
-            let mut judge =
-                Judge { log: self.log, warm_up: self.warm_up, order: self.order, publisher: 0, last, completed };
-            for (record, done) in records.iter().zip(dones) {
-                let place = (record.key < self.key_space).then(|| self.key_index.of(record.key));
-                judge.effect(self.code.sequence(record.event), record.created, place, *done);
+        let effects = records.iter().zip(dones).map(|(record, done)| {
+            let place = (record.key < self.key_space).then(|| self.key_index.of(record.key));
+            (record, self.code.sequence(record.event), place, *done)
+        });
+        // A loop of its own for the usual topic, which has one publisher.
+        if let [events] = &mut *self.events {
+            for (record, sequence, place, done) in effects {
+                let late = events.done(sequence, place, done);
+                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                    self.order.note(late);
+                }
             }
-        } else if !self.completed.is_empty() {
-            for (record, done) in records.iter().zip(dones) {
-                let place = (record.key < self.key_space).then(|| self.key_index.of(record.key));
-                let publisher = self.code.publisher(record.event);
-                let last = self.last.get_mut(publisher).map_or(&mut [][..], |last| last);
-                let completed = &mut self.completed[publisher];
-                let mut judge =
-                    Judge { log: self.log, warm_up: self.warm_up, order: self.order, publisher, last, completed };
-                judge.effect(self.code.sequence(record.event), record.created, place, *done);
+        } else if !self.events.is_empty() {
+            for (record, sequence, place, done) in effects {
+                let late = self.events[self.code.publisher(record.event)].done(sequence, place, done);
+                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                    self.order.note(late);
+                }
             }
         }
         self.measure(records, starts, dones)
@@ -526,31 +468,6 @@ impl PlainRun<'_> {
     }
 }
 
-/// What is kept of one publisher's events to tell which took effect late.
-struct Judge<'a> {
-    log: &'a Log,
-    warm_up: u64,
-    order: &'a mut OrderOutcome,
-    publisher: usize,
-    last: &'a mut [u32],
-    completed: &'a mut Column<Completion>,
-}
-
-impl Judge<'_> {
-    /// An event takes its first effect; its key has a `place` where order is judged.
-    #[inline]
-    fn effect(&mut self, sequence: u32, created: u64, place: Option<usize>, done: u64) {
-        if let Some(last) = place.and_then(|place| self.last.get_mut(place)) {
-            if sequence >= *last {
-                *last = sequence + 1;
-            } else if created >= self.warm_up {
-                late(self.order, self.log, (self.publisher, sequence, *last), self.completed, done);
-            }
-        }
-        self.completed.set(sequence, Completion::at(done));
-    }
-}
-
 #[cold]
 fn note_intervals(intervals: &mut [(u64, u64, IntervalOutcome)], warm_up: u64, created: u64, done: u64) {
     for (from, to, outcome) in intervals {
@@ -558,46 +475,6 @@ fn note_intervals(intervals: &mut [(u64, u64, IntervalOutcome)], warm_up: u64, c
         if created >= warm_up && (*from..*to).contains(&created) {
             outcome.latency.record(done - created);
             outcome.sum += u128::from(done - created);
-        }
-    }
-}
-
-/// Judges a measured event that took effect after a later one of its key and publisher.
-#[cold]
-fn late(
-    order: &mut OrderOutcome,
-    log: &Log,
-    (publisher, sequence, last): (usize, u32, u32),
-    completed: &Column<Completion>,
-    done: u64,
-) {
-    let keys = &log.keys[publisher];
-    let key = keys.get(sequence);
-    let overtakers = (sequence + 1..last).filter(|n| keys.get(*n) == key).map(|n| completed.get(n));
-    let earliest = overtakers.filter_map(Completion::time).filter(|at| *at <= done).min().unwrap_or(done);
-    let between = (completed.base().max(keys.base())..last)
-        .filter(|n| *n != sequence && keys.get(*n) == key)
-        .filter(|n| completed.get(*n).time().is_some_and(|at| (earliest..=done).contains(&at)));
-    let extent = between.count() as u64;
-    order.violations += 1;
-    order.extent_sum += extent;
-    order.extent_max = order.extent_max.max(extent);
-    order.late_time_sum += u128::from(done - earliest);
-    order.late_time_max = order.late_time_max.max(done - earliest);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::KeyIndex;
-
-    #[test]
-    fn every_key_has_a_place_of_its_own() {
-        for (partitions, keys) in [(1, 1), (12, 10_000), (7, 50), (1000, 999), (100_000, 4_000_000)] {
-            let index = KeyIndex::new(partitions, keys);
-            let mut seen = vec![false; index.size()];
-            for key in 0..keys {
-                assert!(!std::mem::replace(&mut seen[index.of(key)], true), "{partitions} {keys} {key}");
-            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod control;
 mod fate;
 mod lag;
 pub(super) mod meter;
+pub(super) mod order;
 mod outputs;
 mod polled;
 mod queue;

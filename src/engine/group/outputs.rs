@@ -72,7 +72,7 @@ impl Outputs {
         waiter: Option<u32>,
     ) {
         let out = self.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
-        let sequence = out.port.number(key, now, now >= self.warm_up);
+        let sequence = out.port.number(now, now >= self.warm_up);
         let event = out.setup.event(sequence);
         let message = Message { event, sequence, key, created: now, origin, event_type, bytes, waiter };
         out.clients[member].publish(now, message, &mut out.port);

@@ -729,7 +729,7 @@ impl Polled {
             }
             let arrived = if self.config.instant { record.visible } else { item.arrived };
             let times = Times { arrived, start: run.start, success: run.success, done: now };
-            core.meter.effect(logs[id.slot], id.slot, &record, extra, times, earlier)
+            core.meter.effect(id.slot, &record, extra, times, earlier)
         } else if mark.is_none_or(|mark| mark.concluded) {
             DeliveryResult::Discarded
         } else if let Some(topic) = self.config.dead_letter {

@@ -483,8 +483,7 @@ impl Queue {
                 }
                 let earlier = known.map_or(0, |state| state.effected);
                 let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
-                let result =
-                    core.meter.effect(logs[id.slot], id.slot, &record, extra, times, (earlier > 0).then_some(earlier));
+                let result = core.meter.effect(id.slot, &record, extra, times, (earlier > 0).then_some(earlier));
                 if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
                     state.concluded = true;
                     if result == DeliveryResult::Effect {

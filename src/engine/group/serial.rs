@@ -256,7 +256,7 @@ impl Serial {
         let (state, ahead, owner) = (&mut lanes[lane], &mut ahead[lane], &mut members[member]);
         let (mut measured, mut again) = (0, 0);
         let mut traced = Vec::new();
-        let mut run = core.meter.plain_run(log, id.slot);
+        let mut run = core.meter.plain_run(id.slot);
         while !records.is_empty() && owner.begun.is_none() {
             let offset = state.next;
             let times = ahead.times(&core.fates, id.slot, offset, records);
@@ -344,12 +344,12 @@ impl Serial {
             core.meter.conclude(id.slot, record, Conclusion::Discarded);
             result = DeliveryResult::Discarded;
         } else if core.serial_is_plain && begun.attempts == 1 {
-            let mut run = core.meter.plain_run(logs[id.slot], id.slot);
+            let mut run = core.meter.plain_run(id.slot);
             let measured = run.effects(std::slice::from_ref(record), &[begun.start], &[begun.done]);
             core.meter.ledger.effected += measured;
         } else {
             let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };
-            result = core.meter.effect(logs[id.slot], id.slot, record, lane.extra(begun.offset), times, None);
+            result = core.meter.effect(id.slot, record, lane.extra(begun.offset), times, None);
         }
         if core.meter.traces() {
             let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, record);
