@@ -5,6 +5,7 @@ use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};
 use super::watch::{self, Watch};
 use super::{load, quoted, terminal};
+use crate::engine::RunError;
 use crate::experiment::{self, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
@@ -75,9 +76,15 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
     let result = experiment::run(plan, &request, &watch);
     watch.finish();
     result.map_err(|failure| match failure {
-        Failure::Broken { broken, seed, replication } => {
-            let run = format!("in run {} of {}", replication + 1, plan.replications);
-            bug(&format!("an invariant does not hold {run}: {}", broken.invariant), Some(seed))
+        Failure::Run { error, seed, replication } => {
+            let what = format!("run {} of {}: {error}", replication + 1, plan.replications);
+            match error {
+                RunError::Broken(_) => bug(&what, Some(seed)),
+                RunError::TooManyEvents { .. } => {
+                    terminal::error(&format!("{what}; shorten the run or lower the rates"));
+                    Exit::Input
+                }
+            }
         }
         Failure::Interrupted => {
             terminal::tell("interrupted before the first run was finished: there is no result");
