@@ -541,6 +541,12 @@ pub enum Comparison {
     NotEqual,
 }
 
+/// Bits that number the events of one publisher in one topic: of 31, those that tell the topic's publishers apart.
+#[must_use]
+pub fn sequence_bits(publishers: usize) -> u32 {
+    31 - (usize::BITS - publishers.saturating_sub(1).leading_zeros())
+}
+
 impl Plan {
     /// The intervals for which expectations ask about a consumer, each once, in order of appearance.
     #[must_use]

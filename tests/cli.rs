@@ -249,7 +249,7 @@ fn check_explains() {
 #[cfg(target_os = "linux")]
 fn ctrl_c_is_130() {
     let folder = Folder::new();
-    let long = ["run", "small.yaml", "--duration", "30d", "--set", "producers.shop.arrivals={poisson: 1k/s}"];
+    let long = ["run", "small.yaml", "--duration", "20d", "--set", "producers.shop.arrivals={poisson: 1k/s}"];
     let child = folder.command(&long).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(700));
     let id = child.id().to_string();

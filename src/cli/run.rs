@@ -5,6 +5,7 @@ use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};
 use super::watch::{self, Watch};
 use super::{load, quoted, terminal};
+use crate::engine::RunError;
 use crate::experiment::{self, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
@@ -70,9 +71,15 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
 /// Says why there is no result.
 fn tell(failure: &Failure, replications: u32) -> Exit {
     match failure {
-        Failure::Broken { broken, seed, replication } => {
-            let run = format!("in run {} of {replications}", replication + 1);
-            bug(&format!("an invariant does not hold {run}: {}", broken.invariant), Some(*seed))
+        Failure::Run { error, seed, replication } => {
+            let what = format!("run {} of {replications}: {error}", replication + 1);
+            match error {
+                RunError::Broken(_) => bug(&what, Some(*seed)),
+                RunError::TooManyEvents { .. } => {
+                    terminal::error(&format!("{what}; shorten the run or lower the rates"));
+                    Exit::Input
+                }
+            }
         }
         Failure::Interrupted => {
             terminal::tell("interrupted before the first run was finished: there is no result");
@@ -136,13 +143,13 @@ fn verdict(summary: &Summary, quiet: bool) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Broken;
 
     #[test]
     fn a_broken_invariant_is_exit_5() {
-        let broken = Broken { invariant: "the books of email do not close".to_owned() };
-        let exit = tell(&Failure::Broken { broken, seed: 7, replication: 0 }, 3);
+        let failure = |error| Failure::Run { error, seed: 7, replication: 0 };
+        let exit = tell(&failure(RunError::Broken("the books of email do not close".to_owned())), 3);
         assert_eq!((exit, exit as i32), (Exit::Bug, 5));
+        assert_eq!(tell(&failure(RunError::TooManyEvents { topic: "orders".to_owned(), most: 9 }), 3) as i32, 2);
         assert_eq!(tell(&Failure::Interrupted, 3) as i32, 130);
         assert_eq!(tell(&Failure::Threads("no memory".to_owned()), 3) as i32, 1);
     }

@@ -46,8 +46,7 @@ pub(super) struct EventCode {
 impl EventCode {
     /// For a topic with so many publishers.
     pub(super) fn new(publishers: usize) -> Self {
-        let publisher_bits = usize::BITS - publishers.saturating_sub(1).leading_zeros();
-        Self { sequence_bits: 31 - publisher_bits }
+        Self { sequence_bits: crate::plan::sequence_bits(publishers) }
     }
 
     /// Most events that one publisher can number.

@@ -68,11 +68,29 @@ pub struct RunOptions {
     pub general: bool,
 }
 
-/// A bug in the simulator: the run cannot be trusted.
+/// Why a run has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// What does not hold, with numbers.
-    pub invariant: String,
+pub enum RunError {
+    /// A bug in the simulator: the run cannot be trusted. What does not hold, with numbers.
+    Broken(String),
+    /// A publisher of a topic has more events than a run can number.
+    TooManyEvents {
+        /// Name of the topic.
+        topic: String,
+        /// Most events of each of its publishers.
+        most: u64,
+    },
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Broken(invariant) => write!(f, "an invariant does not hold: {invariant}"),
+            Self::TooManyEvents { topic, most } => {
+                write!(f, "a publisher of {topic} has more than the {most} events that one run can number")
+            }
+        }
+    }
 }
 
 /// Hears how far a run has come, and may stop it.
@@ -89,8 +107,8 @@ const PARALLEL_WINDOW: u64 = 8192;
 /// Runs a plan. `None`: stopped by `progress`.
 ///
 /// # Errors
-/// [`Broken`] when the books of a subscription do not close: a bug in the simulator.
-pub fn run(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result<Option<Outcome>, Broken> {
+/// [`RunError`]: the books of a subscription do not close (a bug in the simulator), or there are too many events.
+pub fn run(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result<Option<Outcome>, RunError> {
     let mut end = plan.duration.0;
     let mut ended = Ended::AtDuration;
     loop {
@@ -99,7 +117,10 @@ pub fn run(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result
             return Ok(None);
         }
         // The run stops where a bound was first exceeded, whatever the schedule: once more, up to there.
-        let Some((at, consumer)) = world.exceeded() else { return world.finish(plan, ended).map(Some) };
+        let Some((at, consumer)) = world.exceeded() else {
+            world.check_numbers(plan)?;
+            return world.finish(plan, ended).map(Some);
+        };
         (end, ended) = (at + 1, Ended::BacklogBound { at: SimTime(at), consumer });
     }
 }
@@ -235,7 +256,16 @@ impl World {
         first.filter(|(at, _)| at + 1 < self.end)
     }
 
-    fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, Broken> {
+    fn check_numbers(&self, plan: &Plan) -> Result<(), RunError> {
+        match self.inboxes.iter().zip(&plan.topics).find(|(inbox, _)| inbox.full) {
+            None => Ok(()),
+            Some((inbox, topic)) => {
+                Err(RunError::TooManyEvents { topic: topic.name.clone(), most: inbox.code.capacity() })
+            }
+        }
+    }
+
+    fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, RunError> {
         let end = self.end;
         let mut faults: Vec<FaultOutcome> = plan.faults.iter().map(|fault| self.fault_outcome(plan, fault)).collect();
         let mut topics: Vec<_> =
@@ -293,25 +323,23 @@ fn with_logs<T>(topics: &[Topic], reads: &[usize], act: impl FnOnce(&[&Log]) -> 
 }
 
 /// The books of a subscription: every event ends somewhere, exactly once.
-fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), Broken> {
+fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
     let l = &outcome.ledger;
     let published = l.rejected + l.indeterminate + l.publishing + l.stored;
     let ends = l.effected + l.filtered + l.skipped + l.discarded + l.dead_lettered + l.waiting + l.in_flight;
     if l.created != published || l.stored != ends || l.effected != outcome.latency.count() {
         let effects = outcome.latency.count();
-        return Err(Broken {
-            invariant: format!(
-                "the books of {name} do not close: created {} against {published}, stored {} against {ends}, effected {} \
-                 against {effects} latencies; {l:?}",
-                l.created, l.stored, l.effected
-            ),
-        });
+        return Err(RunError::Broken(format!(
+            "the books of {name} do not close: created {} against {published}, stored {} against {ends}, effected {} \
+             against {effects} latencies; {l:?}",
+            l.created, l.stored, l.effected
+        )));
     }
     let s = &outcome.stages;
     let stages = s.buffer + s.publish + s.dispatch + s.wait + s.service + s.retry;
     if stages != s.total {
         let invariant = format!("the stages of {name} add up to {stages} ns, its latency to {} ns", s.total);
-        return Err(Broken { invariant });
+        return Err(RunError::Broken(invariant));
     }
     Ok(())
 }

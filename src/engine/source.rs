@@ -152,7 +152,10 @@ impl Source {
                         (*topic, instances.map(|instance| Client::new((*client).clone(), instance)).collect())
                     })
                     .collect(),
-                ports: clients.iter().map(|((_, topic), client)| (*topic, client.publisher, Port::default())).collect(),
+                ports: clients
+                    .iter()
+                    .map(|((_, topic), client)| (*topic, client.publisher, Port::new(client.code)))
+                    .collect(),
                 frames: BTreeMap::new(),
                 next_frame: 0,
                 due: BinaryHeap::new(),
@@ -241,7 +244,10 @@ impl Source {
         let inbox = &mut inboxes[client.topic];
         let (from, warm_up) = (self.at, self.setup.warm_up);
         let code = inbox.code;
-        assert!(self.first + due as u64 <= code.capacity(), "more events than a run can number");
+        if self.first + due as u64 > code.capacity() {
+            inbox.full = true;
+            return self.stop();
+        }
         let modulo = u64::from(client.partitions);
         for i in from..due {
             let (created, key) = (self.times[i], self.keyed[i]);
@@ -296,7 +302,17 @@ impl Source {
             for (topic, publisher, port) in &mut general.ports {
                 inboxes[*topic].absorb(*publisher, port);
             }
+            if general.ports.iter().any(|(.., port)| port.is_full()) {
+                self.stop();
+            }
         }
+    }
+
+    /// Nothing arrives any more.
+    fn stop(&mut self) {
+        self.ended = true;
+        self.times.clear();
+        self.at = 0;
     }
 
     fn arrive(&mut self, now: u64) {
@@ -535,7 +551,7 @@ impl General {
             let (key, event_type, bytes) = publishing.draw(frame.id, n, (frame.key, frame.event_type, frame.size));
             let port = &mut self.ports[at].2;
             let measured = frame.created >= setup.warm_up;
-            let sequence = port.number(frame.created, measured);
+            let Some(sequence) = port.number(frame.created, measured) else { return };
             if fails {
                 meter.outcome.rejected += u64::from(measured);
                 port.not_stored.push((sequence, measured, NotStored::Rejected));

@@ -32,14 +32,18 @@ pub(super) enum NotStored {
 }
 
 /// What one publisher hands to one topic.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Port {
     /// Records to append.
     pub(super) appends: Vec<Append>,
     /// Creation of the events numbered since the port was last emptied.
     pub(super) events: Vec<u64>,
     /// Events numbered so far.
-    pub(super) numbered: u32,
+    numbered: u32,
+    /// How events are numbered.
+    code: EventCode,
+    /// Whether the numbers have run out.
+    full: bool,
     /// Measured events among those created since the port was last emptied.
     pub(super) created: u64,
     /// Events given up before they were stored: number, whether measured, how.
@@ -47,16 +51,37 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// Numbers one more event.
-    pub(super) fn number(&mut self, created: u64, measured: bool) -> u32 {
+    pub(super) fn new(code: EventCode) -> Self {
+        Self {
+            appends: Vec::new(),
+            events: Vec::new(),
+            numbered: 0,
+            code,
+            full: false,
+            created: 0,
+            not_stored: Vec::new(),
+        }
+    }
+
+    /// Numbers one more event; none when the numbers have run out, which ends the run without a result.
+    pub(super) fn number(&mut self, created: u64, measured: bool) -> Option<u32> {
+        self.full = u64::from(self.numbered) >= self.code.capacity();
+        if self.full {
+            return None;
+        }
         self.events.push(created);
         self.created += u64::from(measured);
         self.numbered += 1;
-        self.numbered - 1
+        Some(self.numbered - 1)
+    }
+
+    /// Whether the numbers have run out.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
     }
 
     fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.events.is_empty() && self.not_stored.is_empty()
+        !self.full && self.appends.is_empty() && self.events.is_empty() && self.not_stored.is_empty()
     }
 }
 
@@ -189,6 +214,8 @@ pub(super) struct Inbox {
     next: u64,
     /// How events are numbered.
     pub(super) code: EventCode,
+    /// Whether a publisher has more events than there are numbers: the run has no result.
+    pub(super) full: bool,
     /// By publisher: events numbered so far, and creation of those since the last release (where needed).
     numbered: Vec<u32>,
     created_at: Vec<Vec<u64>>,
@@ -227,6 +254,7 @@ impl Inbox {
             rich,
             next: u64::MAX,
             code: EventCode::new(setup.publishers),
+            full: false,
             numbered: vec![0; setup.publishers],
             created_at: vec![Vec::new(); if several { setup.publishers } else { 0 }],
             void: Vec::new(),
@@ -266,6 +294,7 @@ impl Inbox {
         if port.is_empty() {
             return;
         }
+        self.full |= port.full;
         self.numbered[publisher] = port.numbered;
         if let Some(noted) = self.created_at.get_mut(publisher) {
             noted.extend_from_slice(&port.events);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::{self, Broken, Progress, RunOptions, Schedule};
+use crate::engine::{self, Progress, RunError, RunOptions, Schedule};
 use crate::outcome::{Outcome, TraceRecord};
 use crate::plan::Plan;
 use crate::random::Stream;
@@ -87,10 +87,10 @@ impl Experiment {
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// A bug in the simulator: the books of a run do not close. The lowest such run, which any number of threads finds.
-    Broken {
-        /// What does not hold.
-        broken: Broken,
+    /// A run has no outcome. The lowest such run, which any number of threads finds.
+    Run {
+        /// Why.
+        error: RunError,
         /// Seed of the run.
         seed: u64,
         /// Its number, from 0.
@@ -111,13 +111,13 @@ pub fn seed_of(plan: &Plan, replication: u32) -> u64 {
 /// Runs a plan as often as asked and summarises the runs.
 ///
 /// # Errors
-/// [`Failure`]: a bug in the simulator, no run finished, or no threads.
+/// [`Failure`]: a run without an outcome, no run finished, or no threads.
 pub fn run(plan: &Plan, request: &Request, watch: &dyn Watch) -> Result<Experiment, Failure> {
     run_with(plan, request, watch, &engine::run)
 }
 
 /// What runs a plan once: the engine, or a stand-in for it in tests.
-type Engine<'e> = &'e (dyn Fn(&Plan, &RunOptions, &dyn Progress) -> Result<Option<Outcome>, Broken> + Sync);
+type Engine<'e> = &'e (dyn Fn(&Plan, &RunOptions, &dyn Progress) -> Result<Option<Outcome>, RunError> + Sync);
 
 fn run_with(plan: &Plan, request: &Request, watch: &dyn Watch, engine: Engine<'_>) -> Result<Experiment, Failure> {
     let asked = if request.replications == 0 { plan.replications } else { request.replications };
@@ -132,8 +132,8 @@ fn run_with(plan: &Plan, request: &Request, watch: &dyn Watch, engine: Engine<'_
         threads.broadcast(|_| crew.work());
     }
     let mut desk = crew.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some((replication, broken)) = desk.broken {
-        return Err(Failure::Broken { broken, seed: seed_of(plan, replication), replication });
+    if let Some((replication, error)) = desk.failed {
+        return Err(Failure::Run { error, seed: seed_of(plan, replication), replication });
     }
     // After an interruption there may be gaps in the numbers; what is finished counts.
     std::mem::take(&mut desk.early).into_values().for_each(|outcome| desk.collected.push(outcome));
@@ -167,8 +167,8 @@ struct Desk<'a> {
     /// Outcomes that are ready before their turn.
     early: BTreeMap<u32, Outcome>,
     collected: Collected<'a>,
-    /// The lowest run that broke: runs start in order and those begun are finished, so it does not depend on luck.
-    broken: Option<(u32, Broken)>,
+    /// The lowest run that failed: runs start in order and those begun are finished, so it does not depend on luck.
+    failed: Option<(u32, RunError)>,
 }
 
 impl<'a> Crew<'a> {
@@ -180,7 +180,7 @@ impl<'a> Crew<'a> {
         watch: &'a dyn Watch,
         engine: Engine<'a>,
     ) -> Self {
-        let desk = Desk { next: 0, turn: 0, early: BTreeMap::new(), collected: Collected::new(plan), broken: None };
+        let desk = Desk { next: 0, turn: 0, early: BTreeMap::new(), collected: Collected::new(plan), failed: None };
         Self {
             plan,
             request,
@@ -218,7 +218,7 @@ impl<'a> Crew<'a> {
     fn take(&self) -> Option<u32> {
         let mut desk = self.desk();
         loop {
-            if desk.next >= self.asked || desk.broken.is_some() || self.stopped.load(Ordering::Relaxed) {
+            if desk.next >= self.asked || desk.failed.is_some() || self.stopped.load(Ordering::Relaxed) {
                 return None;
             }
             if ((desk.next - desk.turn) as usize) < 2 * self.jobs {
@@ -242,7 +242,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn hand_in(&self, replication: u32, result: Result<Option<Outcome>, Broken>) {
+    fn hand_in(&self, replication: u32, result: Result<Option<Outcome>, RunError>) {
         let mut desk = self.desk();
         let desk = &mut *desk;
         match result {
@@ -254,9 +254,9 @@ impl<'a> Crew<'a> {
                 }
             }
             Ok(None) => self.stopped.store(true, Ordering::Relaxed),
-            Err(broken) => {
-                if desk.broken.as_ref().is_none_or(|(lowest, _)| replication < *lowest) {
-                    desk.broken = Some((replication, broken));
+            Err(error) => {
+                if desk.failed.as_ref().is_none_or(|(lowest, _)| replication < *lowest) {
+                    desk.failed = Some((replication, error));
                 }
             }
         }
@@ -305,7 +305,7 @@ mod tests {
     use crate::report::json::document;
 
     /// Stands in for the engine: an outcome made from the seed. Even runs take longer, so that they come in out of order.
-    fn fake(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result<Option<Outcome>, Broken> {
+    fn fake(plan: &Plan, options: &RunOptions, progress: &dyn Progress) -> Result<Option<Outcome>, RunError> {
         for step in 1..=10 {
             if !progress.reached(SimTime(plan.duration.0 / 10 * step)) {
                 return Ok(None);
@@ -346,13 +346,13 @@ mod tests {
         let bad = [seed_of(&plan, 4), seed_of(&plan, 5)];
         let breaks = |plan: &Plan, options: &RunOptions, progress: &dyn Progress| {
             if bad.contains(&options.seed) {
-                return Err(Broken { invariant: "books".into() });
+                return Err(RunError::Broken("books".into()));
             }
             fake(plan, options, progress)
         };
         for jobs in [1, 2, 4] {
             let failure = run_with(&plan, &request(20, jobs), &(), &breaks).expect_err("run 4 breaks");
-            assert!(matches!(failure, Failure::Broken { replication: 4, seed, .. } if seed == bad[0]), "{failure:?}");
+            assert!(matches!(failure, Failure::Run { replication: 4, seed, .. } if seed == bad[0]), "{failure:?}");
         }
     }
 

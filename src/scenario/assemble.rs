@@ -9,7 +9,7 @@ use super::faults::{self, Things};
 use super::reader::{Fields, Reader};
 use super::tree::{Entry, Node, Place, Value};
 use super::{expect, handlers, keys, order, producers};
-use crate::plan::{ConsumerPlan, Dispatch, Plan, ProducerPlan, Step, TopicId};
+use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, Step, TopicId, sequence_bits};
 use crate::time::SimSpan;
 use crate::units;
 
@@ -50,6 +50,10 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
     plan.faults =
         faults::faults(reader, fields.get("faults").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
+    let duration = fields.get("duration").map_or(at, |node| node.place);
+    if reader.errors.is_empty() {
+        refuse_too_many(reader, &plan, duration);
+    }
     plan.expectations = expect::read(reader, fields.get("expect").unwrap_or(&nothing), &plan);
     fields.finish(reader);
     plan.event_types = reader.event_types.clone();
@@ -210,6 +214,36 @@ fn divide_keys(reader: &mut Reader, read: Vec<Read>) -> Vec<ConsumerPlan> {
         plans.push(plan);
     }
     plans
+}
+
+/// Refuses producers whose events a run could not number. What consumers publish is not known before the run.
+fn refuse_too_many(reader: &mut Reader, plan: &Plan, duration: Place) {
+    for (topic, name) in plan.topics.iter().enumerate().map(|(topic, of)| (topic, &of.name)) {
+        let publishes = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(to, _)| to.0 as usize == topic);
+        let producers = plan.producers.iter().filter(|producer| publishes(&producer.clients));
+        let consumers = plan.consumers.iter().filter(|consumer| publishes(&consumer.clients));
+        let publishers = producers.clone().count() + consumers.count();
+        let most = 1_u64 << sequence_bits(publishers);
+        for producer in producers {
+            let arrivals = producer.arrivals.mean_rate(plan.duration) * plan.duration.seconds();
+            let events = arrivals * producer.events_per_arrival.mean() * copies(&producer.handler.steps, topic);
+            if events > 0.95 * most as f64 {
+                let message = format!("{} publishes about {events:.0} events to {name} in this time", producer.name);
+                let help = format!("one run numbers {most} events of each of its {publishers} publishers: shorten it");
+                reader.error(Diagnostic::at(duration, message).label("too many").help(help));
+            }
+        }
+    }
+}
+
+/// Mean number of messages that one pass through a handler publishes to a topic.
+fn copies(steps: &[Step], topic: usize) -> f64 {
+    let of = |step: &Step| match step {
+        Step::Publish(publish) if publish.to.0 as usize == topic => publish.probability * publish.count.mean(),
+        Step::Choose(branches) => branches.iter().map(|(share, steps)| share * copies(steps, topic)).sum(),
+        _ => 0.0,
+    };
+    steps.iter().map(of).sum()
 }
 
 /// Turns the most bytes of a fetch into records of the mean size of what is published.

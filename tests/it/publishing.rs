@@ -75,6 +75,21 @@ fn a_slow_answer_in_time_is_an_answer() {
     books_agree(&outcome);
 }
 
+fn refused(wrong: &str) -> String {
+    let loaded = load_text("test.yaml", wrong, std::path::Path::new(""), &Overrides::default());
+    loaded.err().expect("refused").render(false, 160)
+}
+
+/// One publisher can number 2^31 events, which at 100k/s is 5 h 57 min.
+#[test]
+fn more_events_than_numbers_are_refused() {
+    let at = |minutes| text(minutes, STEADY, "arrivals: { constant: 100k/s }", "acks: all", "");
+    let said = refused(&at(358));
+    assert!(said.contains("shop publishes about 2148000000 events to orders"), "{said}");
+    assert!(said.contains("one run numbers 2147483648 events of each of its 1 publishers"), "{said}");
+    plan(&at(339));
+}
+
 /// Nothing gets through, one request at a time, each a message, never repeated: every 30 s one more is sent, the others
 /// never leave and expire 35 s after they were handed in.
 #[test]
@@ -127,9 +142,7 @@ fn a_full_buffer_ends_the_linger() {
 
 #[test]
 fn a_buffer_smaller_than_a_batch_is_refused() {
-    let wrong = text(10, STEADY, "arrivals: { poisson: 1/s }", "buffer.memory: 1000", "");
-    let refused = load_text("test.yaml", &wrong, std::path::Path::new(""), &Overrides::default());
-    let said = refused.err().expect("refused").render(false, 120);
+    let said = refused(&text(10, STEADY, "arrivals: { poisson: 1/s }", "buffer.memory: 1000", ""));
     assert!(said.contains("`buffer.memory` (1000 bytes) is less than `batch.size` (16384 bytes)"), "{said}");
 }
 

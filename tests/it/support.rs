@@ -40,7 +40,7 @@ pub(crate) fn traced(plan: &Plan) -> Outcome {
 
 /// Outcome of one run.
 pub(crate) fn run(plan: &Plan, options: &RunOptions) -> Outcome {
-    engine::run(plan, options, &Always).unwrap_or_else(|broken| panic!("{}", broken.invariant)).expect("never stopped")
+    engine::run(plan, options, &Always).unwrap_or_else(|error| panic!("{error}")).expect("never stopped")
 }
 
 /// A whole experiment.

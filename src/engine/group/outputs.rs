@@ -29,7 +29,7 @@ impl Outputs {
             topic: *topic,
             publisher: client.publisher,
             setup: client.clone(),
-            port: Port::default(),
+            port: Port::new(client.code),
             clients: (0..u64::from(members)).map(|member| Client::new(client.clone(), member)).collect(),
         });
         Self { ports: ports.collect(), warm_up: setup.warm_up }
@@ -61,7 +61,8 @@ impl Outputs {
         }
     }
 
-    /// Publishes one message of a member at `now`: key, type, size, creation at the start of the path, waiter.
+    /// Publishes one message of a member at `now`: key, type, size, creation at the start of the path, waiter. Without a
+    /// number for it the run has no result, and it does not matter who waits.
     pub(super) fn publish(
         &mut self,
         member: usize,
@@ -72,7 +73,7 @@ impl Outputs {
         waiter: Option<u32>,
     ) {
         let out = self.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
-        let sequence = out.port.number(now, now >= self.warm_up);
+        let Some(sequence) = out.port.number(now, now >= self.warm_up) else { return };
         let event = out.setup.event(sequence);
         let message = Message { event, sequence, key, created: now, origin, event_type, bytes, waiter };
         out.clients[member].publish(now, message, &mut out.port);
