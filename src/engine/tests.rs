@@ -108,6 +108,7 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
             max_poll_records: u32::MAX,
             max_fetch_records: u32::MAX,
             commit_each: true,
+            request_timeout: SimSpan::from_millis(40),
         }),
         membership: Membership::Immediate,
         startup: Dist::Constant(0.0),
@@ -179,6 +180,8 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
             c.dispatch = Dispatch::Queue(QueueDispatch {
                 network: random_dist(dice, 0.3 * MS),
                 prefetch: 1 + u32::try_from(dice.below(9)).unwrap(),
+                silence: SimSpan::from_millis(70),
+                reconnect: SimSpan::from_millis(15),
             });
             c.settle = dice.pick(&[Settle::After, Settle::Before]);
             c.retry.mode = dice.pick(&[RetryMode::Blocking, RetryMode::Requeue]);
@@ -188,6 +191,7 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
                 max_poll_records: 1 + u32::try_from(dice.below(20)).unwrap(),
                 max_fetch_records: 1 + u32::try_from(dice.below(40)).unwrap(),
                 commit_each: false,
+                request_timeout: SimSpan::from_millis(40),
             });
             c.membership = Membership::Eager {
                 session_timeout: SimSpan::from_millis(150),

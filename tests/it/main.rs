@@ -12,9 +12,11 @@
 
 mod closed_forms;
 mod exact;
+mod faults;
 mod floating_point;
 mod kafka;
 mod layers;
 mod metamorphic;
+mod queue;
 mod recompute;
 mod support;

@@ -4,7 +4,7 @@
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
 use super::fate::{End, Fates, slowed};
-use super::meter::{Conclusion, Times};
+use super::meter::{Conclusion, Handed, Times};
 use super::{Core, Lag};
 use crate::engine::log::{Log, Record};
 use crate::outcome::DeliveryResult;
@@ -42,7 +42,7 @@ struct Lane {
     /// Records before this are settled.
     settled: u64,
     /// A record whose handler was cut off, until it is begun again.
-    cut: Option<u64>,
+    cut: Option<(u64, Again)>,
     times: [u64; BLOCK],
     times_from: u64,
     times_to: u64,
@@ -54,6 +54,14 @@ struct Member {
     free: u64,
     begun: Option<Begun>,
     due: u64,
+}
+
+/// A record that is delivered again.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    first: Handed,
+    /// When its last handler was cut off.
+    arrived: u64,
 }
 
 /// A service in progress: it keeps the speed with which it began.
@@ -68,6 +76,7 @@ struct Begun {
     busy_from: u64,
     attempts: u32,
     end: End,
+    again: Option<Again>,
 }
 
 impl Serial {
@@ -105,9 +114,7 @@ impl Serial {
             }
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
-            if core.poison_left > 0 {
-                self.look_at_all(core, logs);
-            } else if self.members[owner].begun.is_none() && core.members[owner].is_up() {
+            if self.members[owner].begun.is_none() && core.members[owner].is_up() {
                 core.meter.reach(slot, log);
                 self.begin_one(core, logs, owner, limit);
             }
@@ -161,10 +168,6 @@ impl Serial {
                 self.look_at_all(core, logs);
             }
             core.meter.reach(slot, log);
-        }
-        // While the next event to begin is poisoned, it matters who begins first: instant by instant.
-        while core.poison_left > 0 && self.soonest < limit {
-            self.run_members(core, logs, self.soonest + 1);
         }
         if self.soonest < limit {
             self.run_members(core, logs, limit);
@@ -220,6 +223,7 @@ impl Serial {
             if let [lane] = self.members[member].lanes[..]
                 && core.is_calm(member)
                 && core.serial_is_plain
+                && self.lanes[lane].cut.is_none()
             {
                 self.run_lane(core, logs, member, lane, limit);
                 return;
@@ -240,7 +244,7 @@ impl Serial {
         let traces = core.meter.traces();
         let Self { lanes, members, block, .. } = self;
         let (state, owner) = (&mut lanes[lane], &mut members[member]);
-        let (mut measured, mut again) = (0, 0);
+        let mut measured = 0;
         let mut traced = Vec::new();
         let mut run = core.meter.plain_run(log, id.slot);
         while !records.is_empty() && owner.begun.is_none() {
@@ -264,14 +268,11 @@ impl Serial {
                     busy_from: start,
                     attempts: 1,
                     end: End::Success,
+                    again: None,
                 });
             }
             state.settled = offset + complete as u64;
             state.next = state.settled + u64::from(owner.begun.is_some());
-            if let Some(cut) = state.cut.filter(|cut| (offset..state.next).contains(cut)) {
-                state.cut = None;
-                again += u64::from(taken[place(cut, offset)].created >= core.warm_up);
-            }
             if traces {
                 let all = taken.iter().zip(&block.start).zip(&block.done).take(complete);
                 traced.extend(
@@ -284,7 +285,6 @@ impl Serial {
             }
         }
         drop(run);
-        core.meter.duplicates_deliveries += again;
         core.meter.deliveries += measured;
         core.meter.attempts += measured;
         core.meter.ledger.effected += measured;
@@ -297,19 +297,17 @@ impl Serial {
         let id = core.lanes[lane];
         let offset = self.lanes[lane].next;
         let record = *core.log_lane(logs, lane).at(offset);
-        if self.lanes[lane].cut == Some(offset) {
-            self.lanes[lane].cut = None;
-            core.meter.duplicates_deliveries += u64::from(record.created >= core.warm_up);
-        }
+        let again = self.lanes[lane].cut.take_if(|cut| cut.0 == offset).map(|cut| cut.1);
+        core.meter.duplicates_deliveries += u64::from(again.is_some() && record.created >= core.warm_up);
         let event = core.fates.id(id.slot, record.event);
         let extra = core.log_lane(logs, lane).extra(offset);
         let about = core.fates.about(id.slot, &record, extra);
         let conditions = core.conditions(member);
-        let fate = core.fates.fate(event, about, (1, 1), conditions);
+        let fate = core.fates.fate(&[event], about, (1, 1), conditions);
         let success = start.saturating_add(fate.lead);
         let done = success.saturating_add(fate.service);
-        let begun =
-            Begun { lane, offset, start, success, done, busy_from: start, attempts: fate.attempts, end: fate.end };
+        let (attempts, end) = (fate.attempts, fate.end);
+        let begun = Begun { lane, offset, start, success, done, busy_from: start, attempts, end, again };
         self.members[member].begun = Some(begun);
         self.lanes[lane].next = offset + 1;
     }
@@ -323,7 +321,13 @@ impl Serial {
         core.count_attempts(record.created, begun.attempts, begun.end);
         core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
         let result = if begun.end == End::Success {
-            let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };
+            let times = Times {
+                first: begun.again.map(|again| again.first),
+                arrived: begun.again.map_or(record.visible, |again| again.arrived),
+                start: begun.start,
+                success: begun.success,
+                done: begun.done,
+            };
             core.meter.effect(logs[id.slot], id.slot, &record, extra, times, None)
         } else {
             core.meter.conclude(id.slot, &record, Conclusion::Discarded);
@@ -373,7 +377,9 @@ impl Serial {
             core.meter.cut_off += measured;
             core.meter.deliveries += measured;
             self.lanes[begun.lane].next = begun.offset;
-            self.lanes[begun.lane].cut = Some(begun.offset);
+            let first = Handed { arrived: record.visible, start: begun.start };
+            let first = begun.again.map_or(first, |again| again.first);
+            self.lanes[begun.lane].cut = Some((begun.offset, Again { first, arrived: now }));
             if core.meter.traces() {
                 let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
                 (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
@@ -384,6 +390,11 @@ impl Serial {
         self.regroup(core, logs, now);
     }
 
+    /// Whether a member has something in hand.
+    pub(super) fn lingers(&self, member: usize) -> bool {
+        self.members[member].begun.is_some()
+    }
+
     /// Membership has changed.
     pub(super) fn regroup(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         core.meter.rebalances += 1;
@@ -391,14 +402,14 @@ impl Serial {
         self.look_at_all(core, logs);
     }
 
-    /// A member stands still until `until`.
-    pub(super) fn pause(&mut self, core: &Core, logs: &[&Log], member: usize, now: u64, until: u64) {
+    /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
+    pub(super) fn pause(&mut self, core: &Core, logs: &[&Log], member: usize, _now: u64, shift: u64) {
         let state = &mut self.members[member];
         if let Some(begun) = &mut state.begun {
-            begun.done = begun.done.saturating_add(until - now);
-            begun.busy_from = begun.busy_from.saturating_add(until - now);
+            begun.done = begun.done.saturating_add(shift);
+            begun.busy_from = begun.busy_from.saturating_add(shift);
         }
-        state.free = state.free.max(until);
+        state.free = state.free.max(core.members[member].paused_until);
         // A partition that has moved on meanwhile waits for the record in hand.
         if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?)))
             && owner != member
