@@ -279,8 +279,8 @@ impl Meter {
         let sent = extra.sent.clamp(record.created, record.visible);
         let arrived = times.arrived.max(record.visible);
         // What lies between the first handler's start and the last arrival, a later delivery waits for the failure, the
-        // crash or the lost connection of an earlier one.
-        let first = times.first.unwrap_or(Handed { arrived, start: arrived });
+        // crash or the lost connection of an earlier one. (One that came before that start has only waited for its worker.)
+        let first = times.first.filter(|first| first.start <= arrived).unwrap_or(Handed { arrived, start: arrived });
         let reached = first.arrived.max(record.visible);
         self.stages.total += u128::from(latency);
         self.stages.buffer += u128::from(sent - record.created);

@@ -38,17 +38,18 @@ impl Wire {
                 self.rounding.up(self.network.whole(&mut draws, About::default()))
             }
         };
-        let verdict = self.meet(member, now);
+        let verdict = self.verdict(member, now);
         (own.saturating_add(verdict.delay), verdict)
     }
 
     /// What something meets that goes to or from a member at `now` and whose time on the way does not matter.
     pub(super) fn meet(&mut self, member: usize, now: u64) -> Verdict {
+        if self.is_clean() { Verdict::default() } else { self.verdict(member, now) }
+    }
+
+    fn verdict(&mut self, member: usize, now: u64) -> Verdict {
         let count = self.sent[member];
         self.sent[member] += 1;
-        if self.link.is_clean() {
-            return Verdict::default();
-        }
         self.link.verdict(self.verdicts.part(member as u64), count, now)
     }
 }
