@@ -180,7 +180,8 @@ impl Group {
         let control = self.timeline.next().min(self.lag.next());
         let core = &mut self.core;
         let own = match &mut self.discipline {
-            Discipline::Serial(serial) => serial.next(core, logs, control),
+            // What would begin at or after the end never begins.
+            Discipline::Serial(serial) => serial.next(core, logs, control.min(core.end)),
             Discipline::Polled(polled) => polled.next(core, logs),
             Discipline::Queue(queue) => queue.next(core, logs),
         };
