@@ -136,13 +136,14 @@ pub struct StageSums {
     pub buffer: u128,
     /// First send to stored and visible: network, append, replication, and publish retries.
     pub publish: u128,
-    /// Visible to arrived at the member whose delivery took effect: poll or push.
+    /// Visible to the first arrival at a member: poll or push.
     pub dispatch: u128,
-    /// Arrived to the start of the first attempt of that delivery.
+    /// Arrived to the start of the first attempt: of the first delivery and, if it is another, of the one that took effect.
     pub wait: u128,
     /// The successful attempt.
     pub service: u128,
-    /// First attempt's start to the successful attempt's start, in that delivery.
+    /// From the first attempt's start to the successful attempt's start, without the waiting of the delivery that took
+    /// effect: failed attempts, back-off, and whatever it takes until a record that was cut off is delivered again.
     pub retry: u128,
 }
 
@@ -185,7 +186,7 @@ pub struct Ledger {
     pub effected: u64,
     /// Not for this subscription (types, keys).
     pub filtered: u64,
-    /// The position moved past it without an effect.
+    /// The position moved past it, or it was acknowledged, without an effect.
     pub skipped: u64,
     /// Given up, nowhere kept.
     pub discarded: u64,
@@ -204,7 +205,7 @@ pub enum LossCause {
     CommittedBeforeEffect,
     /// Attempts exhausted, no dead-letter target.
     AttemptsExhausted,
-    /// A batch handler crashed past its commit.
+    /// It was acknowledged to its queue before its effect, and the effect never came.
     AckedBeforeEffect,
 }
 

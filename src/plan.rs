@@ -261,7 +261,8 @@ pub struct SchedulePlan {
     pub offset: SimSpan,
 }
 
-/// Shares of handler attempts that go wrong. All zero: nothing fails.
+/// Shares of handler attempts that go wrong. All zero: nothing fails. An attempt at a batch goes wrong if it does for any
+/// of its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FailurePlan {
     /// The attempt fails; the next may succeed.
@@ -354,6 +355,8 @@ pub struct LogDispatch {
     pub max_fetch_records: u32,
     /// Whether every effect is committed at once (else: at the next poll).
     pub commit_each: bool,
+    /// A fetch without an answer for so long is sent again.
+    pub request_timeout: SimSpan,
 }
 
 /// Reading a queue.
@@ -363,6 +366,10 @@ pub struct QueueDispatch {
     pub network: Dist,
     /// Deliveries that a member may hold unsettled. `u32::MAX`: no limit.
     pub prefetch: u32,
+    /// Both ends of a broken connection notice after so long that the other is silent.
+    pub silence: SimSpan,
+    /// A member waits so long before each attempt to connect anew.
+    pub reconnect: SimSpan,
 }
 
 /// How members are known, lost and replaced.

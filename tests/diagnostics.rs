@@ -132,6 +132,19 @@ const CASES: &[Case] = &[
     ("batch-without-max", &[("members", "batch: { max_wait: 1s }")]),
     ("schedule-every-zero", &[("members", "schedule: { every: 0s }")]),
     ("order-word", &[("members", "order: keys")]),
+    (
+        "batch-on-a-queue",
+        &[
+            ("profile", "profile: rabbitmq-classic"),
+            ("orders:", "orders:"),
+            ("members", "members: 3\nbatch: { max: 500 }\nschedule: { every: 5m }"),
+        ],
+    ),
+    (
+        "order-on-a-queue",
+        &[("profile", "profile: rabbitmq-classic"), ("orders:", "orders:"), ("members", "members: 3\norder: key")],
+    ),
+    ("keys-of-no-keys", &[("key:", ""), ("members", "members: 3\nkeys: 30%")]),
     ("handler-and-short", &[("members", "handler: [ { work: 1ms } ]")]),
     ("unknown-step", &[("service_time", "handler: [ { wrk: 1ms } ]")]),
     ("step-not-built", &[("service_time", "handler: [ { call: fraud } ]")]),
@@ -173,6 +186,10 @@ const CASES: &[Case] = &[
     ("fault-not-built", &[("faults", "faults: [ { target: consumers.email, effect: rebalance } ]")]),
     ("fault-link-of-strangers", &[("faults", "faults: [ { target: links.email.shop, effect: { drop: 1% } } ]")]),
     ("fault-link-unknown", &[("faults", "faults: [ { target: links.email.mian, effect: { drop: 1% } } ]")]),
+    (
+        "fault-duplicate-on-a-reader",
+        &[("faults", "faults: [ { target: links.email.main, effect: { duplicate: 1% } } ]")],
+    ),
     ("change-unknown-action", &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { scal: 3 } } ]")]),
     ("change-not-built", &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { workers: 3 } } ]")]),
     ("change-producer", &[("changes", "changes: [ { at: 1m, target: producers.shop, action: { scale: 3 } } ]")]),

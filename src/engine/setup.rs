@@ -8,8 +8,8 @@ use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::plan::{
-    Acks, ClientPlan, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, Step, StorePolicy,
-    TopicId,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, Step,
+    StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 
@@ -342,7 +342,10 @@ fn client_setup(
             let link = FaultTarget::ProducerLink(ProducerId(u32::try_from(producer).expect("producers fit 32 bits")));
             (&plan.producers[producer].clients, Link::of(plan, seed, link))
         }
-        Publisher::Consumer(consumer) => (&plan.consumers[consumer].clients, Link::default()),
+        Publisher::Consumer(consumer) => {
+            let link = FaultTarget::ConsumerLink(ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits")));
+            (&plan.consumers[consumer].clients, Link::of(plan, seed, link))
+        }
     };
     let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
     let client = client.expect("a plan has client settings for every topic that is published to");

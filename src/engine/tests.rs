@@ -110,6 +110,7 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
             max_poll_records: u32::MAX,
             max_fetch_records: u32::MAX,
             commit_each: true,
+            request_timeout: SimSpan::from_millis(40),
         }),
         membership: Membership::Immediate,
         startup: Dist::Constant(0.0),
@@ -187,6 +188,8 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
             c.dispatch = Dispatch::Queue(QueueDispatch {
                 network: random_dist(dice, 0.3 * MS),
                 prefetch: 1 + u32::try_from(dice.below(9)).unwrap(),
+                silence: SimSpan::from_millis(70),
+                reconnect: SimSpan::from_millis(15),
             });
             c.settle = dice.pick(&[Settle::After, Settle::Before]);
             c.retry.mode = dice.pick(&[RetryMode::Blocking, RetryMode::Requeue]);
@@ -196,11 +199,12 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
                 max_poll_records: 1 + u32::try_from(dice.below(20)).unwrap(),
                 max_fetch_records: 1 + u32::try_from(dice.below(40)).unwrap(),
                 commit_each: false,
+                request_timeout: SimSpan::from_millis(40),
             });
             c.membership = Membership::Eager {
                 session_timeout: SimSpan::from_millis(150),
                 heartbeat: SimSpan::from_millis(30),
-                rebalance_timeout: SimSpan::from_millis(500),
+                rebalance_timeout: SimSpan::from_millis(dice.pick(&[40, 150, 500])),
                 join: random_dist(dice, 3.0 * MS),
             };
             if dice.chance(25) {
@@ -218,6 +222,12 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
     if dice.chance(30) {
         c.idempotent = Some(IdempotencePlan { window: SimSpan::from_millis(300), same_transaction: dice.chance(50) });
     }
+    if dice.chance(10) && matches!(c.membership, Membership::Eager { .. }) {
+        c.failure.hang = 0.003;
+    }
+    if dice.chance(15) {
+        c.keys = (0.2, 0.7);
+    }
     let forward = topic + 1 < topics;
     if forward && dice.chance(50) || dice.chance(10) {
         let to = if forward { topic + 1 } else { 0 };
@@ -233,6 +243,13 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
         }
         c.clients.push((TopicId(to), random_client(dice)));
     }
+    if forward && dice.chance(20) {
+        let to = TopicId(topic + 1);
+        c.dead_letter = Some(to);
+        if c.clients.iter().all(|(topic, _)| *topic != to) {
+            c.clients.push((to, random_client(dice)));
+        }
+    }
     c
 }
 
@@ -242,23 +259,35 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     let one = u32::try_from(dice.below(u64::from(members))).unwrap();
     let who = dice.pick(&[Members::All, Members::One(one), Members::Any, Members::Each]);
     let target = FaultTarget::Consumer(ConsumerId(consumer), who);
-    let (target, effect) = match dice.below(10) {
+    let producer = FaultTarget::ProducerLink(ProducerId(0));
+    let reader = FaultTarget::ConsumerLink(ConsumerId(consumer));
+    let delay = Effect::Delay(Dist::Constant(2.0 * MS));
+    let (target, effect) = match dice.below(18) {
         0..=2 => (target, Effect::Crash),
-        3 => (target, Effect::Pause),
-        4 => (target, Effect::Slow(5.0)),
-        5 => (target, Effect::Fail(0.3)),
-        6 => (FaultTarget::Consumer(ConsumerId(consumer), Members::All), Effect::Poison(3)),
-        7 => (FaultTarget::ConsumerLink(ConsumerId(consumer)), Effect::Delay(Dist::Constant(2.0 * MS))),
-        8 if dice.chance(50) => (FaultTarget::ProducerLink(ProducerId(0)), Effect::Drop(0.1)),
-        8 => (FaultTarget::ProducerLink(ProducerId(0)), Effect::Delay(random_dist(dice, 30.0 * MS))),
-        _ => (FaultTarget::ProducerLink(ProducerId(0)), Effect::LostResponse(0.1)),
+        3..=4 => (target, Effect::Pause),
+        5 => (target, Effect::Slow(5.0)),
+        6 => (target, Effect::Fail(0.3)),
+        7..=8 => (target, Effect::Poison(3)),
+        9 => (reader, delay),
+        10 => (reader, Effect::Drop(dice.pick(&[0.02, 0.3, 1.0]))),
+        11 => (reader, Effect::LostResponse(dice.pick(&[0.02, 0.3, 1.0]))),
+        12 => (reader, Effect::Duplicate(0.2)),
+        13 => (producer, delay),
+        14 => (producer, Effect::Drop(0.1)),
+        15 => (producer, Effect::LostResponse(0.1)),
+        16 => (producer, Effect::Duplicate(0.1)),
+        _ => (FaultTarget::Producer(ProducerId(0)), Effect::Burst(3.0)),
     };
     FaultPlan {
         name: format!("f{n}"),
         stream: format!("faults/f{n}"),
         at: Dist::Exponential(400.0 * MS),
         every: dice.chance(50).then_some(Dist::Exponential(500.0 * MS)),
-        lasts: dice.chance(90).then_some(Dist::Exponential(120.0 * MS)),
+        lasts: dice.chance(90).then_some(dice.pick(&[
+            Dist::Exponential(120.0 * MS),
+            Dist::Exponential(120.0 * MS),
+            Dist::Constant(0.0),
+        ])),
         target,
         effect,
     }
@@ -295,10 +324,10 @@ fn random_plan(dice: &mut Dice) -> Plan {
         let fault = random_fault(dice, &p, n);
         p.faults.push(fault);
     }
-    if dice.chance(40) {
+    for _ in 0..dice.below(4) {
         p.changes.push(ChangePlan {
             name: "scale".into(),
-            at: SimTime(700_000_000),
+            at: SimTime(1_000_000 * dice.below(1800)),
             lasts: dice.chance(50).then_some(SimSpan::from_millis(400)),
             consumer: ConsumerId(0),
             members: 1 + u32::try_from(dice.below(5)).unwrap(),

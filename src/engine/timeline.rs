@@ -1,7 +1,7 @@
 //! Faults as timelines: every time at which one strikes and ends is known before the run.
 
 use crate::dist::{About, Dist};
-use crate::plan::{Effect, FaultPlan, FaultTarget, Members, Plan};
+use crate::plan::{ConsumerId, Effect, FaultPlan, FaultTarget, Members, Plan};
 use crate::random::Stream;
 
 /// Most occurrences of one fault in one run.
@@ -18,30 +18,59 @@ pub(super) struct Occurrence {
     pub(super) member: Option<u32>,
 }
 
+/// The sizes that a consumer shall have: from when on, and how many members. Of the changes that hold at a time, the one
+/// that began last counts.
+pub(super) fn sizes(plan: &Plan, consumer: ConsumerId) -> Vec<(u64, u32)> {
+    let changes: Vec<(u64, u64, u32)> = plan
+        .changes
+        .iter()
+        .filter(|change| change.consumer == consumer)
+        .map(|change| {
+            let to = change.lasts.map_or(u64::MAX, |lasts| change.at.0.saturating_add(lasts.0));
+            (change.at.0, to, change.members)
+        })
+        .collect();
+    let mut times: Vec<u64> = changes.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
+    times.push(0);
+    times.sort_unstable();
+    times.dedup();
+    let at = |time: u64| {
+        let hold = changes.iter().filter(|(from, to, _)| *from <= time && time < *to);
+        hold.max_by_key(|(from, ..)| *from).map_or(plan.consumers[consumer.0 as usize].members, |change| change.2)
+    };
+    let mut sizes: Vec<(u64, u32)> = times.into_iter().map(|time| (time, at(time))).collect();
+    sizes.dedup_by_key(|(_, size)| *size);
+    sizes
+}
+
 /// All occurrences of one fault before `end`, sorted by start.
 pub(super) fn occurrences(plan: &Plan, fault: &FaultPlan, seed: u64) -> Vec<Occurrence> {
     let stream = Stream::named(seed, &fault.stream);
     let end = plan.duration.0;
-    let members = match fault.target {
-        FaultTarget::Consumer(id, _) => plan.consumers[id.0 as usize].members,
-        _ => 1,
+    let sizes = match fault.target {
+        FaultTarget::Consumer(id, _) => sizes(plan, id),
+        _ => Vec::new(),
     };
+    let wanted = |time: u64| sizes[sizes.partition_point(|(from, _)| *from <= time) - 1].1;
     let mut found = match fault.target {
         FaultTarget::Consumer(_, Members::Each) => {
-            (0..members).flat_map(|m| series(fault, stream.part(u64::from(m)), end, |_| Some(m))).collect()
+            let most = sizes.iter().map(|(_, size)| *size).max().unwrap_or(0);
+            let own = |member| series(fault, stream.part(u64::from(member)), end, |_, _| Some(member));
+            (0..most).flat_map(|member| own(member).into_iter().filter(move |o| member < wanted(o.from))).collect()
         }
-        FaultTarget::Consumer(_, Members::One(member)) => series(fault, stream, end, |_| Some(member)),
-        FaultTarget::Consumer(_, Members::Any) => series(fault, stream, end, |n| {
-            let draw = u128::from(stream.part(1 << 40).bits(n)) * u128::from(members);
+        FaultTarget::Consumer(_, Members::One(member)) => series(fault, stream, end, |_, _| Some(member)),
+        FaultTarget::Consumer(_, Members::Any) => series(fault, stream, end, |n, from| {
+            let draw = u128::from(stream.part(1 << 40).bits(n)) * u128::from(wanted(from));
             Some(u32::try_from(draw >> 64).expect("below members"))
         }),
-        _ => series(fault, stream, end, |_| None),
+        _ => series(fault, stream, end, |_, _| None),
     };
     found.sort_by_key(|o| (o.from, o.member));
     found
 }
 
-fn series(fault: &FaultPlan, stream: Stream, end: u64, whom: impl Fn(u64) -> Option<u32>) -> Vec<Occurrence> {
+/// What strikes whom: `whom` by number and start.
+fn series(fault: &FaultPlan, stream: Stream, end: u64, whom: impl Fn(u64, u64) -> Option<u32>) -> Vec<Occurrence> {
     let draw = |dist: &Dist, purpose: u64, n: u64| dist.whole(&mut stream.part(purpose).at(n), About::default());
     let mut from = draw(&fault.at, 0, 0);
     let mut found = Vec::new();
@@ -50,7 +79,7 @@ fn series(fault: &FaultPlan, stream: Stream, end: u64, whom: impl Fn(u64) -> Opt
             break;
         }
         let to = fault.lasts.as_ref().map_or(u64::MAX, |lasts| from.saturating_add(draw(lasts, 1, n)));
-        found.push(Occurrence { from, to, member: whom(n) });
+        found.push(Occurrence { from, to, member: whom(n, from) });
         let Some(every) = &fault.every else { break };
         from = from.saturating_add(draw(every, 2, n).max(1));
     }

@@ -137,7 +137,12 @@ fn consumer(name: &str, workers: u32, key_order: Result<(), String>) -> Consumer
         dead_letter: None,
         idempotent: None,
         settle: Settle::After,
-        dispatch: Dispatch::Queue(QueueDispatch { network: Dist::Constant(0.0), prefetch: 1 }),
+        dispatch: Dispatch::Queue(QueueDispatch {
+            network: Dist::Constant(0.0),
+            prefetch: 1,
+            silence: SimSpan::ZERO,
+            reconnect: SimSpan::ZERO,
+        }),
         membership: Membership::Immediate,
         startup: Dist::Constant(0.0),
         clients: Vec::new(),

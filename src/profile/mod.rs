@@ -104,7 +104,7 @@ pub enum Kind {
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 41] = [
+pub const VALUES: [(&str, Kind, &str); 43] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
@@ -119,6 +119,11 @@ pub const VALUES: [(&str, Kind, &str); 41] = [
         "connection",
         Kind::Word(&["pipelined", "fifo", "independent"]),
         "whether requests on one connection arrive in the order sent (`fifo`) and are answered so too (`pipelined`)",
+    ),
+    (
+        "connection_timeout",
+        Kind::Span,
+        "both ends of a broken connection notice after so long that the other is silent",
     ),
     ("delivery_timeout", Kind::Span, "from handing a message to the client until it has failed for good"),
     ("fsync", Kind::Dist, "sync to disk; delays the acknowledgement only"),
@@ -139,9 +144,10 @@ pub const VALUES: [(&str, Kind, &str); 41] = [
     ("partitions", Kind::Count, "ordered lanes"),
     ("prefetch", Kind::CountOrUnlimited, "deliveries that a member may hold unsettled; 0: as many as it can work on"),
     ("progress_timeout", Kind::Span, "longest time between two polls; also the rebalance timeout"),
+    ("reconnect", Kind::Span, "wait before each attempt of a member to connect anew"),
     ("replicate", Kind::Dist, "from the append until enough copies exist"),
     ("replication_factor", Kind::Count, "copies of a partition"),
-    ("request_timeout", Kind::Span, "a publish request without an answer for so long has failed"),
+    ("request_timeout", Kind::Span, "a request of a client without an answer for so long has failed"),
     ("retention", Kind::Span, "how long records are kept"),
     ("retries", Kind::CountOrUnlimited, "publish attempts after the first"),
     ("retry_backoff", Kind::Span, "wait before the first publish retry"),

@@ -44,7 +44,9 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     one_consumer_per_queue(reader, &read, &buses);
     plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
     let fetch: Vec<u64> = read.iter().map(|consumer| consumer.max_fetch_bytes).collect();
+    let shares: Vec<Option<Place>> = read.iter().map(|consumer| consumer.keys.map(|(_, place)| place)).collect();
     plan.consumers = divide_keys(reader, read);
+    refuse_shares_of_no_keys(reader, &plan, &shares);
     limit_fetches(&mut plan, &fetch);
     plan.changes =
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
@@ -244,6 +246,20 @@ fn copies(steps: &[Step], topic: usize) -> f64 {
         _ => 0.0,
     };
     steps.iter().map(of).sum()
+}
+
+/// A share of the keys says nothing about events without a key.
+fn refuse_shares_of_no_keys(reader: &mut Reader, plan: &Plan, shares: &[Option<Place>]) {
+    let keyless = keys::keyless_topics(plan);
+    for (consumer, place) in plan.consumers.iter().zip(shares) {
+        let topic = consumer.subscribes.iter().find(|topic| keyless[topic.0 as usize]);
+        if let (Some(place), Some(topic)) = (place, topic) {
+            let topic = &plan.topics[topic.0 as usize].name;
+            let message = format!("`keys` divides events by key, and events of {topic} have none");
+            let help = "give the `key` of what is published there, or leave `keys` out";
+            reader.error(Diagnostic::at(*place, message).help(help));
+        }
+    }
 }
 
 /// Turns the most bytes of a fetch into records of the mean size of what is published.

@@ -105,8 +105,11 @@ fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
     let values = Values { profile, over: &over };
     check_group_values(reader, &values);
     let network = buses.list[bus].network.clone();
-    let kind = Kind { profile, values, discipline, network, workers: own.workers, batch: own.batch };
-    let order = order(reader, &mut fields, profile);
+    let kind = Kind { profile, values, discipline, network, workers: own.workers };
+    let order = order(reader, &mut fields, &kind);
+    if discipline == Discipline::Queue {
+        refuse_on_a_queue(reader, &mut fields);
+    }
     let retry = retry(reader, &mut fields, &kind);
     let settle = settle(reader, &mut fields, &kind, &over);
     let startup = startup(reader, &mut fields, profile);
@@ -154,7 +157,6 @@ struct Kind<'a> {
     discipline: Discipline,
     network: Dist,
     workers: u32,
-    batch: Option<BatchPlan>,
 }
 
 /// Topics, their bus and how they are read.
@@ -276,18 +278,39 @@ fn dead_letter(reader: &mut Reader, fields: &mut Fields<'_>, buses: &Buses) -> O
     if node.text() == Some("none") { None } else { buses.topic(reader, node) }
 }
 
-/// What a member's workers keep: as written, or the profile's.
-fn order(reader: &mut Reader, fields: &mut Fields<'_>, profile: &BusProfile) -> WorkerOrder {
-    let words = [("partition", WorkerOrder::Partition), ("key", WorkerOrder::Key), ("none", WorkerOrder::None)];
-    let default = || {
-        let word = Values { profile, over: &Overrides::new() }.word("order");
-        words.iter().find(|(name, _)| *name == word).map_or(WorkerOrder::None, |(_, order)| *order)
-    };
-    if fields.get("order").is_none() {
-        settings::explain_profile(reader, &fields.path_of("order"), profile, "order");
-        return default();
+/// What only partitions with one owner have.
+fn refuse_on_a_queue(reader: &mut Reader, fields: &mut Fields<'_>) {
+    let refused = [
+        ("batch", "leave it out: a handler takes one message, and `prefetch` is what a member may hold"),
+        ("schedule", "leave it out: a queue pushes what arrives to whoever has credit"),
+    ];
+    for (key, help) in refused {
+        if let Some(entry) = fields.entry(key).filter(|entry| entry.value.text() != Some("always")) {
+            let error = Diagnostic::at(entry.place, format!("not yet supported: `{key}` on a queue"));
+            reader.error(error.help(help));
+        }
     }
-    fields.word(reader, "order", &words).unwrap_or_else(default)
+}
+
+/// What a member's workers keep: as written, or the profile's; nothing on a queue.
+fn order(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> WorkerOrder {
+    let words = [("partition", WorkerOrder::Partition), ("key", WorkerOrder::Key), ("none", WorkerOrder::None)];
+    let word = fields.word(reader, "order", &words);
+    let asked = fields.get("order").filter(|_| word.is_some_and(|word| word != WorkerOrder::None));
+    if let (Discipline::Queue, Some(node)) = (kind.discipline, asked) {
+        let message = format!("`order: {}` on a queue, which hands messages to any free worker", node.to_text());
+        let help = "leave it out; only one member with one worker takes messages one after the other";
+        reader.error(Diagnostic::at(node.place, message).help(help));
+    }
+    if fields.get("order").is_none() {
+        settings::explain_profile(reader, &fields.path_of("order"), kind.profile, "order");
+    }
+    let default = Values { profile: kind.profile, over: &Overrides::new() }.word("order");
+    let default = words.iter().find(|(name, _)| *name == default).map(|(_, order)| *order);
+    match kind.discipline {
+        Discipline::Log => word.or(default).unwrap_or(WorkerOrder::None),
+        Discipline::Queue => WorkerOrder::None,
+    }
 }
 
 fn retry(reader: &mut Reader, outer: &mut Fields<'_>, kind: &Kind<'_>) -> RetryPlan {
@@ -435,15 +458,17 @@ fn dispatch(kind: &Kind<'_>) -> Dispatch {
             max_poll_records: kind.values.count32("max_poll_records"),
             max_fetch_records: u32::MAX,
             commit_each: kind.values.flag("commit_each"),
+            request_timeout: kind.values.span("request_timeout"),
         }),
-        Discipline::Queue => {
-            let own = kind.workers.saturating_mul(kind.batch.map_or(1, |batch| batch.max));
-            let prefetch = match kind.values.count32("prefetch") {
-                0 => own,
+        Discipline::Queue => Dispatch::Queue(QueueDispatch {
+            network: kind.network.clone(),
+            prefetch: match kind.values.count32("prefetch") {
+                0 => kind.workers,
                 given => given,
-            };
-            Dispatch::Queue(QueueDispatch { network: kind.network.clone(), prefetch })
-        }
+            },
+            silence: kind.values.span("connection_timeout"),
+            reconnect: kind.values.span("reconnect"),
+        }),
     }
 }
 
@@ -469,9 +494,17 @@ fn check_group_values(reader: &mut Reader, values: &Values<'_>) {
         let message = format!("`{}` must be less than `{}`", official("heartbeat"), official("session_timeout"));
         reader.error(Diagnostic::at(place, message).label("the client refuses this").help("a third of it is usual"));
     }
-    for name in
-        ["max_poll_records", "max_fetch_bytes", "session_timeout", "heartbeat", "progress_timeout", "auto_settle_every"]
-    {
+    for name in [
+        "max_poll_records",
+        "max_fetch_bytes",
+        "session_timeout",
+        "heartbeat",
+        "progress_timeout",
+        "auto_settle_every",
+        "request_timeout",
+        "connection_timeout",
+        "reconnect",
+    ] {
         let zero = values.has(name) && values.count(name) == 0 && values.span(name) == SimSpan::ZERO;
         if let Some(place) = values.place(name).filter(|_| zero) {
             reader.error(Diagnostic::at(place, format!("`{}` must be above zero", official(name))));

@@ -127,6 +127,7 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
     let effect = fields.required(reader, "effect", "effect: { slow: 10x }");
     fields.finish(reader);
     let target_text = target.and_then(Node::text).unwrap_or_default().to_owned();
+    let effect_place = effect.map_or(node.place, |node| node.place);
     let target = target.and_then(|node| target_of(reader, node, things));
     let effect = effect.and_then(|node| effect_of(reader, node, target, &target_text))?;
     let (effect, effect_name) = effect;
@@ -136,6 +137,13 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
             Diagnostic::at(*place, "poison is a number of events, not a time: `for` does not fit")
                 .help("leave `for` out"),
         );
+    }
+    if let (FaultTarget::ConsumerLink(consumer), Effect::Duplicate(_)) = (target, &effect)
+        && things.plan.consumers[consumer.0 as usize].clients.is_empty()
+    {
+        let message = format!("`duplicate` does nothing on `{target_text}`, on which nothing is published");
+        let help = "what a consumer is sent cannot arrive twice; `lost_response` makes it be delivered again";
+        reader.error(Diagnostic::at(effect_place, message).help(help));
     }
     if let Some((Dist::Constant(every), place)) = &every
         && *every < 1.0

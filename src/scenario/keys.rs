@@ -6,13 +6,45 @@ use super::diagnostics::{Diagnostic, nearest};
 use super::reader::{Choice, Fields, Reader};
 use super::traces::Column;
 use super::tree::{Node, Value};
-use crate::plan::{Handler, KeyPlan, Step};
+use crate::plan::{Handler, KeyPlan, Plan, Step};
 use crate::units;
 
 /// Most keys that have numbers.
 const MAX_KEYS: u32 = 100_000_000;
 /// How far shares may be from adding up to 100 %.
 const SHARES: f64 = 1e-6;
+
+/// For each topic, whether events without a key are published to it: consumers pass on the keys that they read.
+pub(super) fn keyless_topics(plan: &Plan) -> Vec<bool> {
+    fn note(steps: &[Step], own: bool, keyless: &mut [bool]) {
+        for step in steps {
+            match step {
+                Step::Publish(publish) => {
+                    keyless[publish.to.0 as usize] |= publish.key.as_ref().map_or(own, |key| *key == KeyPlan::None);
+                }
+                Step::Choose(branches) => branches.iter().for_each(|(_, steps)| note(steps, own, keyless)),
+                Step::Work(_) | Step::Wait(_) => {}
+            }
+        }
+    }
+    let mut keyless = vec![false; plan.topics.len()];
+    for producer in &plan.producers {
+        note(&producer.handler.steps, producer.key == KeyPlan::None, &mut keyless);
+    }
+    loop {
+        let before = keyless.clone();
+        for consumer in &plan.consumers {
+            let read = consumer.subscribes.iter().any(|topic| keyless[topic.0 as usize]);
+            note(&consumer.handler.steps, read, &mut keyless);
+            if let Some(dead) = consumer.dead_letter.filter(|_| read) {
+                keyless[dead.0 as usize] = true;
+            }
+        }
+        if keyless == before {
+            return keyless;
+        }
+    }
+}
 
 /// Where keys come from. Label ids are those of the order of reading; see [`number_labels`].
 pub(super) fn read(reader: &mut Reader, node: &Node) -> Option<KeyPlan> {

@@ -101,7 +101,7 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
         "linger" => profile.values.contains_key("batch_bytes"),
         "session_timeout" | "heartbeat" | "progress_timeout" | "join" => eager,
         "max_poll_records" | "max_fetch_bytes" | "commit_each" => has(Discipline::Log),
-        "prefetch" => has(Discipline::Queue),
+        "prefetch" | "connection_timeout" | "reconnect" => has(Discipline::Queue),
         _ => true,
     }
 }

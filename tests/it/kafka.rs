@@ -1,17 +1,13 @@
-//! Buses as their users know them: what a crash, a lost answer, a late commit or a returned message does, each with what to
-//! expect as a formula.
+//! A log with groups as its users know it: what a crash, a lost answer or a late commit does, each with what to expect as a
+//! formula.
 
 use edasim::outcome::{ConsumerOutcome, DeliveryResult, LossCause, Outcome};
 use edasim::plan::Plan;
 
-use crate::support::{consumer, once, plan, traced};
-
-/// Arrivals of 100/s that stop two minutes before the end of a run of ten.
-const EIGHT_MINUTES: &str =
-    "{ curve: { points: [{ at: 0s, rate: 100/s }, { at: 480s, rate: 100/s }, { at: 481s, rate: 0/s }] } }";
+use crate::support::{EIGHT_MINUTES, complete, lost, once, plan, traced};
 
 /// One topic, one producer `shop`, one consumer `email` on the profile `kafka`, all else as given (one key a line).
-fn scenario(partitions: u32, producer: &str, consumer: &str, rest: &str) -> Plan {
+pub(crate) fn scenario(partitions: u32, producer: &str, consumer: &str, rest: &str) -> Plan {
     let indented = |lines: &str| lines.lines().map(|line| format!("    {}\n", line.trim())).collect::<String>();
     plan(&format!(
         "name: kafka\nduration: 10m\n\
@@ -23,21 +19,12 @@ fn scenario(partitions: u32, producer: &str, consumer: &str, rest: &str) -> Plan
     ))
 }
 
-fn only(outcome: &Outcome) -> &ConsumerOutcome {
+pub(crate) fn only(outcome: &Outcome) -> &ConsumerOutcome {
     &outcome.consumers[0]
 }
 
-fn lost(consumer: &ConsumerOutcome) -> u64 {
-    consumer.lost.values().sum()
-}
-
-/// Everything stored has taken effect.
-fn complete(consumer: &ConsumerOutcome) -> bool {
-    consumer.ledger.effected == consumer.ledger.created && consumer.ledger.created > 0
-}
-
 /// Start and end of the longest time in which a partition finishes nothing, seconds.
-fn longest_gap(outcome: &Outcome, partition: u32) -> (f64, f64) {
+pub(crate) fn longest_gap(outcome: &Outcome, partition: u32) -> (f64, f64) {
     let done = outcome.trace.iter().filter(|r| r.partition == partition && r.result != DeliveryResult::CutOff);
     let mut done: Vec<f64> = done.map(|record| record.done.seconds()).collect();
     done.sort_by(f64::total_cmp);
@@ -316,49 +303,4 @@ fn a_pause_longer_than_the_session_overlaps() {
         assert_eq!(lost(email), 0);
         assert!(complete(email), "{pause}: {:?}", email.ledger);
     }
-}
-
-/// A queue `jobs`, a producer `shop`, a consumer group `clerks`.
-fn queue(consumer: &str, rest: &str) -> Plan {
-    plan(&format!(
-        "name: queue\nduration: 10m\n\
-         buses: {{ main: {{ profile: rabbitmq-classic, queues: {{ jobs: }} }} }}\n\
-         producers: {{ shop: {{ publishes: jobs, arrivals: {EIGHT_MINUTES} }} }}\n\
-         consumers: {{ clerks: {{ subscribes: jobs, {consumer} }} }}\n{rest}"
-    ))
-}
-
-/// A connection that closes gives back what it had not settled, at once and in its old place: at most the prefetch.
-#[test]
-fn a_closed_connection_returns_its_prefetch_at_once() {
-    let plan = queue(
-        "members: 2, service_time: 19.9ms, settings: { prefetch: 10 }",
-        "faults: [ { at: 100s, for: 30s, target: consumers.clerks.members.0, effect: crash } ]\n",
-    );
-    let outcome = traced(&plan);
-    let clerks = consumer(&plan, &outcome, "clerks");
-    assert!((1..=10).contains(&clerks.duplicates_deliveries), "{}", clerks.duplicates_deliveries);
-    assert_eq!((clerks.cut_off, lost(clerks)), (1, 0));
-    assert!(complete(clerks), "{:?}", clerks.ledger);
-    let cut = outcome.trace.iter().find(|r| r.result == DeliveryResult::CutOff).expect("one was in hand");
-    let again = outcome.trace.iter().find(|r| r.offset == cut.offset && r.start > cut.start).expect("it came back");
-    // Behind what the other member holds already: ten of 19.9 ms, and the way there.
-    let waited = (again.start - cut.done).seconds();
-    assert!(waited <= 11.0 * 0.0199 + 0.02, "handled again after {waited} s");
-}
-
-/// A nack puts a message back until it succeeds: more deliveries, no loss, no second effect.
-#[test]
-fn requeued_messages_keep_coming_back() {
-    let plan = queue("members: 2, service_time: 5ms, failure: 30%, settings: { prefetch: 10 }", "");
-    let outcome = once(&plan);
-    let clerks = consumer(&plan, &outcome, "clerks");
-    assert!(complete(clerks), "{:?}", clerks.ledger);
-    assert_eq!((lost(clerks), clerks.duplicates_effects), (0, 0));
-    assert_eq!(clerks.duplicates_deliveries, clerks.failures);
-    assert_eq!(clerks.deliveries, clerks.ledger.effected + clerks.failures);
-    // Each message needs a geometric number of attempts: 0.3 / 0.7 failures on average.
-    let (n, mean) = (clerks.ledger.effected as f64, 0.3 / 0.7);
-    let deviation = (n * 0.3 / (0.7 * 0.7)).sqrt();
-    assert!((clerks.failures as f64 - n * mean).abs() < 4.0 * deviation, "{} failures of {n}", clerks.failures);
 }

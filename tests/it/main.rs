@@ -13,11 +13,13 @@
 mod bounds;
 mod closed_forms;
 mod exact;
+mod faults;
 mod floating_point;
 mod kafka;
 mod layers;
 mod metamorphic;
 mod metrics;
 mod publishing;
+mod queue;
 mod recompute;
 mod support;

@@ -11,6 +11,10 @@ use edasim::scenario::{Overrides, load_text};
 use edasim::stats::Histogram;
 use edasim::time::SimTime;
 
+/// Arrivals of 100/s that stop two minutes before the end of a run of ten.
+pub(crate) const EIGHT_MINUTES: &str =
+    "{ curve: { points: [{ at: 0s, rate: 100/s }, { at: 480s, rate: 100/s }, { at: 481s, rate: 0/s }] } }";
+
 /// Nobody watches, nobody stops.
 pub(crate) struct Always;
 
@@ -72,4 +76,13 @@ pub(crate) fn quantile(histogram: &Histogram, q: f64) -> f64 {
         below += count;
     }
     histogram.max() as f64
+}
+
+pub(crate) fn lost(consumer: &ConsumerOutcome) -> u64 {
+    consumer.lost.values().sum()
+}
+
+/// Everything stored has taken effect.
+pub(crate) fn complete(consumer: &ConsumerOutcome) -> bool {
+    consumer.ledger.effected == consumer.ledger.created && consumer.ledger.created > 0
 }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::dist::{About, Dist};
 use crate::engine::setup::Setup;
-use crate::engine::timeline::occurrences;
+use crate::engine::timeline::{occurrences, sizes};
 use crate::plan::{ConsumerId, Effect, FaultTarget, Plan};
 use crate::random::Stream;
 
@@ -30,8 +30,8 @@ pub(super) enum Control {
     FailOn(Option<u32>, usize, f64),
     /// That ends.
     FailOff(Option<u32>, usize),
-    /// The next events never succeed.
-    Poison(u64),
+    /// So many of the next events that it takes never succeed.
+    Poison(Option<u32>, u64),
     /// The group shall have so many members.
     Scale(u32),
     /// A new member is ready.
@@ -60,14 +60,23 @@ impl Timeline {
             startup_stream,
             startups: 1 << 32,
         };
+        timeline.add_trackers(plan, setup, consumer);
         if setup.warm_up > 0 {
-            timeline.planned.push((setup.warm_up, Control::WarmUp));
+            timeline.push(setup.warm_up, Control::WarmUp);
         }
         timeline.add_faults(plan, setup, consumer);
         timeline.add_changes(plan, consumer);
         timeline.planned.retain(|(at, _)| *at < setup.end);
         timeline.planned.sort_by_key(|(at, _)| *at);
         timeline
+    }
+
+    fn add_trackers(&mut self, plan: &Plan, setup: &Setup, consumer: usize) {
+        for (tracker, starts) in super::lag::tracked(plan, setup, consumer).into_iter().enumerate() {
+            for window in starts.windows {
+                self.push(window.from, Control::Track(tracker));
+            }
+        }
     }
 
     fn add_faults(&mut self, plan: &Plan, setup: &Setup, consumer: usize) {
@@ -79,42 +88,36 @@ impl Timeline {
             }
             for o in occurrences(plan, fault, setup.seed) {
                 let m = o.member;
-                let (on, off) = match fault.effect {
+                // What begins an occurrence stands before what ends it, also where it has no length.
+                match fault.effect {
                     Effect::Crash => {
                         restarts += 1;
                         let startup = self.startup.whole(&mut self.startup_stream.at(restarts), About::default());
+                        self.push(o.from, Control::Crash(m));
                         self.push(o.to.saturating_add(setup.rounding.up(startup)), Control::Restart(m));
-                        (Control::Crash(m), None)
                     }
-                    Effect::Pause => (Control::Pause(m, o.to), None),
-                    Effect::Slow(factor) => (Control::SlowOn(m, number, factor), Some(Control::SlowOff(m, number))),
-                    Effect::Fail(share) => (Control::FailOn(m, number, share), Some(Control::FailOff(m, number))),
-                    Effect::Poison(count) => (Control::Poison(count), None),
-                    _ => continue,
-                };
-                self.push(o.from, on);
-                if let Some(off) = off {
-                    self.push(o.to, off);
+                    Effect::Pause => self.push(o.from, Control::Pause(m, o.to)),
+                    Effect::Slow(factor) => {
+                        self.push(o.from, Control::SlowOn(m, number, factor));
+                        self.push(o.to, Control::SlowOff(m, number));
+                    }
+                    Effect::Fail(share) => {
+                        self.push(o.from, Control::FailOn(m, number, share));
+                        self.push(o.to, Control::FailOff(m, number));
+                    }
+                    Effect::Poison(count) => self.push(o.from, Control::Poison(m, count)),
+                    _ => {}
                 }
-            }
-        }
-        for (tracker, starts) in super::lag::tracked(plan, setup, consumer).into_iter().enumerate() {
-            for window in starts.windows {
-                self.planned.insert(0, (window.from, Control::Track(tracker)));
             }
         }
     }
 
     fn add_changes(&mut self, plan: &Plan, consumer: usize) {
         let id = ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits"));
-        let mut size = plan.consumers[consumer].members;
-        let mut changes: Vec<_> = plan.changes.iter().filter(|change| change.consumer == id).collect();
-        changes.sort_by_key(|change| change.at);
-        for change in changes {
-            self.push(change.at.0, Control::Scale(change.members));
-            match change.lasts {
-                Some(lasts) => self.push(change.at.0.saturating_add(lasts.0), Control::Scale(size)),
-                None => size = change.members,
+        let mut members = plan.consumers[consumer].members;
+        for (at, size) in sizes(plan, id) {
+            if std::mem::replace(&mut members, size) != size {
+                self.push(at, Control::Scale(size));
             }
         }
     }

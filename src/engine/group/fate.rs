@@ -178,15 +178,17 @@ impl Fates {
         self.retry.attempts
     }
 
-    /// What becomes of a delivery that begins with attempt number `first` (from 1); attempts are limited as if number
-    /// `counted` had been the first.
-    pub(super) fn fate(&self, id: u64, about: About, (first, counted): (u32, u32), conditions: Conditions) -> Fate {
+    /// What becomes of a delivery, or of a batch of several events, that begins with attempt number `first` (from 1);
+    /// attempts are limited as if number `counted` had been the first. A batch takes the time of its first event, and an
+    /// attempt at it goes wrong if it does for any of its events.
+    pub(super) fn fate(&self, ids: &[u64], about: About, (first, counted): (u32, u32), conditions: Conditions) -> Fate {
+        let id = ids[0];
         let mut lead = 0u64;
         let mut attempt = first;
         loop {
             let service = slowed(self.program.time(id, attempt, about), conditions.slow);
             let made = attempt - first + 1;
-            let end = self.end(id, attempt, conditions);
+            let end = self.end(ids, attempt, conditions);
             let over = attempt - counted + 1 >= self.retry.attempts || self.retry.mode != RetryMode::Blocking;
             if end != End::Failed || over {
                 return Fate { lead, service, attempts: made, end };
@@ -199,27 +201,25 @@ impl Fates {
         }
     }
 
-    fn end(&self, id: u64, attempt: u32, conditions: Conditions) -> End {
+    fn end(&self, ids: &[u64], attempt: u32, conditions: Conditions) -> End {
         if conditions.poisoned {
             return End::Failed;
         }
         let n = u64::from(attempt);
+        let any = |stream: Stream, share: f64| share > 0.0 && ids.iter().any(|id| stream.unit(*id) < share);
+        let (failure, streams) = (&self.failure, &self.streams);
         if self.fails {
-            if self.failure.crash > 0.0 && self.streams.crash.part(n).unit(id) < self.failure.crash {
+            if any(streams.crash.part(n), failure.crash) {
                 return End::Crash;
             }
-            if self.failure.hang > 0.0 && self.streams.hang.part(n).unit(id) < self.failure.hang {
+            if any(streams.hang.part(n), failure.hang) {
                 return End::Hang;
             }
-            let permanent = self.failure.permanent > 0.0 && self.streams.permanent.unit(id) < self.failure.permanent;
-            if permanent || self.streams.transient.part(n).unit(id) < self.failure.transient {
+            if any(streams.permanent, failure.permanent) || any(streams.transient.part(n), failure.transient) {
                 return End::Failed;
             }
         }
-        if conditions.fail > 0.0 && self.streams.fault.part(n).unit(id) < conditions.fail {
-            return End::Failed;
-        }
-        End::Success
+        if any(streams.fault.part(n), conditions.fail) { End::Failed } else { End::Success }
     }
 
     /// Wait after failed attempt number `attempt`, ns.

@@ -13,9 +13,18 @@ use crate::plan::IdempotencePlan;
 use crate::stats::Histogram;
 use crate::time::SimTime;
 
+/// When a record reached a member, and its handler began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Handed {
+    pub(super) arrived: u64,
+    pub(super) start: u64,
+}
+
 /// The times of one delivery that ended in success.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
+    /// Of the first delivery, where this is a later one.
+    pub(super) first: Option<Handed>,
     /// At the member.
     pub(super) arrived: u64,
     /// First attempt's start.
@@ -31,7 +40,10 @@ pub(super) struct Times {
 pub(super) enum Conclusion {
     Waiting,
     InFlight,
+    /// The position moved past it.
     Skipped,
+    /// Acknowledged before an effect that never came.
+    Acknowledged,
     Discarded,
     DeadLettered,
     Filtered,
@@ -239,12 +251,16 @@ impl Meter {
         self.latency.record(latency);
         let sent = extra.sent.clamp(record.created, record.visible);
         let arrived = times.arrived.max(record.visible);
+        // What lies between the first handler's start and the last arrival, a later delivery waits for the failure, the
+        // crash or the lost connection of an earlier one. (One that came before that start has only waited for its worker.)
+        let first = times.first.filter(|first| first.start <= arrived).unwrap_or(Handed { arrived, start: arrived });
+        let reached = first.arrived.max(record.visible);
         self.stages.total += u128::from(latency);
         self.stages.buffer += u128::from(sent - record.created);
         self.stages.publish += u128::from(record.visible - sent);
-        self.stages.dispatch += u128::from(arrived - record.visible);
-        self.stages.wait += u128::from(times.start - arrived);
-        self.stages.retry += u128::from(times.success - times.start);
+        self.stages.dispatch += u128::from(reached - record.visible);
+        self.stages.wait += u128::from(first.start - reached) + u128::from(times.start - arrived);
+        self.stages.retry += u128::from(arrived - first.start) + u128::from(times.success - times.start);
         if let Some(path) = &mut self.path {
             path.latency.record(times.done - extra.origin);
             path.sum += u128::from(times.done - extra.origin);
@@ -259,7 +275,9 @@ impl Meter {
         let state = &mut self.slots[slot];
         let come_of_it = match how {
             Conclusion::Filtered => Completion::NOT_WANTED,
-            Conclusion::Skipped | Conclusion::Discarded | Conclusion::DeadLettered => Completion::NEVER,
+            Conclusion::Skipped | Conclusion::Acknowledged | Conclusion::Discarded | Conclusion::DeadLettered => {
+                Completion::NEVER
+            }
             Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => Completion::OPEN,
         };
         if come_of_it != Completion::OPEN
@@ -389,6 +407,10 @@ fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusi
         Conclusion::Skipped => {
             ledger.skipped += 1;
             *lost.entry(LossCause::CommittedBeforeEffect).or_default() += 1;
+        }
+        Conclusion::Acknowledged => {
+            ledger.skipped += 1;
+            *lost.entry(LossCause::AckedBeforeEffect).or_default() += 1;
         }
         Conclusion::Discarded => {
             ledger.discarded += 1;

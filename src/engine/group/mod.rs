@@ -17,7 +17,11 @@ pub(super) mod order;
 mod outputs;
 mod polled;
 mod queue;
+mod run;
 mod serial;
+mod wire;
+
+use std::collections::BTreeSet;
 
 use control::{Control, Timeline};
 use fate::{Conditions, Fates};
@@ -26,14 +30,19 @@ use meter::{Meter, MeterSetup};
 use outputs::Outputs;
 use polled::Polled;
 use queue::Queue;
+use run::{Held, Item};
 use serial::Serial;
+use wire::Wire;
 
-use super::log::{Lane, Log};
+use super::log::{EventCode, Lane, Log, Record};
 use super::setup::{Publisher, Rounding, Setup};
 use super::timeline::Link;
 use super::topic::Inbox;
-use crate::outcome::{ConsumerOutcome, FaultOutcome, TraceRecord};
-use crate::plan::{ConsumerId, Dispatch, FaultTarget, Membership, Plan, Settle};
+use crate::dist::{About, Dist};
+use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, TraceRecord};
+use crate::plan::{ConsumerId, Dispatch, Effect, FaultTarget, Membership, Plan, Settle};
+use crate::random::Stream;
+use crate::time::SimTime;
 
 /// Where a group's partition lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +73,13 @@ struct MemberConditions {
     slow: f64,
     slows: Vec<(usize, f64)>,
     fails: Vec<(usize, f64)>,
+    /// Stands still until then, and since when.
     paused_until: u64,
+    paused_since: u64,
+    /// So many of the next events that it takes are poisoned.
+    poison_left: u64,
+    /// Times that a handler took the process with it.
+    crashes: u64,
 }
 
 impl MemberConditions {
@@ -89,10 +104,18 @@ pub(super) struct Core {
     /// First lane of each slot.
     first_lane: Vec<usize>,
     members: Vec<MemberConditions>,
+    /// So many of the next events that any member takes are poisoned.
     poison_left: u64,
+    /// Events that never succeed, by slot and number.
+    poisoned: BTreeSet<(usize, u32)>,
     serial_is_plain: bool,
     outputs: Outputs,
-    link: Link,
+    wire: Wire,
+    held: Held,
+    /// Longest time without progress, of a handler that never returns or of a member between two polls.
+    progress_timeout: u64,
+    startup: Dist,
+    restarts: Stream,
     seed: u64,
     name: String,
     /// Worker time spent since the warm-up, ns.
@@ -161,7 +184,8 @@ impl Group {
         let control = self.control;
         let core = &mut self.core;
         let own = match &mut self.discipline {
-            Discipline::Serial(serial) => serial.next(core, logs, control),
+            // What would begin at or after the end never begins.
+            Discipline::Serial(serial) => serial.next(core, logs, control.min(core.end)),
             Discipline::Polled(polled) => polled.next(core, logs),
             Discipline::Queue(queue) => queue.next(core, logs),
         };
@@ -216,11 +240,7 @@ impl Group {
             Control::Track(tracker) => self.lag.track(tracker, now, &self.core.meter),
             Control::Crash(member) => self.each_member(member, |group, m| group.crash(logs, now, m)),
             Control::Restart(member) => self.each_member(member, |group, m| group.restart(logs, now, m)),
-            Control::Pause(member, until) => self.each_member(member, |group, m| {
-                group.core.members[m].paused_until = group.core.members[m].paused_until.max(until);
-                let core = &mut group.core;
-                each!(&mut group.discipline, it => it.pause(core, logs, m, now, until));
-            }),
+            Control::Pause(member, until) => self.each_member(member, |group, m| group.pause(logs, now, m, until)),
             Control::SlowOn(member, fault, factor) => self.each_member(member, |group, m| {
                 group.core.members[m].slows.push((fault, factor));
                 group.core.members[m].refresh();
@@ -235,11 +255,13 @@ impl Group {
             Control::FailOff(member, fault) => {
                 self.each_member(member, |group, m| remove_one(&mut group.core.members[m].fails, fault));
             }
-            Control::Poison(count) => self.core.poison_left += count,
+            Control::Poison(None, count) => self.core.poison_left += count,
+            Control::Poison(Some(member), count) => self.core.members[member as usize].poison_left += count,
             Control::Scale(size) => self.scale(logs, now, size as usize),
             Control::Join(member) => {
-                if !self.core.members[member].wanted {
-                    self.core.members[member].wanted = true;
+                // One that a crash holds down joins when it is started again.
+                if !std::mem::replace(&mut self.core.members[member].wanted, true) && self.core.members[member].is_up()
+                {
                     self.joined(logs, now, member);
                 }
             }
@@ -253,12 +275,29 @@ impl Group {
         }
     }
 
+    /// Work in hand is late by what the pause adds to one that holds already.
+    fn pause(&mut self, logs: &[&Log], now: u64, member: usize, until: u64) {
+        let state = &mut self.core.members[member];
+        let from = state.paused_until.max(now);
+        if until <= from {
+            return;
+        }
+        if state.paused_until <= now {
+            state.paused_since = now;
+        }
+        state.paused_until = until;
+        let core = &mut self.core;
+        each!(&mut self.discipline, it => it.pause(core, logs, member, now, until - from));
+    }
+
     fn crash(&mut self, logs: &[&Log], now: u64, member: usize) {
-        let was_up = self.core.members[member].is_up();
-        self.core.members[member].down += 1;
+        let state = &mut self.core.members[member];
+        // One that is not wanted any more may still have something to finish.
+        let lives = state.down == 0 && (state.wanted || each!(&self.discipline, it => it.lingers(member)));
+        state.down += 1;
         // A pause ends with the process that stood still.
-        self.core.members[member].paused_until = 0;
-        if was_up {
+        state.paused_until = 0;
+        if lives {
             self.core.outputs.abandon(member, self.core.warm_up);
             let core = &mut self.core;
             each!(&mut self.discipline, it => it.crash(core, logs, member, now));
@@ -395,7 +434,17 @@ impl Core {
             slows: Vec::new(),
             fails: Vec::new(),
             paused_until: 0,
+            paused_since: 0,
+            poison_left: 0,
+            crashes: 0,
         };
+        let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", consumer.name));
+        let (network, draws) = match &consumer.dispatch {
+            Dispatch::Log(dispatch) => (&dispatch.network, stream("fetch")),
+            Dispatch::Queue(dispatch) => (&dispatch.network, stream("push")),
+        };
+        let link = Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id));
+        let wire = Wire::new(network, link, [draws, stream("link")], setup.rounding, members as usize);
         Self {
             index,
             warm_up: setup.warm_up,
@@ -409,8 +458,16 @@ impl Core {
             first_lane,
             members: (0..members).map(conditions).collect(),
             poison_left: 0,
+            poisoned: BTreeSet::new(),
             outputs: Outputs::new(setup, index, members),
-            link: Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id)),
+            wire,
+            held: Held::default(),
+            progress_timeout: match &consumer.membership {
+                Membership::Immediate => u64::MAX,
+                Membership::Eager { rebalance_timeout, .. } => rebalance_timeout.0,
+            },
+            startup: consumer.startup.clone(),
+            restarts: stream("restart"),
             seed: setup.seed,
             name: consumer.name.clone(),
             busy: 0,
@@ -434,17 +491,66 @@ impl Core {
 
     /// Whether nothing but slow-downs touches a member.
     fn is_calm(&self, member: usize) -> bool {
-        self.poison_left == 0 && self.members[member].fails.is_empty()
+        self.members[member].fails.is_empty()
     }
 
-    /// What a delivery that starts now at a member meets; takes one poison if there is any left.
-    fn conditions(&mut self, member: usize) -> Conditions {
-        let poisoned = self.poison_left > 0;
-        self.poison_left = self.poison_left.saturating_sub(1);
+    /// What a delivery that starts now at a member meets, whatever its event.
+    fn conditions(&self, member: usize) -> Conditions {
         let state = &self.members[member];
         // Failing for several reasons at once: the chance that none of them strikes is the product.
         let fail = 1.0 - state.fails.iter().map(|(_, share)| 1.0 - share).product::<f64>();
-        Conditions { slow: state.slow, fail: if state.fails.is_empty() { 0.0 } else { fail }, poisoned }
+        Conditions { slow: state.slow, fail: if state.fails.is_empty() { 0.0 } else { fail }, poisoned: false }
+    }
+
+    /// Whether an event that a member's handler takes never succeeds: once poisoned it stays so, wherever it goes.
+    fn is_poisoned(&mut self, member: usize, slot: usize, event: u32) -> bool {
+        let event = (slot, EventCode::plain(event));
+        let own = &mut self.members[member].poison_left;
+        let left = if self.poison_left > 0 { &mut self.poison_left } else { own };
+        if *left > 0 && self.poisoned.insert(event) {
+            *left -= 1;
+        }
+        self.poisoned.contains(&event)
+    }
+
+    /// A handler takes its process with it; when the next one is ready.
+    fn crash_itself(&mut self, member: usize, now: u64) -> u64 {
+        self.note_available(now);
+        self.outputs.abandon(member, self.warm_up);
+        let state = &mut self.members[member];
+        state.down += 1;
+        state.crashes += 1;
+        let mut draws = self.restarts.part(member as u64).at(state.crashes);
+        now.saturating_add(self.rounding.up(self.startup.whole(&mut draws, About::default())).max(1))
+    }
+
+    /// The next process is ready; whether it is to join.
+    fn restart_itself(&mut self, member: usize, now: u64) -> bool {
+        self.note_available(now);
+        self.members[member].down -= 1;
+        self.members[member].is_up()
+    }
+
+    /// Counts a handler's taking a record, `again` if one had before.
+    fn count_delivery(&mut self, slot: usize, record: &Record, again: bool) {
+        let measured = u64::from(record.created >= self.warm_up);
+        self.meter.duplicates_deliveries += measured * u64::from(again);
+        self.meter.deliveries += measured;
+        self.meter.overlap += measured * u64::from(self.held.take(slot, record.key));
+    }
+
+    /// A handler that has ended or was cut off holds its record no longer: keeps a record of the delivery, where the run
+    /// was asked to. Its number, or 0.
+    fn let_go(&mut self, logs: &[&Log], item: Item, (start, done): (u64, u64), result: DeliveryResult) -> u32 {
+        let id = self.lanes[item.lane];
+        let record = self.log_lane(logs, item.lane).at(item.offset);
+        self.held.release(id.slot, record.key);
+        if self.meter.traces() {
+            let mut trace = self.meter.trace_of(id.slot, id.partition, item.offset, record);
+            (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
+            self.meter.trace(|| trace);
+        }
+        self.meter.traced()
     }
 
     /// Partitions given to live members by range, topic by topic: contiguous shares, the first ones one larger.
@@ -484,5 +590,10 @@ fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
         && core.fates.program.is_silent()
         && consumer.failure.hang <= 0.0
         && consumer.failure.crash <= 0.0
-        && core.link.is_clean()
+        && core.wire.is_clean()
+        // Which event is the next to be taken, and so poisoned, depends on all members together.
+        && !plan.faults.iter().any(|fault| {
+            matches!(fault.effect, Effect::Poison(_))
+                && matches!(fault.target, FaultTarget::Consumer(id, _) if id.0 as usize == index)
+        })
 }

@@ -10,22 +10,17 @@ mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use member::{Chunk, Fetch, Item, Member, Run, Session};
+use member::{Chunk, Claim, Fetch, Member, Session};
 use rounds::Rounds;
 
-use super::fate::{End, slowed};
-use super::meter::{Conclusion, Times};
+use super::fate::End;
+use super::meter::{Conclusion, Handed, Times};
+use super::run::{Item, Next, Run};
 use super::{Core, Lag};
-use crate::dist::{About, Dist, NO_KEY};
-use crate::engine::handler::Action;
+use crate::dist::NO_KEY;
 use crate::engine::log::Log;
 use crate::outcome::DeliveryResult;
 use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Membership, Plan, Settle, WorkerOrder};
-use crate::random::Stream;
-use crate::time::SimTime;
-
-/// A fetch request that is lost is sent again after this time (the reference client's `request.timeout.ms`).
-const REQUEST_TIMEOUT: u64 = 30_000_000_000;
 
 /// Polled dispatch of one group.
 #[derive(Clone, Debug)]
@@ -38,18 +33,13 @@ pub(super) struct Polled {
     rounds: Rounds,
     /// Next wake of a scheduled consumer.
     wake: u64,
-    /// Keys in handlers' hands, where two could hold one.
-    held: Option<BTreeMap<u32, u32>>,
     seen: u64,
-    actions: Vec<Action>,
     woken: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
 struct Config {
-    network: Dist,
-    fetch: Stream,
-    link: Stream,
+    request_timeout: u64,
     max_poll: usize,
     max_fetch: u64,
     commit_each: bool,
@@ -61,9 +51,6 @@ struct Config {
     batch: Option<BatchPlan>,
     every: Option<u64>,
     dead_letter: Option<usize>,
-    startup: Dist,
-    startup_stream: Stream,
-    progress_timeout: u64,
 }
 
 /// One partition, as the group knows it. `committed <= polled <= fetched`, and `prefix <= polled`.
@@ -90,7 +77,8 @@ struct Lane {
 /// What is known of a record that is in hand or not settled.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark {
-    started: bool,
+    /// Its first delivery, if a handler has taken it.
+    first: Option<Handed>,
     concluded: bool,
     /// How it was given up, if it was.
     given_up: Option<Conclusion>,
@@ -101,12 +89,9 @@ struct Mark {
 
 impl Polled {
     pub(super) fn new(core: &Core, plan: &Plan, consumer: &ConsumerPlan, dispatch: &LogDispatch) -> Self {
-        let stream = |purpose: &str| Stream::named(core.seed, &format!("{}/{purpose}", core.name));
         let rounds = Rounds::new(&consumer.membership, core);
         let config = Config {
-            network: dispatch.network.clone(),
-            fetch: stream("fetch"),
-            link: stream("link"),
+            request_timeout: dispatch.request_timeout.0.max(1),
             max_poll: dispatch.max_poll_records as usize,
             max_fetch: u64::from(dispatch.max_fetch_records).max(1),
             commit_each: dispatch.commit_each,
@@ -115,16 +100,13 @@ impl Polled {
                 && dispatch.max_poll_records == u32::MAX
                 && consumer.batch.is_none()
                 && consumer.schedule.is_none()
-                && core.link.is_clean(),
+                && core.wire.is_clean(),
             settle: consumer.settle,
             workers: consumer.workers,
             order: consumer.order,
             batch: consumer.batch,
             every: consumer.schedule.map(|schedule| schedule.every.0.max(1)),
             dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
-            startup: consumer.startup.clone(),
-            startup_stream: stream("restart"),
-            progress_timeout: rounds.progress_timeout(),
         };
         let lanes = core.lanes.iter().map(|id| {
             let topic = &plan.topics[core.topics[id.slot]];
@@ -145,16 +127,12 @@ impl Polled {
             }
         });
         let count = core.members.len();
-        let overlaps = (consumer.workers > 1 && consumer.order == WorkerOrder::None)
-            || plan.faults.iter().any(|fault| fault.effect == crate::plan::Effect::Pause);
         let mut polled = Self {
             lanes: lanes.collect(),
             members: (0..count).map(|_| Member::new(config.workers)).collect(),
             due: vec![u64::MAX; count],
             wake: consumer.schedule.map_or(u64::MAX, |schedule| schedule.offset.0),
-            held: overlaps.then(BTreeMap::new),
             seen: 0,
-            actions: Vec::new(),
             woken: Vec::new(),
             config,
             rounds,
@@ -248,6 +226,7 @@ impl Polled {
         let fetches = state.sessions.iter().map(|session| self.fetch_due(core, logs, session)).min();
         let mut due = state.ends.peek().map_or(u64::MAX, |end| end.0.0);
         due = due.min(core.outputs.next(member)).min(fetches.unwrap_or(u64::MAX)).min(state.notice_at);
+        due = due.min(state.late_at(core.progress_timeout));
         if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front())
             && !state.idle.is_empty()
             && state.ready.len() < batch.max as usize
@@ -311,6 +290,9 @@ impl Polled {
             self.members[member].auto_at = now.saturating_add(interval.0.max(1));
         }
         self.pump(core, logs, member, now);
+        if self.members[member].late_at(core.progress_timeout) <= now {
+            self.give_up_group(core, logs, member, now);
+        }
     }
 
     fn wake_waiters(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
@@ -322,9 +304,9 @@ impl Polled {
                 return;
             }
             for worker in woken.drain(..) {
-                let Some(run) = &mut self.members[member].runs[worker as usize] else { continue };
-                run.waits = run.waits.saturating_sub(1);
-                if run.waits == 0 {
+                // A process that ends takes its clients with it: whoever waits is there.
+                let run = self.members[member].runs[worker as usize].as_mut().expect("a handler that waits");
+                if run.acknowledged() {
                     self.continue_run(core, logs, member, worker, now);
                 }
             }
@@ -332,25 +314,20 @@ impl Polled {
         }
     }
 
-    fn network(&mut self, core: &Core, member: usize, now: u64) -> u64 {
-        let count = self.members[member].fetches;
-        self.members[member].fetches += 1;
-        let own = match self.config.network.constant() {
-            Some(value) => core.rounding.span(value),
-            None => {
-                let mut draws = self.config.fetch.part(member as u64).at(count);
-                core.rounding.up(self.config.network.whole(&mut draws, About::default()))
+    /// When a fetch request that is sent at `now` reaches its broker: one that is lost is sent again.
+    fn requested(&self, core: &mut Core, member: usize, mut now: u64) -> u64 {
+        while now < core.end {
+            let (delay, verdict) = core.wire.send(member, now);
+            if !verdict.dropped {
+                return now.saturating_add(delay);
             }
-        };
-        if core.link.is_clean() {
-            return own;
+            now = now.saturating_add(self.config.request_timeout);
         }
-        let verdict = core.link.verdict(self.config.link.part(member as u64), count, now);
-        own + verdict.delay + if verdict.dropped || verdict.response_lost { REQUEST_TIMEOUT } else { 0 }
+        u64::MAX
     }
 
     /// Sends fetch requests for partitions of which nothing is buffered.
-    fn fetch(&mut self, core: &Core, member: usize, now: u64) {
+    fn fetch(&mut self, core: &mut Core, member: usize, now: u64) {
         for at in 0..self.members[member].sessions.len() {
             let session = &self.members[member].sessions[at];
             if !matches!(session.fetch, Fetch::Idle) {
@@ -362,25 +339,30 @@ impl Polled {
             });
             let lanes: Vec<usize> = lanes.collect();
             if !lanes.is_empty() {
-                let from = now + self.network(core, member, now);
+                let from = self.requested(core, member, now);
                 self.members[member].sessions[at].fetch = Fetch::Parked { from, lanes };
             }
         }
     }
 
-    fn step_fetch(&mut self, core: &Core, logs: &[&Log], member: usize, session: usize, now: u64) {
+    fn step_fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, session: usize, now: u64) {
         match std::mem::replace(&mut self.members[member].sessions[session].fetch, Fetch::Idle) {
             Fetch::Idle => {}
             Fetch::Parked { lanes, .. } => {
-                let ends = lanes.into_iter().filter_map(|lane| {
-                    let state = &self.lanes[lane];
-                    let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
-                    let end = core.log_lane(logs, lane).visible_end(state.fetched, now + 1).min(most);
-                    (end > state.fetched).then_some((lane, end))
-                });
-                let ends = ends.collect();
-                let at = now + self.network(core, member, now);
-                self.members[member].sessions[session].fetch = Fetch::Arriving { at, ends };
+                let (delay, verdict) = core.wire.send(member, now);
+                let fetch = if verdict.response_lost {
+                    let again = now.saturating_add(self.config.request_timeout);
+                    Fetch::Parked { from: self.requested(core, member, again), lanes }
+                } else {
+                    let ends = lanes.into_iter().filter_map(|lane| {
+                        let state = &self.lanes[lane];
+                        let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
+                        let end = core.log_lane(logs, lane).visible_end(state.fetched, now + 1).min(most);
+                        (end > state.fetched).then_some((lane, end))
+                    });
+                    Fetch::Arriving { at: now.saturating_add(delay), ends: ends.collect() }
+                };
+                self.members[member].sessions[session].fetch = fetch;
             }
             Fetch::Arriving { at, ends } => {
                 for (lane, end) in ends {
@@ -431,12 +413,14 @@ impl Polled {
 
     /// One call of poll: commits, takes buffered records, fetches more. Whether any were taken.
     fn poll(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        self.members[member].polled_at = now;
         self.commit_at_poll(core, member, now);
         let room = match self.config.batch {
             Some(batch) => self.config.max_poll.min(batch.max as usize - self.members[member].ready.len()),
             None => self.config.max_poll,
         };
         let mut taken = 0;
+        let tag = self.members[member].generation;
         if self.config.instant {
             taken += self.take_by_time(core, logs, member);
         }
@@ -450,7 +434,7 @@ impl Polled {
                 self.members[member].buffer.pop_front();
             }
             for offset in from..from + count as u64 {
-                self.take(core, logs, member, Item { lane, offset, arrived });
+                self.take(core, logs, member, Item { lane, offset, arrived, tag, first: None });
             }
             taken += count;
         }
@@ -465,9 +449,11 @@ impl Polled {
     /// Takes all that is buffered in the order in which it became visible. How many.
     fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize) -> usize {
         let mut items = Vec::new();
+        let tag = self.members[member].generation;
         for Chunk { lane, from, to, arrived } in self.members[member].buffer.drain(..) {
             let log_lane = core.log_lane(logs, lane);
-            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, Item { lane, offset, arrived })));
+            let item = |offset| Item { lane, offset, arrived, tag, first: None };
+            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, item(offset))));
         }
         items.sort_by_key(|(visible, item)| (*visible, item.lane, item.offset));
         for (_, item) in &items {
@@ -493,15 +479,7 @@ impl Polled {
                 return;
             }
         }
-        let claim = match self.config.order {
-            _ if self.config.workers <= 1 || self.config.batch.is_some() => None,
-            WorkerOrder::None => None,
-            WorkerOrder::Partition => Some(item.lane as u64),
-            WorkerOrder::Key => {
-                let key = log_lane.at(item.offset).key;
-                (key != NO_KEY).then_some(u64::from(key) | (1 << 40))
-            }
-        };
+        let claim = self.claim_of(slot, item, log_lane.at(item.offset).key);
         let member = &mut self.members[member];
         if let Some(claim) = claim {
             if let Some(queue) = member.claims.get_mut(&claim) {
@@ -546,12 +524,8 @@ impl Polled {
         if to <= state.committed || state.owner != Some(member) || self.members[member].zombie {
             return;
         }
-        if !core.link.is_clean() {
-            let count = self.members[member].fetches;
-            self.members[member].fetches += 1;
-            if core.link.verdict(self.config.link.part(member as u64).part(1), count, now).dropped {
-                return;
-            }
+        if core.wire.meet(member, now).dropped {
+            return;
         }
         if core.meter.traces() {
             for offset in state.committed..to {
@@ -596,97 +570,39 @@ impl Polled {
         true
     }
 
-    fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, more: Vec<Item>, now: u64) {
-        let conditions = core.conditions(member);
-        for item in std::iter::once(&item).chain(&more) {
+    fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, mut item: Item, mut more: Vec<Item>, now: u64) {
+        let mut attempted = 0;
+        for item in std::iter::once(&mut item).chain(&mut more) {
             let record = core.log_lane(logs, item.lane).at(item.offset);
-            let measured = u64::from(record.created >= core.warm_up);
-            let again = self.lanes[item.lane].start(item.offset);
-            core.meter.duplicates_deliveries += measured * u64::from(again);
-            core.meter.deliveries += measured;
-            if let Some(held) = self.held.as_mut().filter(|_| record.key != NO_KEY) {
-                let holders = held.entry(record.key).or_default();
-                core.meter.overlap += measured * u64::from(*holders > 0);
-                *holders += 1;
-            }
+            let lane = &mut self.lanes[item.lane];
+            attempted = attempted.max(lane.known(item.offset).map_or(0, |mark| mark.attempts));
+            let again = lane.start(item, now);
+            core.count_delivery(core.lanes[item.lane].slot, record, again);
         }
-        let slot = core.lanes[item.lane].slot;
-        let lane = core.log_lane(logs, item.lane);
-        let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
-        let id = core.fates.id(slot, record.event);
-        let about = core.fates.about(slot, &record, extra);
-        let first = self.lanes[item.lane].known(item.offset).map_or(0, |mark| mark.attempts) + 1;
-        let mut fate = core.fates.fate(id, about, (first, first), conditions);
-        self.lanes[item.lane].attempted(item.offset, fate.attempts);
-        if fate.end == End::Hang {
-            // The handler never returns: the client gives up the group when it has not polled for too long, and whoever
-            // watches the process starts it again.
-            fate.service = self.config.progress_timeout;
+        let first = attempted + 1;
+        let run = Run::begin(core, logs, member, (item, more), (first, first), now);
+        for item in run.items() {
+            self.lanes[item.lane].attempted(item.offset, run.attempt);
         }
         let worker = self.members[member].idle.pop().expect("an idle worker").0;
-        let success = now.saturating_add(fate.lead);
-        let staged = fate.end == End::Success && !core.fates.program.is_silent();
-        let mut run = Run {
-            item,
-            more,
-            generation: self.members[member].generation,
-            start: now,
-            success,
-            busy_from: now,
-            attempts: fate.attempts,
-            end: fate.end,
-            actions: Vec::new(),
-            at: 0,
-            slow: conditions.slow,
-            waits: 0,
-            id,
-        };
-        let mut end = success.saturating_add(fate.service);
-        if staged {
-            core.fates.program.actions(id, first + fate.attempts - 1, about, &mut self.actions);
-            run.actions.clone_from(&self.actions);
-            end = success;
-        }
+        let (staged, ends_at) = (run.is_staged(), run.ends_at);
         self.members[member].runs[worker as usize] = Some(run);
-        if staged && fate.lead == 0 {
+        if staged && ends_at == now {
             self.continue_run(core, logs, member, worker, now);
         } else {
-            self.members[member].end_at(end, worker);
+            self.members[member].end_at(ends_at, worker);
         }
     }
 
     /// Goes on with a handler until it needs time or an acknowledgement, or is done.
     fn continue_run(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, now: u64) {
-        let Some(mut run) = self.members[member].runs[worker as usize].take() else { return };
-        while let Some(action) = run.actions.get(run.at).cloned() {
-            run.at += 1;
-            match action {
-                Action::Spend(0) => {}
-                Action::Spend(span) => {
-                    self.members[member].end_at(now.saturating_add(slowed(span, run.slow)), worker);
-                    self.members[member].runs[worker as usize] = Some(run);
-                    return;
-                }
-                Action::Publish { step, copies } => {
-                    let lane = core.log_lane(logs, run.item.lane);
-                    let (record, extra) = (*lane.at(run.item.offset), lane.extra(run.item.offset));
-                    let publishing = &core.fates.program.publishes[step];
-                    let waits = publishing.plan.wait_for_ack;
-                    let topic = publishing.plan.to.0 as usize;
-                    for n in 0..copies {
-                        let publishing = &core.fates.program.publishes[step];
-                        let drawn = publishing.draw(run.id, n, (record.key, extra.event_type, 1024));
-                        run.waits += u32::from(waits);
-                        core.outputs.publish(member, topic, now, drawn, extra.origin, waits.then_some(worker));
-                    }
-                    if run.waits > 0 {
-                        self.members[member].runs[worker as usize] = Some(run);
-                        return;
-                    }
-                }
-            }
+        let mut run = self.members[member].runs[worker as usize].take().expect("a handler that goes on");
+        match run.go_on(core, logs, (member, worker), now) {
+            Next::At(at) => self.members[member].end_at(at, worker),
+            Next::Acknowledged => {}
+            Next::Done => return self.complete(core, logs, member, worker, run, now),
         }
-        self.complete(core, logs, member, worker, run, now);
+        self.members[member].runs[worker as usize] = Some(run);
     }
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
@@ -694,13 +610,16 @@ impl Polled {
         let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
         core.count_attempts(created, run.attempts, run.end);
         if matches!(run.end, End::Crash | End::Hang) {
+            if run.end == End::Hang && self.members[member].in_group {
+                // Its client has noticed the same.
+                self.give_up_group(core, logs, member, now);
+            }
             self.members[member].runs[worker as usize] = Some(run);
             return self.crash_itself(core, logs, member, now);
         }
-        let current = run.generation == self.members[member].generation && !self.members[member].zombie;
-        self.conclude(core, logs, member, run.item, &run, (now, current));
-        for at in 0..run.more.len() {
-            self.conclude(core, logs, member, run.more[at], &run, (now, current));
+        let current = run.item.tag == self.members[member].generation && !self.members[member].zombie;
+        for item in run.items() {
+            self.conclude(core, logs, member, *item, &run, (now, current));
         }
         self.members[member].free_worker(worker);
     }
@@ -717,7 +636,6 @@ impl Polled {
         let id = core.lanes[item.lane];
         let lane = core.log_lane(logs, item.lane);
         let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
-        self.release_key(record.key);
         let mark = self.lanes[item.lane].known(item.offset);
         let result = if run.end == End::Success {
             let earlier = match mark {
@@ -727,8 +645,9 @@ impl Polled {
             if let Some(how) = mark.and_then(|mark| mark.given_up) {
                 core.meter.retract(&record, how);
             }
-            let arrived = if self.config.instant { record.visible } else { item.arrived };
-            let times = Times { arrived, start: run.start, success: run.success, done: now };
+            let instant = self.config.instant && item.first.is_none();
+            let arrived = if instant { record.visible } else { item.arrived };
+            let times = Times { first: item.first, arrived, start: run.start, success: run.success, done: now };
             core.meter.effect(id.slot, &record, extra, times, earlier)
         } else if mark.is_none_or(|mark| mark.concluded) {
             DeliveryResult::Discarded
@@ -740,7 +659,7 @@ impl Polled {
             core.meter.conclude(id.slot, &record, Conclusion::Discarded);
             DeliveryResult::Discarded
         };
-        let trace = self.traced(core, logs, item, run.start, now, result);
+        let trace = self.let_go(core, logs, item, (run.start, now), result);
         if mark.is_some() {
             let mark = self.lanes[item.lane].mark(item.offset);
             mark.trace = trace;
@@ -753,29 +672,19 @@ impl Polled {
             mark.concluded = true;
         }
         self.finished(core, member, item, current, now);
-        if let Some(claim) = self.claim_of(item, record.key) {
+        if let Some(claim) = self.claim_of(id.slot, item, record.key) {
             self.members[member].release(claim);
         }
     }
 
-    fn claim_of(&self, item: Item, key: u32) -> Option<u64> {
+    fn claim_of(&self, slot: usize, item: Item, key: u32) -> Option<Claim> {
         if self.config.workers <= 1 || self.config.batch.is_some() {
             return None;
         }
         match self.config.order {
             WorkerOrder::None => None,
-            WorkerOrder::Partition => Some(item.lane as u64),
-            WorkerOrder::Key => (key != NO_KEY).then_some(u64::from(key) | (1 << 40)),
-        }
-    }
-
-    fn release_key(&mut self, key: u32) {
-        let Some(held) = self.held.as_mut().filter(|_| key != NO_KEY) else { return };
-        if let Some(holders) = held.get_mut(&key) {
-            *holders -= 1;
-            if *holders == 0 {
-                held.remove(&key);
-            }
+            WorkerOrder::Partition => Some(Claim::Lane(item.lane)),
+            WorkerOrder::Key => (key != NO_KEY).then_some(Claim::Key(slot, key)),
         }
     }
 
@@ -802,27 +711,13 @@ impl Polled {
         }
     }
 
-    fn traced(
-        &mut self,
-        core: &mut Core,
-        logs: &[&Log],
-        item: Item,
-        start: u64,
-        done: u64,
-        result: DeliveryResult,
-    ) -> u32 {
-        if !core.meter.traces() {
-            return 0;
-        }
-        let id = core.lanes[item.lane];
-        let record = core.log_lane(logs, item.lane).at(item.offset);
-        let mut trace = core.meter.trace_of(id.slot, id.partition, item.offset, record);
-        (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
+    /// A handler holds a record no longer; the number of the delivery's record, where the run keeps them.
+    fn let_go(&mut self, core: &mut Core, logs: &[&Log], item: Item, times: (u64, u64), result: DeliveryResult) -> u32 {
+        let delivery = core.let_go(logs, item, times, result);
         if let Some(at) = self.lanes[item.lane].settled_early.remove(&item.offset) {
-            trace.settled = SimTime(at);
+            core.meter.settled(delivery, at);
         }
-        core.meter.trace(|| trace);
-        core.meter.traced()
+        delivery
     }
 
     /// Gives up all that a member holds; what its handlers have begun is cut off.
@@ -830,13 +725,11 @@ impl Polled {
         let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
         for run in runs {
             core.busy += u128::from(now - run.busy_from.min(now));
-            for item in std::iter::once(run.item).chain(run.more) {
-                let id = core.lanes[item.lane];
+            for item in run.items().copied() {
                 let record = *core.log_lane(logs, item.lane).at(item.offset);
                 core.meter.cut_off += u64::from(record.created >= core.warm_up);
-                self.release_key(record.key);
-                let _ = self.traced(core, logs, item, run.start, now, DeliveryResult::CutOff);
-                self.lost_if_committed(core, id.slot, item, &record);
+                let _ = self.let_go(core, logs, item, (run.start, now), DeliveryResult::CutOff);
+                self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
             }
         }
         let state = &mut self.members[member];
@@ -866,11 +759,15 @@ impl Polled {
         }
     }
 
-    /// A member stands still until `until`.
-    pub(super) fn pause(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64, until: u64) {
-        let shift = until.saturating_sub(now);
+    /// Whether a member's process has something to finish.
+    pub(super) fn lingers(&self, member: usize) -> bool {
+        self.members[member].in_group || self.members[member].zombie
+    }
+
+    /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
+    pub(super) fn pause(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64, shift: u64) {
         self.members[member].shift(shift);
-        self.rounds.paused(member, now, until);
+        self.rounds.paused(core, member, now);
         self.due[member] = self.due_of(core, logs, member);
     }
 
@@ -889,8 +786,10 @@ impl Polled {
 
     /// Settles the accounts of what was not finished.
     pub(super) fn finish(&mut self, core: &mut Core, logs: &[&Log], end: u64) {
+        let mut running = BTreeSet::new();
         for run in self.members.iter().flat_map(|member| member.runs.iter().flatten()) {
             core.busy += u128::from(end.saturating_sub(run.busy_from));
+            running.extend(run.items().map(|item| (item.lane, item.offset)));
         }
         for lane in 0..self.lanes.len() {
             let log_lane = core.log_lane(logs, lane);
@@ -900,7 +799,7 @@ impl Polled {
                 let how = match mark {
                     None if offset < self.lanes[lane].marks_from => continue,
                     Some(mark) if mark.concluded => continue,
-                    Some(mark) if mark.started => Conclusion::InFlight,
+                    _ if running.contains(&(lane, offset)) => Conclusion::InFlight,
                     _ => Conclusion::Waiting,
                 };
                 core.meter.conclude(slot, log_lane.at(offset), how);
@@ -925,15 +824,21 @@ impl Lane {
         self.marks.get(at).copied()
     }
 
-    /// A handler takes the record; whether one had before. What has been forgotten was taken before.
-    fn start(&mut self, offset: u64) -> bool {
-        offset < self.marks_from || std::mem::replace(&mut self.mark(offset).started, true)
+    /// A handler takes a record; whether one had before. What has been forgotten was taken before.
+    fn start(&mut self, item: &mut Item, now: u64) -> bool {
+        if item.offset < self.marks_from {
+            return true;
+        }
+        let mark = self.mark(item.offset);
+        item.first = mark.first;
+        mark.first.get_or_insert(Handed { arrived: item.arrived, start: now });
+        item.first.is_some()
     }
 
-    /// A handler has made so many more attempts.
+    /// A handler has made so many attempts at it, with those before.
     fn attempted(&mut self, offset: u64, attempts: u32) {
         if offset >= self.marks_from {
-            self.mark(offset).attempts += attempts;
+            self.mark(offset).attempts = attempts;
         }
     }
 

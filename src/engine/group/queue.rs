@@ -1,19 +1,21 @@
 //! Queue dispatch: members compete for messages, which are pushed to them in turn while they have credit, and settled one
 //! by one. What comes back (a nack, a lost connection) takes its old place, near the head.
+//!
+//! A member's connection outlives no process, but a process outlives its connections. A transmission that is lost breaks
+//! the connection without a word: what is pushed into it and what handlers answer is lost too, until both ends notice that
+//! the other is silent. Then all that was not settled comes back, while handlers that hold some of it go on, and the member
+//! connects anew.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use super::fate::{End, slowed};
-use super::meter::{Conclusion, Times};
+use super::fate::End;
+use super::meter::{Conclusion, Handed, Times};
+use super::run::{Item, Next, Run};
 use super::{Core, Lag};
-use crate::dist::{About, Dist, NO_KEY};
-use crate::engine::handler::Action;
-use crate::engine::log::Log;
+use crate::engine::log::{Extra, Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::plan::{ConsumerPlan, QueueDispatch, Settle};
-use crate::random::Stream;
-use crate::time::SimTime;
 
 /// Queue dispatch of one group.
 #[derive(Clone, Debug)]
@@ -23,24 +25,21 @@ pub(super) struct Queue {
     members: Vec<Member>,
     calendar: BinaryHeap<Reverse<(u64, u64, Due)>>,
     entries: u64,
+    /// Messages pushed so far.
+    pushes: u64,
     /// The member that is offered the next message first.
     turn: usize,
     credit_open: usize,
-    held: BTreeMap<u32, u32>,
     woken: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
 struct Config {
-    network: Dist,
-    push: Stream,
-    link: Stream,
     prefetch: u32,
-    workers: u32,
+    silence: u64,
+    reconnect: u64,
     settle: Settle,
     dead_letter: Option<usize>,
-    startup: Dist,
-    startup_stream: Stream,
 }
 
 /// One queue of the subscription.
@@ -49,19 +48,22 @@ struct Lane {
     /// First record that was never pushed.
     fresh: u64,
     returned: BTreeSet<u64>,
-    /// Pushed, not settled; and held back before it returns.
+    /// Pushed, and not yet both settled and out of all hands.
     out: BTreeMap<u64, State>,
     settled: u64,
-    /// Of the settled ones, those before this are all settled.
-    floor: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     deliveries: u32,
     attempts: u32,
+    first: Option<Handed>,
+    /// Handlers that hold it.
+    hands: u32,
     effected: u64,
-    /// Settled before its effect: it will not come again.
+    /// It will not be delivered again: its acknowledgement is under way.
+    acknowledged: bool,
+    /// The bus has forgotten it.
     settled: bool,
     /// The subscription's account of it is closed.
     concluded: bool,
@@ -73,55 +75,36 @@ struct State {
 
 #[derive(Clone, Debug)]
 struct Member {
-    present: bool,
-    /// Messages pushed and not settled.
-    credit_used: u32,
-    /// Everything under way at a lower epoch belongs to an earlier connection.
-    epoch: u64,
+    /// The bus pushes to it.
+    taking: bool,
+    /// What is sent on its connection arrives.
+    intact: bool,
+    /// Counts its connections.
+    connection: u64,
+    /// Messages pushed and not settled, with the number of the push.
+    unsettled: BTreeMap<(usize, u64), u64>,
     last_arrival: u64,
-    pushes: u64,
     buffer: VecDeque<Item>,
     /// Pushed, not yet arrived.
     coming: u32,
     runs: Vec<Option<Run>>,
     idle: BinaryHeap<Reverse<u32>>,
-    unsettled: BTreeSet<(usize, u64)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Item {
-    lane: usize,
-    offset: u64,
-    arrived: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Run {
-    item: Item,
-    start: u64,
-    success: u64,
-    busy_from: u64,
-    attempts: u32,
-    end: End,
-    ends_at: u64,
-    actions: Vec<Action>,
-    at: usize,
-    slow: f64,
-    waits: u32,
-    id: u64,
-    attempt: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     /// A pushed message reaches its member.
-    Arrive { member: usize, epoch: u64, item: Item },
+    Arrive { member: usize, item: Item },
     /// A handler goes on or ends.
-    Work { member: usize, epoch: u64, worker: u32 },
-    /// An acknowledgement, or a refusal, reaches the bus.
-    Settle { member: usize, epoch: u64, lane: usize, offset: u64, back: bool },
+    Work { member: usize, worker: u32, tag: u64 },
+    /// An acknowledgement, or a refusal with the wait that follows it, reaches the bus.
+    Settle { member: usize, item: Item, back: Option<u64> },
     /// A message that was held back is ready again.
     Return { lane: usize, offset: u64 },
+    /// Both ends of a broken connection have missed each other for too long.
+    Missed { member: usize, connection: u64 },
+    /// A member connects anew.
+    Connect { member: usize, connection: u64 },
     /// A process that crashed by itself is ready again.
     Restart { member: usize },
     /// A pause is over.
@@ -130,41 +113,34 @@ enum Due {
 
 impl Queue {
     pub(super) fn new(core: &Core, consumer: &ConsumerPlan, dispatch: &QueueDispatch) -> Self {
-        let stream = |purpose: &str| Stream::named(core.seed, &format!("{}/{purpose}", core.name));
-        let config = Config {
-            network: dispatch.network.clone(),
-            push: stream("push"),
-            link: stream("link"),
-            prefetch: dispatch.prefetch.max(1),
-            workers: consumer.workers,
-            settle: consumer.settle,
-            dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
-            startup: consumer.startup.clone(),
-            startup_stream: stream("restart"),
-        };
         let member = |index: usize| Member {
-            present: core.members[index].is_up(),
-            credit_used: 0,
-            epoch: 0,
+            taking: core.members[index].is_up(),
+            intact: core.members[index].is_up(),
+            connection: 0,
+            unsettled: BTreeMap::new(),
             last_arrival: 0,
-            pushes: 0,
             buffer: VecDeque::new(),
             coming: 0,
             runs: vec![None; consumer.workers as usize],
             idle: (0..consumer.workers).map(Reverse).collect(),
-            unsettled: BTreeSet::new(),
         };
         let members: Vec<Member> = (0..core.members.len()).map(member).collect();
         Self {
-            credit_open: members.iter().filter(|member| member.present).count(),
+            config: Config {
+                prefetch: dispatch.prefetch.max(1),
+                silence: dispatch.silence.0.max(1),
+                reconnect: dispatch.reconnect.0.max(1),
+                settle: consumer.settle,
+                dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
+            },
+            credit_open: members.iter().filter(|member| member.taking).count(),
             lanes: vec![Lane::default(); core.lanes.len()],
             members,
             calendar: BinaryHeap::new(),
             entries: 0,
+            pushes: 0,
             turn: 0,
-            held: BTreeMap::new(),
             woken: Vec::new(),
-            config,
         }
     }
 
@@ -178,7 +154,7 @@ impl Queue {
         if core.outputs.is_silent() {
             return u64::MAX;
         }
-        (0..self.members.len()).map(|member| core.outputs.next(member)).min().unwrap_or(u64::MAX)
+        (0..self.members.len()).map(|member| output_due(core, member)).min().unwrap_or(u64::MAX)
     }
 
     /// When a message that was never pushed can be: at once for one that waits, if anyone has credit.
@@ -222,16 +198,16 @@ impl Queue {
 
     fn step_outputs(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         for member in 0..self.members.len() {
-            if core.outputs.next(member) > now {
+            if output_due(core, member) > now {
                 continue;
             }
             core.outputs.step(member, now);
             let mut woken = std::mem::take(&mut self.woken);
             core.outputs.woken(member, &mut woken);
             for worker in woken.drain(..) {
-                let Some(run) = &mut self.members[member].runs[worker as usize] else { continue };
-                run.waits = run.waits.saturating_sub(1);
-                if run.waits == 0 {
+                // A process that ends takes its clients with it: whoever waits is there.
+                let run = self.members[member].runs[worker as usize].as_mut().expect("a handler that waits");
+                if run.acknowledged() {
                     self.work(core, logs, member, worker, now);
                 }
             }
@@ -241,30 +217,37 @@ impl Queue {
 
     fn step(&mut self, core: &mut Core, logs: &[&Log], now: u64, due: Due) {
         match due {
-            Due::Arrive { member, epoch, item } => {
-                if self.members[member].epoch == epoch {
+            Due::Arrive { member, item } => {
+                if self.members[member].holds(item) {
                     self.members[member].coming -= 1;
                     self.members[member].buffer.push_back(item);
                     self.start_idle(core, logs, member, now);
                 }
             }
-            Due::Work { member, epoch, worker } => {
-                let ends_at = self.members[member].runs[worker as usize].as_ref().map(|run| run.ends_at);
-                if self.members[member].epoch == epoch && ends_at == Some(now) {
+            Due::Work { member, worker, tag } => {
+                let run = self.members[member].runs[worker as usize].as_ref();
+                if run.is_some_and(|run| run.item.tag == tag && run.ends_at == now) {
                     self.work(core, logs, member, worker, now);
                 }
             }
-            Due::Settle { member, epoch, lane, offset, back } => {
-                self.settle(core, member, epoch, (lane, offset, back), now);
-            }
+            Due::Settle { member, item, back } => self.settle(core, member, item, back, now),
             Due::Resume { member } => self.start_idle(core, logs, member, now),
             Due::Return { lane, offset } => {
                 self.lanes[lane].returned.insert(offset);
             }
+            Due::Missed { member, connection } => {
+                if self.members[member].connection == connection {
+                    self.disconnect(member);
+                    self.connect_again(member, now);
+                }
+            }
+            Due::Connect { member, connection } => {
+                if self.members[member].connection == connection && core.members[member].is_up() {
+                    self.connect(core, member, now);
+                }
+            }
             Due::Restart { member } => {
-                core.note_available(now);
-                core.members[member].down -= 1;
-                if core.members[member].is_up() {
+                if core.restart_itself(member, now) {
                     self.join(core, logs, member, now);
                 }
             }
@@ -276,7 +259,7 @@ impl Queue {
         while self.credit_open > 0 {
             let Some((lane, offset)) = self.take_ready(core, logs, now) else { return };
             let member = self.next_with_credit();
-            self.push(core, logs, member, lane, offset, now);
+            self.push(core, logs, member, (lane, offset), now);
         }
     }
 
@@ -305,8 +288,7 @@ impl Queue {
                 return Some((lane, offset));
             }
             core.meter.conclude(core.lanes[lane].slot, &record, Conclusion::Filtered);
-            self.lanes[lane].out.insert(offset, State::default());
-            self.lanes[lane].settled_one(offset);
+            self.lanes[lane].settle(offset);
         }
     }
 
@@ -314,59 +296,54 @@ impl Queue {
         loop {
             let member = self.turn;
             self.turn = (self.turn + 1) % self.members.len();
-            if self.members[member].present && self.members[member].credit_used < self.config.prefetch {
+            if self.members[member].taking && self.has_credit(member) {
                 return member;
             }
         }
     }
 
-    fn take_credit(&mut self, member: usize) {
-        self.members[member].credit_used += 1;
-        self.credit_open -= usize::from(self.members[member].credit_used == self.config.prefetch);
+    fn has_credit(&self, member: usize) -> bool {
+        self.members[member].unsettled.len() < self.config.prefetch as usize
     }
 
-    fn give_credit(&mut self, member: usize) {
-        self.credit_open += usize::from(self.members[member].credit_used == self.config.prefetch);
-        self.members[member].credit_used -= 1;
+    /// The bus begins or ceases to push to a member.
+    fn set_taking(&mut self, member: usize, taking: bool) {
+        if std::mem::replace(&mut self.members[member].taking, taking) != taking && self.has_credit(member) {
+            if taking { self.credit_open += 1 } else { self.credit_open -= 1 }
+        }
     }
 
-    fn push(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, offset: u64, now: u64) {
-        self.take_credit(member);
+    /// A message is settled, or comes back: its credit is free again.
+    fn take_back(&mut self, member: usize, lane: usize, offset: u64) {
+        let had_credit = self.has_credit(member);
+        self.members[member].unsettled.remove(&(lane, offset));
+        self.credit_open += usize::from(self.members[member].taking && !had_credit && self.has_credit(member));
+    }
+
+    fn push(&mut self, core: &mut Core, logs: &[&Log], member: usize, (lane, offset): (usize, u64), now: u64) {
+        self.pushes += 1;
+        let tag = self.pushes;
         self.lanes[lane].out.entry(offset).or_default();
-        self.members[member].unsettled.insert((lane, offset));
-        let (delay, dropped) = self.network(core, member, now);
+        self.members[member].unsettled.insert((lane, offset), tag);
+        self.credit_open -= usize::from(!self.has_credit(member));
+        let (delay, verdict) = core.wire.send(member, now);
+        if verdict.dropped {
+            self.break_connection(member, now);
+        }
         let state = &mut self.members[member];
+        if !state.intact {
+            return;
+        }
         let arrived = now.saturating_add(delay).max(state.last_arrival);
         state.last_arrival = arrived;
-        let (epoch, item) = (state.epoch, Item { lane, offset, arrived });
-        if dropped {
-            return self.disconnect(core, logs, member, now);
-        }
+        let item = Item { lane, offset, arrived, tag, first: None };
         if arrived == now && state.coming == 0 {
             state.buffer.push_back(item);
             self.start_idle(core, logs, member, now);
         } else {
             state.coming += 1;
-            self.schedule(arrived, Due::Arrive { member, epoch, item });
+            self.schedule(arrived, Due::Arrive { member, item });
         }
-    }
-
-    /// Time on the way for the next transmission of a member, and whether it is lost.
-    fn network(&mut self, core: &Core, member: usize, now: u64) -> (u64, bool) {
-        let count = self.members[member].pushes;
-        self.members[member].pushes += 1;
-        let own = match self.config.network.constant() {
-            Some(value) => core.rounding.span(value),
-            None => {
-                let mut draws = self.config.push.part(member as u64).at(count);
-                core.rounding.up(self.config.network.whole(&mut draws, About::default()))
-            }
-        };
-        if core.link.is_clean() {
-            return (own, false);
-        }
-        let verdict = core.link.verdict(self.config.link.part(member as u64), count, now);
-        (own + verdict.delay, verdict.dropped)
     }
 
     fn start_idle(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
@@ -376,326 +353,259 @@ impl Queue {
         }
     }
 
-    fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, now: u64) {
-        let conditions = core.conditions(member);
-        let slot = core.lanes[item.lane].slot;
-        let log_lane = core.log_lane(logs, item.lane);
-        let (record, extra) = (*log_lane.at(item.offset), log_lane.extra(item.offset));
-        let measured = u64::from(record.created >= core.warm_up);
+    fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, mut item: Item, now: u64) {
+        let record = *core.log_lane(logs, item.lane).at(item.offset);
         let state = self.lanes[item.lane].out.entry(item.offset).or_default();
-        core.meter.duplicates_deliveries += measured * u64::from(state.deliveries > 0);
-        core.meter.deliveries += measured;
+        core.count_delivery(core.lanes[item.lane].slot, &record, state.deliveries > 0);
         state.deliveries += 1;
-        let id = core.fates.id(slot, record.event);
-        let about = core.fates.about(slot, &record, extra);
-        let first = state.attempts + 1;
-        let fate = core.fates.fate(id, about, (first, 1), conditions);
-        state.attempts += fate.attempts;
-        let attempt = state.attempts;
-        if record.key != NO_KEY {
-            let holders = self.held.entry(record.key).or_default();
-            core.meter.overlap += measured * u64::from(*holders > 0);
-            *holders += 1;
+        state.hands += 1;
+        item.first = state.first;
+        state.first.get_or_insert(Handed { arrived: item.arrived, start: now });
+        let mut run = Run::begin(core, logs, member, (item, Vec::new()), (state.attempts + 1, 1), now);
+        state.attempts += run.attempts;
+        if run.end == End::Failed && !core.fates.blocks() {
+            // What fails in no time and goes back at once would come back for ever at one instant.
+            run.ends_at = run.ends_at.max(now + 1);
         }
-        if self.config.settle == Settle::Before {
-            self.lanes[item.lane].out.entry(item.offset).or_default().settled = true;
-            self.send_settle(core, logs, member, item, false, now);
+        if self.config.settle == Settle::Before && self.send_settle(core, member, item, None, now) {
+            self.lanes[item.lane].acknowledge(item.offset);
         }
         let worker = self.members[member].idle.pop().expect("an idle worker").0;
-        let success = now.saturating_add(fate.lead);
-        let mut run = Run {
-            item,
-            start: now,
-            success,
-            busy_from: now,
-            attempts: fate.attempts,
-            end: fate.end,
-            ends_at: success.saturating_add(fate.service),
-            actions: Vec::new(),
-            at: 0,
-            slow: conditions.slow,
-            waits: 0,
-            id,
-            attempt,
-        };
-        if fate.end == End::Success && !core.fates.program.is_silent() {
-            core.fates.program.actions(id, attempt, about, &mut run.actions);
-            run.ends_at = success;
-        }
-        let (epoch, ends_at) = (self.members[member].epoch, run.ends_at);
+        self.schedule(run.ends_at, Due::Work { member, worker, tag: item.tag });
         self.members[member].runs[worker as usize] = Some(run);
-        self.schedule(ends_at, Due::Work { member, epoch, worker });
     }
 
     /// Goes on with a handler until it needs time or an acknowledgement, or is done.
     fn work(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, now: u64) {
-        let Some(mut run) = self.members[member].runs[worker as usize].take() else { return };
-        while let Some(action) = run.actions.get(run.at).cloned() {
-            run.at += 1;
-            match action {
-                Action::Spend(0) => {}
-                Action::Spend(span) => {
-                    run.ends_at = now.saturating_add(slowed(span, run.slow));
-                    let (epoch, ends_at) = (self.members[member].epoch, run.ends_at);
-                    self.members[member].runs[worker as usize] = Some(run);
-                    return self.schedule(ends_at, Due::Work { member, epoch, worker });
-                }
-                Action::Publish { step, copies } => {
-                    let log_lane = core.log_lane(logs, run.item.lane);
-                    let (record, extra) = (*log_lane.at(run.item.offset), log_lane.extra(run.item.offset));
-                    for n in 0..copies {
-                        let publishing = &core.fates.program.publishes[step];
-                        let (topic, waits) = (publishing.plan.to.0 as usize, publishing.plan.wait_for_ack);
-                        let drawn = publishing.draw(run.id, n, (record.key, extra.event_type, 1024));
-                        run.waits += u32::from(waits);
-                        core.outputs.publish(member, topic, now, drawn, extra.origin, waits.then_some(worker));
-                    }
-                    if run.waits > 0 {
-                        run.ends_at = u64::MAX;
-                        self.members[member].runs[worker as usize] = Some(run);
-                        return;
-                    }
-                }
-            }
+        let mut run = self.members[member].runs[worker as usize].take().expect("a handler that goes on");
+        match run.go_on(core, logs, (member, worker), now) {
+            Next::At(at) => self.schedule(at, Due::Work { member, worker, tag: run.item.tag }),
+            Next::Acknowledged => {}
+            Next::Done => return self.complete(core, logs, (member, worker), run, now),
         }
-        self.complete(core, logs, member, worker, &run, now);
+        self.members[member].runs[worker as usize] = Some(run);
     }
 
-    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: &Run, now: u64) {
-        let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
-        core.count_attempts(created, run.attempts, run.end);
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], (member, worker): (usize, u32), run: Run, now: u64) {
+        let item = run.item;
+        core.count_attempts(core.log_lane(logs, item.lane).at(item.offset).created, run.attempts, run.end);
         if run.end == End::Crash {
-            self.members[member].runs[worker as usize] = Some(run.clone());
-            return self.crash_itself(core, logs, member, now);
+            self.members[member].runs[worker as usize] = Some(run);
+            let ready = core.crash_itself(member, now);
+            self.crash(core, logs, member, now);
+            return self.schedule(ready, Due::Restart { member });
         }
         core.busy += u128::from(now - run.busy_from.min(now));
-        let (item, epoch) = (run.item, self.members[member].epoch);
-        let id = core.lanes[item.lane];
-        let log_lane = core.log_lane(logs, item.lane);
-        let (record, extra) = (*log_lane.at(item.offset), log_lane.extra(item.offset));
-        self.release_key(record.key);
-        let mut back = false;
-        let result = match run.end {
-            End::Success => {
-                let known = self.lanes[item.lane].out.get(&item.offset).copied();
-                if let Some(how) = known.and_then(|state| state.given_up) {
-                    core.meter.retract(&record, how);
-                }
-                let earlier = known.map_or(0, |state| state.effected);
-                let times = Times { arrived: item.arrived, start: run.start, success: run.success, done: now };
-                let result = core.meter.effect(id.slot, &record, extra, times, (earlier > 0).then_some(earlier));
-                if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
-                    state.concluded = true;
-                    if result == DeliveryResult::Effect {
-                        (state.effected, state.given_up) = (now.max(1), None);
-                    }
-                }
-                result
-            }
-            _ if !core.fates.blocks()
-                && run.attempt < core.fates.attempts()
-                && self.config.settle == Settle::Before =>
-            {
-                // It was settled before: it cannot come back.
-                core.meter.conclude(id.slot, &record, Conclusion::Skipped);
-                DeliveryResult::Discarded
-            }
-            _ if !core.fates.blocks() && run.attempt < core.fates.attempts() => {
-                back = true;
-                DeliveryResult::Requeued
-            }
-            _ => {
-                let open = self.lanes[item.lane].out.get(&item.offset).is_none_or(|state| !state.concluded);
-                let how = self.give_up(core, member, (id.slot, &record, extra), open, now);
-                if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset).filter(|_| open) {
-                    let dead = how == DeliveryResult::DeadLettered;
-                    state.given_up = Some(if dead { Conclusion::DeadLettered } else { Conclusion::Discarded });
-                    state.concluded = true;
-                }
-                how
-            }
-        };
-        self.traced(core, logs, run, now, result);
+        let result = self.conclude(core, logs, member, &run, now);
+        let trace = core.let_go(logs, item, (run.start, now), result);
         if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
-            state.trace = core.meter.traced();
+            state.trace = trace;
         }
+        self.let_go(core, logs, item);
         if self.config.settle != Settle::Before {
-            self.send_settle(core, logs, member, item, back, now);
+            let back = (result == DeliveryResult::Requeued).then(|| core.fates.backoff(run.id, run.attempt));
+            self.send_settle(core, member, item, back, now);
         }
-        // A connection that drops with the answer frees all workers.
-        if self.members[member].epoch == epoch {
-            self.members[member].idle.push(Reverse(worker));
-        }
+        self.members[member].idle.push(Reverse(worker));
         self.start_idle(core, logs, member, now);
     }
 
-    fn give_up(
-        &mut self,
-        core: &mut Core,
-        member: usize,
-        (slot, record, extra): (usize, &crate::engine::log::Record, crate::engine::log::Extra),
-        open: bool,
-        now: u64,
-    ) -> DeliveryResult {
+    /// What the end of a handler means for the subscription.
+    fn conclude(&mut self, core: &mut Core, logs: &[&Log], member: usize, run: &Run, now: u64) -> DeliveryResult {
+        let Item { lane, offset, arrived, first, .. } = run.item;
+        let slot = core.lanes[lane].slot;
+        let (record, extra) = (*core.log_lane(logs, lane).at(offset), core.log_lane(logs, lane).extra(offset));
+        let state = self.lanes[lane].out.get_mut(&offset).expect("a message in hand is known");
+        if run.end == End::Success {
+            if let Some(how) = state.given_up {
+                core.meter.retract(&record, how);
+            }
+            let times = Times { first, arrived, start: run.start, success: run.success, done: now };
+            let earlier = (state.effected > 0).then_some(state.effected);
+            let result = core.meter.effect(slot, &record, extra, times, earlier);
+            state.concluded = true;
+            if result == DeliveryResult::Effect {
+                (state.effected, state.given_up) = (now.max(1), None);
+            }
+            return result;
+        }
+        if !core.fates.blocks() && run.attempt < core.fates.attempts() {
+            // What was acknowledged before cannot come back: it is lost once nobody holds it.
+            let lost = self.config.settle == Settle::Before;
+            return if lost { DeliveryResult::Discarded } else { DeliveryResult::Requeued };
+        }
+        let open = !std::mem::replace(&mut state.concluded, true);
+        let (how, result) = match self.config.dead_letter {
+            Some(_) => (Conclusion::DeadLettered, DeliveryResult::DeadLettered),
+            None => (Conclusion::Discarded, DeliveryResult::Discarded),
+        };
+        if open {
+            state.given_up = Some(how);
+            core.meter.conclude(slot, &record, how);
+        }
+        self.dead_letter(core, member, &record, extra, now);
+        result
+    }
+
+    fn dead_letter(&self, core: &mut Core, member: usize, record: &Record, extra: Extra, now: u64) {
         if let Some(topic) = self.config.dead_letter {
             core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.origin, None);
-            if open {
-                core.meter.conclude(slot, record, Conclusion::DeadLettered);
-            }
-            return DeliveryResult::DeadLettered;
-        }
-        if open {
-            core.meter.conclude(slot, record, Conclusion::Discarded);
-        }
-        DeliveryResult::Discarded
-    }
-
-    fn release_key(&mut self, key: u32) {
-        if let Some(holders) = self.held.get_mut(&key) {
-            *holders -= 1;
-            if *holders == 0 {
-                self.held.remove(&key);
-            }
         }
     }
 
-    fn traced(&self, core: &mut Core, logs: &[&Log], run: &Run, done: u64, result: DeliveryResult) {
-        if core.meter.traces() {
-            let id = core.lanes[run.item.lane];
-            let record = core.log_lane(logs, run.item.lane).at(run.item.offset);
-            let mut trace = core.meter.trace_of(id.slot, id.partition, run.item.offset, record);
-            (trace.start, trace.done, trace.result) = (SimTime(run.start), SimTime(done), result);
-            core.meter.trace(|| trace);
+    /// A handler holds a message no longer. One that will not come again and is in no hand is lost without an effect.
+    fn let_go(&mut self, core: &mut Core, logs: &[&Log], item: Item) {
+        let lane = &mut self.lanes[item.lane];
+        let state = lane.out.get_mut(&item.offset).expect("a message in hand is known");
+        state.hands -= 1;
+        if state.hands == 0 && state.acknowledged && !std::mem::replace(&mut state.concluded, true) {
+            let record = core.log_lane(logs, item.lane).at(item.offset);
+            core.meter.conclude(core.lanes[item.lane].slot, record, Conclusion::Acknowledged);
         }
+        lane.forget(item.offset);
     }
 
-    /// The member tells the bus what became of a message.
-    fn send_settle(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, back: bool, now: u64) {
-        let (delay, dropped) = self.network(core, member, now);
-        if dropped {
-            return self.disconnect(core, logs, member, now);
+    /// The member tells the bus what became of a message. Whether it will hear: not on another connection than the one
+    /// that brought the message, nor on one that is broken.
+    fn send_settle(&mut self, core: &mut Core, member: usize, item: Item, back: Option<u64>, now: u64) -> bool {
+        if !self.members[member].holds(item) || !self.members[member].intact {
+            return false;
         }
-        let epoch = self.members[member].epoch;
+        let (delay, verdict) = core.wire.send(member, now);
+        if verdict.response_lost {
+            self.break_connection(member, now);
+            return false;
+        }
         if delay == 0 {
-            self.settle(core, member, epoch, (item.lane, item.offset, back), now);
+            self.settle(core, member, item, back, now);
         } else {
-            self.schedule(
-                now.saturating_add(delay),
-                Due::Settle { member, epoch, lane: item.lane, offset: item.offset, back },
-            );
+            self.schedule(now.saturating_add(delay), Due::Settle { member, item, back });
+        }
+        true
+    }
+
+    fn settle(&mut self, core: &mut Core, member: usize, item: Item, back: Option<u64>, now: u64) {
+        if !self.members[member].holds(item) {
+            return;
+        }
+        self.take_back(member, item.lane, item.offset);
+        let lane = &mut self.lanes[item.lane];
+        match back {
+            None => {
+                core.meter.settled(lane.out.get(&item.offset).map_or(0, |state| state.trace), now);
+                lane.settle(item.offset);
+            }
+            Some(0) => drop(lane.returned.insert(item.offset)),
+            Some(wait) => {
+                self.schedule(now.saturating_add(wait), Due::Return { lane: item.lane, offset: item.offset });
+            }
         }
     }
 
-    fn settle(
-        &mut self,
-        core: &mut Core,
-        member: usize,
-        epoch: u64,
-        (lane, offset, back): (usize, u64, bool),
-        now: u64,
-    ) {
-        if self.members[member].epoch != epoch || !self.members[member].unsettled.remove(&(lane, offset)) {
-            return;
-        }
-        self.give_credit(member);
-        if !back {
-            let delivery = self.lanes[lane].out.get(&offset).map_or(0, |state| state.trace);
-            core.meter.settled(delivery, now);
-            self.lanes[lane].settled_one(offset);
-            return;
-        }
-        let attempts = self.lanes[lane].out.get(&offset).map_or(1, |state| state.attempts);
-        let wait = core.fates.backoff(offset, attempts.max(1));
-        if wait == 0 {
-            self.lanes[lane].returned.insert(offset);
-        } else {
-            self.schedule(now.saturating_add(wait), Due::Return { lane, offset });
+    /// Something is lost on a member's connection: nothing more gets through, and nobody knows yet.
+    fn break_connection(&mut self, member: usize, now: u64) {
+        if std::mem::take(&mut self.members[member].intact) {
+            let connection = self.members[member].connection;
+            self.schedule(now.saturating_add(self.config.silence), Due::Missed { member, connection });
         }
     }
 
-    /// A connection drops: what it held and had not settled comes back at once, in its old order.
-    fn disconnect(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+    /// A connection is gone: what it held and had not settled comes back at once, in its old order.
+    fn disconnect(&mut self, member: usize) {
+        self.set_taking(member, false);
+        let state = &mut self.members[member];
+        state.intact = false;
+        state.connection += 1;
+        state.coming = 0;
+        state.buffer.clear();
+        for (lane, offset) in std::mem::take(&mut state.unsettled).into_keys() {
+            self.lanes[lane].come_back(offset);
+        }
+    }
+
+    /// A member connects, if it is let through; else it tries again.
+    fn connect(&mut self, core: &mut Core, member: usize, now: u64) {
+        let paused_until = core.members[member].paused_until;
+        if paused_until > now {
+            let connection = self.members[member].connection;
+            return self.schedule(paused_until, Due::Connect { member, connection });
+        }
+        if core.wire.meet(member, now).dropped {
+            return self.connect_again(member, now);
+        }
+        let state = &mut self.members[member];
+        state.intact = true;
+        state.connection += 1;
+        state.last_arrival = now;
+        self.set_taking(member, true);
+    }
+
+    fn connect_again(&mut self, member: usize, now: u64) {
+        let connection = self.members[member].connection;
+        self.schedule(now.saturating_add(self.config.reconnect), Due::Connect { member, connection });
+    }
+
+    /// A process ends: its handlers are cut off, and its connection closes with it.
+    pub(super) fn crash(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
+        self.members[member].idle = (0..core.workers).map(Reverse).collect();
         for run in runs {
             core.busy += u128::from(now - run.busy_from.min(now));
-            let record = *core.log_lane(logs, run.item.lane).at(run.item.offset);
-            core.meter.cut_off += u64::from(record.created >= core.warm_up);
-            self.release_key(record.key);
-            self.traced(core, logs, &run, now, DeliveryResult::CutOff);
-            let state = self.lanes[run.item.lane].out.get(&run.item.offset).copied().unwrap_or_default();
-            if self.config.settle == Settle::Before && state.effected == 0 {
-                core.meter.conclude(core.lanes[run.item.lane].slot, &record, Conclusion::Skipped);
-            }
+            let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
+            core.meter.cut_off += u64::from(created >= core.warm_up);
+            let _ = core.let_go(logs, run.item, (run.start, now), DeliveryResult::CutOff);
+            self.let_go(core, logs, run.item);
         }
-        let settle_before = self.config.settle == Settle::Before;
-        let unsettled = std::mem::take(&mut self.members[member].unsettled);
-        for (lane, offset) in unsettled {
-            let settled = self.lanes[lane].out.get(&offset).is_some_and(|state| state.settled);
-            if settle_before && settled {
-                self.lanes[lane].settled_one(offset);
-            } else {
-                self.lanes[lane].returned.insert(offset);
-            }
-        }
-        let was_full = self.members[member].credit_used == self.config.prefetch;
-        let state = &mut self.members[member];
-        self.credit_open += usize::from(state.present && was_full);
-        (state.credit_used, state.coming) = (0, 0);
-        state.epoch += 1;
-        state.buffer.clear();
-        state.idle = (0..self.config.workers).map(Reverse).collect();
+        self.disconnect(member);
+        self.push_ready(core, logs, now);
     }
 
-    /// A process ends; its connection drops with it.
-    pub(super) fn crash(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        if self.members[member].present {
-            self.disconnect(core, logs, member, now);
-            self.members[member].present = false;
-            self.credit_open -= 1;
-            self.push_ready(core, logs, now);
-        }
-    }
-
-    fn crash_itself(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        core.note_available(now);
-        core.members[member].down += 1;
-        core.outputs.abandon(member, core.warm_up);
-        self.crash(core, logs, member, now);
-        let startup = self.config.startup_stream.at(self.members[member].epoch ^ ((member as u64) << 32));
-        let startup = self.config.startup.whole(&mut { startup }, About::default());
-        self.schedule(now.saturating_add(core.rounding.up(startup).max(1)), Due::Restart { member });
-    }
-
-    /// A process is ready and connects.
+    /// A process is ready: it connects.
     pub(super) fn join(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        if !self.members[member].present {
-            self.members[member].present = true;
-            self.members[member].last_arrival = now;
-            self.credit_open += 1;
-            self.push_ready(core, logs, now);
+        // One that was about to leave goes on with the connection that it has.
+        if !self.members[member].intact {
+            self.disconnect(member);
         }
+        self.connect(core, member, now);
+        self.push_ready(core, logs, now);
     }
 
-    /// A member is not wanted any more: its connection closes, what it had not begun comes back; handlers are cut off.
+    /// A member is not wanted any more: what it has not begun comes back at once, and its connection stays until its
+    /// handlers are done.
     pub(super) fn leave(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        self.crash(core, logs, member, now);
+        self.set_taking(member, false);
+        let state = &mut self.members[member];
+        state.buffer.clear();
+        state.coming = 0;
+        let begun: BTreeSet<u64> = state.runs.iter().flatten().map(|run| run.item.tag).collect();
+        let (kept, back) = std::mem::take(&mut state.unsettled).into_iter().partition(|(_, tag)| begun.contains(tag));
+        state.unsettled = kept;
+        let back: BTreeMap<(usize, u64), u64> = back;
+        for (lane, offset) in back.into_keys() {
+            self.lanes[lane].come_back(offset);
+        }
+        self.push_ready(core, logs, now);
     }
 
-    /// A member stands still until `until`.
-    pub(super) fn pause(&mut self, _: &mut Core, _: &[&Log], member: usize, now: u64, until: u64) {
-        let (shift, epoch) = (until.saturating_sub(now), self.members[member].epoch);
+    /// Whether a member's process has something to finish.
+    pub(super) fn lingers(&self, member: usize) -> bool {
+        let state = &self.members[member];
+        !state.unsettled.is_empty() || state.runs.iter().any(Option::is_some)
+    }
+
+    /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
+    pub(super) fn pause(&mut self, core: &mut Core, _: &[&Log], member: usize, _: u64, shift: u64) {
         let mut moved = Vec::new();
-        for (worker, run) in self.members[member].runs.iter_mut().enumerate() {
+        for (worker, run) in (0..).zip(&mut self.members[member].runs) {
             if let Some(run) = run.as_mut().filter(|run| run.ends_at != u64::MAX) {
-                run.ends_at = run.ends_at.saturating_add(shift);
-                run.busy_from = run.busy_from.saturating_add(shift);
-                moved.push((run.ends_at, u32::try_from(worker).expect("workers fit 32 bits")));
+                run.shift(shift);
+                moved.push((run.ends_at, Due::Work { member, worker, tag: run.item.tag }));
             }
         }
-        for (at, worker) in moved {
-            self.schedule(at, Due::Work { member, epoch, worker });
+        for (at, due) in moved {
+            self.schedule(at, due);
         }
-        self.schedule(until, Due::Resume { member });
+        self.schedule(core.members[member].paused_until, Due::Resume { member });
     }
 
     /// From now on busy time counts.
@@ -708,59 +618,80 @@ impl Queue {
     /// Messages not settled of one queue at `now`, and the creation of the oldest.
     pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
         let state = &self.lanes[lane];
-        let end = log_lane.visible_end(state.floor, now);
+        let end = log_lane.visible_end(state.known_from(), now);
         let records = end - state.settled.min(end);
-        let oldest = state.oldest();
+        let oldest = state.out.iter().find(|(_, state)| !state.settled).map_or(state.fresh, |(offset, _)| *offset);
         Lag { records, oldest: (records > 0 && oldest < end).then(|| log_lane.at(oldest).created) }
     }
 
     /// Lowest offset that is still needed.
     pub(super) fn keep(&self, lane: usize) -> u64 {
-        let held = self.members.iter().flat_map(|member| member.runs.iter().flatten());
-        let held = held.filter(|run| run.item.lane == lane).map(|run| run.item.offset).min();
-        self.lanes[lane].floor.min(self.lanes[lane].oldest()).min(held.unwrap_or(u64::MAX))
+        self.lanes[lane].known_from()
     }
 
     /// Settles the accounts of what was not finished.
     pub(super) fn finish(&mut self, core: &mut Core, logs: &[&Log], end: u64) {
-        let mut running = BTreeSet::new();
         for run in self.members.iter().flat_map(|member| member.runs.iter().flatten()) {
             core.busy += u128::from(end.saturating_sub(run.busy_from));
-            running.insert((run.item.lane, run.item.offset));
         }
-        for (lane, offset) in &running {
-            let open = self.lanes[*lane].out.get(offset).is_none_or(|state| !state.concluded);
-            if open {
-                core.meter.conclude(
-                    core.lanes[*lane].slot,
-                    core.log_lane(logs, *lane).at(*offset),
-                    Conclusion::InFlight,
-                );
-            }
-        }
-        for lane in 0..self.lanes.len() {
+        for (lane, state) in self.lanes.iter().enumerate() {
             let log_lane = core.log_lane(logs, lane);
             let slot = core.lanes[lane].slot;
-            let open = self.lanes[lane].out.iter().filter(|(_, state)| !state.concluded);
-            for (offset, _) in open.filter(|(offset, _)| !running.contains(&(lane, **offset))) {
-                core.meter.conclude(slot, log_lane.at(*offset), Conclusion::Waiting);
+            for (offset, state) in state.out.iter().filter(|(_, state)| !state.concluded) {
+                let how = if state.hands > 0 { Conclusion::InFlight } else { Conclusion::Waiting };
+                core.meter.conclude(slot, log_lane.at(*offset), how);
             }
-            for offset in self.lanes[lane].fresh..log_lane.end() {
+            for offset in state.fresh..log_lane.end() {
                 core.meter.conclude(slot, log_lane.at(offset), Conclusion::Waiting);
             }
         }
     }
 }
 
+/// When a member's clients next do something: they stand still with it.
+fn output_due(core: &Core, member: usize) -> u64 {
+    let due = core.outputs.next(member);
+    if due == u64::MAX { due } else { due.max(core.members[member].paused_until) }
+}
+
+impl Member {
+    /// Whether this push is open.
+    fn holds(&self, item: Item) -> bool {
+        self.unsettled.get(&(item.lane, item.offset)) == Some(&item.tag)
+    }
+}
+
 impl Lane {
-    /// Offset of the oldest message that is not settled.
-    fn oldest(&self) -> u64 {
+    /// Offset of the oldest message that is not settled, or still in some hand.
+    fn known_from(&self) -> u64 {
         self.out.first_key_value().map_or(self.fresh, |(offset, _)| *offset)
     }
 
-    fn settled_one(&mut self, offset: u64) {
-        self.out.remove(&offset);
+    /// The bus will forget a message, whatever comes of it.
+    fn acknowledge(&mut self, offset: u64) {
+        self.out.entry(offset).or_default().acknowledged = true;
+    }
+
+    /// The bus forgets a message.
+    fn settle(&mut self, offset: u64) {
+        let state = self.out.entry(offset).or_default();
+        (state.acknowledged, state.settled) = (true, true);
         self.settled += 1;
-        self.floor = self.oldest();
+        self.forget(offset);
+    }
+
+    /// A connection that held a message is gone.
+    fn come_back(&mut self, offset: u64) {
+        if self.out.get(&offset).is_some_and(|state| state.acknowledged) {
+            self.settle(offset);
+        } else {
+            self.returned.insert(offset);
+        }
+    }
+
+    fn forget(&mut self, offset: u64) {
+        if self.out.get(&offset).is_some_and(|state| state.settled && state.hands == 0) {
+            self.out.remove(&offset);
+        }
     }
 }

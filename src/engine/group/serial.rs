@@ -4,7 +4,7 @@
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
 use super::fate::{End, Fates, slowed};
-use super::meter::{Conclusion, Times};
+use super::meter::{Conclusion, Handed, Times};
 use super::{Core, Lag};
 use crate::engine::log::{Log, Record};
 use crate::outcome::DeliveryResult;
@@ -48,7 +48,7 @@ struct Lane {
     /// Records before this are settled.
     settled: u64,
     /// A record whose handler was cut off, until it is begun again.
-    cut: Option<u64>,
+    cut: Option<(u64, Again)>,
 }
 
 /// Service times of consecutive records of one partition, drawn ahead.
@@ -68,6 +68,14 @@ struct Member {
     begun: Option<Begun>,
 }
 
+/// A record that is delivered again.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    first: Handed,
+    /// When its last handler was cut off.
+    arrived: u64,
+}
+
 /// A service in progress: it keeps the speed with which it began.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
@@ -80,6 +88,7 @@ struct Begun {
     busy_from: u64,
     attempts: u32,
     end: End,
+    again: Option<Again>,
 }
 
 impl Serial {
@@ -120,9 +129,7 @@ impl Serial {
             }
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
-            if core.poison_left > 0 {
-                self.look_at_all(core, logs);
-            } else if self.members[owner].begun.is_none() && core.members[owner].is_up() {
+            if self.members[owner].begun.is_none() && core.members[owner].is_up() {
                 self.begin_one(core, logs, owner, limit);
             }
         }
@@ -175,10 +182,6 @@ impl Serial {
                 core.meter.reach(slot, log);
                 self.look_at_all(core, logs);
             }
-        }
-        // While the next event to begin is poisoned, it matters who begins first: instant by instant.
-        while core.poison_left > 0 && self.soonest < limit {
-            self.run_members(core, logs, self.soonest + 1);
         }
         if self.soonest < limit {
             self.run_members(core, logs, limit);
@@ -254,7 +257,7 @@ impl Serial {
         }
         let Self { lanes, ahead, members, block, .. } = self;
         let (state, ahead, owner) = (&mut lanes[lane], &mut ahead[lane], &mut members[member]);
-        let (mut measured, mut again) = (0, 0);
+        let mut measured = 0;
         let mut traced = Vec::new();
         let mut run = core.meter.plain_run(id.slot);
         while !records.is_empty() && owner.begun.is_none() {
@@ -279,14 +282,11 @@ impl Serial {
                     busy_from: start,
                     attempts: 1,
                     end: End::Success,
+                    again: None,
                 });
             }
             state.settled = offset + complete as u64;
             state.next = state.settled + u64::from(owner.begun.is_some());
-            if let Some(cut) = state.cut.filter(|cut| (offset..state.next).contains(cut)) {
-                state.cut = None;
-                again += u64::from(taken[place(cut, offset)].created >= core.warm_up);
-            }
             if traces {
                 let all = taken.iter().zip(&block.start).zip(&block.done).take(complete);
                 traced.extend(
@@ -298,7 +298,6 @@ impl Serial {
                 break;
             }
         }
-        core.meter.duplicates_deliveries += again;
         core.meter.deliveries += measured;
         core.meter.attempts += measured;
         core.meter.ledger.effected += measured;
@@ -311,10 +310,8 @@ impl Serial {
         let id = core.lanes[lane];
         let offset = self.lanes[lane].next;
         let record = *core.log_lane(logs, lane).at(offset);
-        if self.lanes[lane].cut == Some(offset) {
-            self.lanes[lane].cut = None;
-            core.meter.duplicates_deliveries += u64::from(record.created >= core.warm_up);
-        }
+        let again = self.lanes[lane].cut.take_if(|cut| cut.0 == offset).map(|cut| cut.1);
+        core.meter.duplicates_deliveries += u64::from(again.is_some() && record.created >= core.warm_up);
         let event = core.fates.id(id.slot, record.event);
         let (lead, service, attempts, end) = if core.serial_is_plain && core.is_calm(member) {
             (0, slowed(core.fates.plain_time(event), core.members[member].slow), 1, End::Success)
@@ -322,13 +319,13 @@ impl Serial {
             let extra = core.log_lane(logs, lane).extra(offset);
             let about = core.fates.about(id.slot, &record, extra);
             let conditions = core.conditions(member);
-            let fate = core.fates.fate(event, about, (1, 1), conditions);
+            let fate = core.fates.fate(&[event], about, (1, 1), conditions);
             (fate.lead, fate.service, fate.attempts, fate.end)
         };
         let success = start.saturating_add(lead);
         let done = success.saturating_add(service);
-        self.members[member].begun =
-            Some(Begun { lane, offset, start, success, done, busy_from: start, attempts, end });
+        let begun = Begun { lane, offset, start, success, done, busy_from: start, attempts, end, again };
+        self.members[member].begun = Some(begun);
         self.lanes[lane].next = offset + 1;
     }
 
@@ -343,12 +340,18 @@ impl Serial {
         if begun.end != End::Success {
             core.meter.conclude(id.slot, record, Conclusion::Discarded);
             result = DeliveryResult::Discarded;
-        } else if core.serial_is_plain && begun.attempts == 1 {
+        } else if core.serial_is_plain && begun.attempts == 1 && begun.again.is_none() {
             let mut run = core.meter.plain_run(id.slot);
             let measured = run.effects(std::slice::from_ref(record), &[begun.start], &[begun.done]);
             core.meter.ledger.effected += measured;
         } else {
-            let times = Times { arrived: record.visible, start: begun.start, success: begun.success, done: begun.done };
+            let times = Times {
+                first: begun.again.map(|again| again.first),
+                arrived: begun.again.map_or(record.visible, |again| again.arrived),
+                start: begun.start,
+                success: begun.success,
+                done: begun.done,
+            };
             result = core.meter.effect(id.slot, record, lane.extra(begun.offset), times, None);
         }
         if core.meter.traces() {
@@ -396,7 +399,9 @@ impl Serial {
             core.meter.cut_off += measured;
             core.meter.deliveries += measured;
             self.lanes[begun.lane].next = begun.offset;
-            self.lanes[begun.lane].cut = Some(begun.offset);
+            let first = Handed { arrived: record.visible, start: begun.start };
+            let first = begun.again.map_or(first, |again| again.first);
+            self.lanes[begun.lane].cut = Some((begun.offset, Again { first, arrived: now }));
             if core.meter.traces() {
                 let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
                 (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
@@ -407,6 +412,11 @@ impl Serial {
         self.regroup(core, logs, now);
     }
 
+    /// Whether a member has something in hand.
+    pub(super) fn lingers(&self, member: usize) -> bool {
+        self.members[member].begun.is_some()
+    }
+
     /// Membership has changed.
     pub(super) fn regroup(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         core.meter.rebalances += 1;
@@ -414,14 +424,14 @@ impl Serial {
         self.look_at_all(core, logs);
     }
 
-    /// A member stands still until `until`.
-    pub(super) fn pause(&mut self, core: &Core, logs: &[&Log], member: usize, now: u64, until: u64) {
+    /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
+    pub(super) fn pause(&mut self, core: &Core, logs: &[&Log], member: usize, _now: u64, shift: u64) {
         let state = &mut self.members[member];
         if let Some(begun) = &mut state.begun {
-            begun.done = begun.done.saturating_add(until - now);
-            begun.busy_from = begun.busy_from.saturating_add(until - now);
+            begun.done = begun.done.saturating_add(shift);
+            begun.busy_from = begun.busy_from.saturating_add(shift);
         }
-        state.free = state.free.max(until);
+        state.free = state.free.max(core.members[member].paused_until);
         // A partition that has moved on meanwhile waits for the record in hand.
         if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?)))
             && owner != member

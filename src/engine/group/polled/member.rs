@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use crate::engine::group::fate::End;
-use crate::engine::handler::Action;
+use crate::engine::group::run::{Item, Run};
 
 /// Buffered records of one partition.
 #[derive(Clone, Copy, Debug)]
@@ -12,14 +11,6 @@ pub(super) struct Chunk {
     pub(super) lane: usize,
     pub(super) from: u64,
     pub(super) to: u64,
-    pub(super) arrived: u64,
-}
-
-/// One polled record.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    pub(super) lane: usize,
-    pub(super) offset: u64,
     pub(super) arrived: u64,
 }
 
@@ -47,23 +38,12 @@ impl Session {
     }
 }
 
-/// A running handler.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) item: Item,
-    /// Further records of a batch.
-    pub(super) more: Vec<Item>,
-    pub(super) generation: u64,
-    pub(super) start: u64,
-    pub(super) success: u64,
-    pub(super) busy_from: u64,
-    pub(super) attempts: u32,
-    pub(super) end: End,
-    pub(super) actions: Vec<Action>,
-    pub(super) at: usize,
-    pub(super) slow: f64,
-    pub(super) waits: u32,
-    pub(super) id: u64,
+/// What at most one handler of a member may hold at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Claim {
+    Lane(usize),
+    /// Topic (by slot) and key.
+    Key(usize, u32),
 }
 
 /// One process.
@@ -84,7 +64,7 @@ pub(super) struct Member {
     pub(super) buffer: VecDeque<Chunk>,
     pub(super) ready: VecDeque<Item>,
     /// By key or partition in hand: what waits for it.
-    pub(super) claims: BTreeMap<u64, VecDeque<Item>>,
+    pub(super) claims: BTreeMap<Claim, VecDeque<Item>>,
     pub(super) waiting: usize,
     pub(super) runs: Vec<Option<Run>>,
     pub(super) idle: BinaryHeap<Reverse<u32>>,
@@ -93,8 +73,8 @@ pub(super) struct Member {
     pub(super) blocked: bool,
     /// Next automatic commit.
     pub(super) auto_at: u64,
-    /// Requests sent.
-    pub(super) fetches: u64,
+    /// Last call of poll.
+    pub(super) polled_at: u64,
     /// Everything before this has been looked at: a deadline in the past is not due again.
     pub(super) looked_at: u64,
 }
@@ -120,7 +100,7 @@ impl Member {
             ends: BinaryHeap::new(),
             blocked: false,
             auto_at: 0,
-            fetches: 0,
+            polled_at: 0,
             looked_at: 0,
         }
     }
@@ -128,6 +108,12 @@ impl Member {
     /// A deadline, unless it lies in what has been looked at: then something else has to happen first.
     pub(super) fn not_seen(&self, deadline: u64) -> u64 {
         if deadline >= self.looked_at { deadline } else { u64::MAX }
+    }
+
+    /// When it has not polled for too long: it is in the group, and not inside of poll.
+    pub(super) fn late_at(&self, progress_timeout: u64) -> u64 {
+        let polls = self.blocked || self.joined || !self.in_group;
+        if polls { u64::MAX } else { self.polled_at.saturating_add(progress_timeout) }
     }
 
     /// Handlers that are running.
@@ -146,7 +132,7 @@ impl Member {
     }
 
     /// A key or partition is free: the next record that waited for it is ready, before younger ones.
-    pub(super) fn release(&mut self, claim: u64) {
+    pub(super) fn release(&mut self, claim: Claim) {
         if let Some(queue) = self.claims.get_mut(&claim) {
             match queue.pop_front() {
                 Some(item) => {
@@ -177,15 +163,13 @@ impl Member {
     /// Everything under way ends so much later.
     pub(super) fn shift(&mut self, by: u64) {
         self.ends = self.ends.drain().map(|Reverse((at, worker))| Reverse((at.saturating_add(by), worker))).collect();
-        for run in self.runs.iter_mut().flatten() {
-            run.busy_from = run.busy_from.saturating_add(by);
-        }
+        self.runs.iter_mut().flatten().for_each(|run| run.shift(by));
     }
 
     /// Offsets of one partition that handlers and queues of this member hold.
     pub(super) fn held_offsets(&self, lane: usize) -> impl Iterator<Item = u64> + '_ {
-        let runs = self.runs.iter().flatten().flat_map(|run| std::iter::once(&run.item).chain(&run.more));
-        let foreign = if self.zombie || !self.in_group { Some(&self.ready) } else { None };
+        let runs = self.runs.iter().flatten().flat_map(Run::items);
+        let foreign = if self.in_group { None } else { Some(self.ready.iter().chain(self.claims.values().flatten())) };
         runs.chain(foreign.into_iter().flatten()).filter(move |item| item.lane == lane).map(|item| item.offset)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A rebalance begins when someone joins, leaves or is expelled. Every member learns of it by its next heartbeat, finishes
 //! what it has polled, settles and gives its partitions back; when all have, one join round later the partitions are given
-//! out anew. A member that is gone without a word holds the barrier until its session runs out.
+//! out anew. A member that is gone without a word holds the barrier until its session runs out. One that does not poll for
+//! too long leaves by itself.
 
 use super::{Core, Fetch, Log, Polled, Session};
 use crate::dist::{About, Dist};
@@ -73,11 +74,6 @@ impl Rounds {
         }
     }
 
-    /// Longest time between two polls.
-    pub(super) fn progress_timeout(&self) -> u64 {
-        self.rebalance_timeout
-    }
-
     /// When membership next changes by itself.
     pub(super) fn next(&self) -> u64 {
         let state = match self.state {
@@ -106,11 +102,12 @@ impl Rounds {
         last.saturating_add(self.session_timeout).max(now)
     }
 
-    /// A member stands still until `until`: it is expelled if that is too long.
-    pub(super) fn paused(&mut self, member: usize, now: u64, until: u64) {
+    /// A member stands still: it is expelled if that is too long.
+    pub(super) fn paused(&mut self, core: &Core, member: usize, now: u64) {
+        let conditions = &core.members[member];
         // Without sessions nobody notices a pause.
-        let at = self.expelled_at(member, now);
-        if self.session_timeout > 0 && at < until {
+        let at = self.expelled_at(member, conditions.paused_since).max(now);
+        if self.session_timeout > 0 && at < conditions.paused_until {
             self.silent.push(Silent { expelled_at: at, member, dead: false });
         }
     }
@@ -121,9 +118,7 @@ impl Polled {
     pub(super) fn step_rounds(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         if let Some(at) = self.rounds.restarts.iter().position(|(due, _)| *due <= now) {
             let (_, member) = self.rounds.restarts.remove(at);
-            core.note_available(now);
-            core.members[member].down -= 1;
-            if core.members[member].is_up() {
+            if core.restart_itself(member, now) {
                 self.join(core, logs, member, now);
             }
         } else if let Some(at) = self.rounds.silent.iter().position(|silent| silent.expelled_at <= now) {
@@ -203,7 +198,9 @@ impl Polled {
             state.in_group = false;
             self.trigger(core, logs, now);
         } else if std::mem::take(&mut state.zombie) {
-            self.join(core, logs, member, now);
+            if core.members[member].wanted {
+                self.join(core, logs, member, now);
+            }
         } else {
             state.joined = true;
             self.check_barrier(core, logs, now);
@@ -282,6 +279,15 @@ impl Polled {
         self.due[member] = self.due_of(core, logs, member);
     }
 
+    /// A member has not polled for too long: its client leaves the group. Its handlers go on, and when they are done its
+    /// next poll joins again; what they held is with others by then.
+    pub(super) fn give_up_group(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        let state = &mut self.members[member];
+        (state.in_group, state.zombie, state.leaving) = (false, true, false);
+        (state.noticed, state.notice_at) = (false, u64::MAX);
+        self.trigger(core, logs, now);
+    }
+
     /// A process ends without a word.
     pub(in crate::engine::group) fn crash(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         self.drop_hand(core, logs, member, now);
@@ -303,12 +309,8 @@ impl Polled {
 
     /// A handler takes its process with it; it is started again.
     pub(super) fn crash_itself(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        core.note_available(now);
-        core.members[member].down += 1;
-        core.outputs.abandon(member, core.warm_up);
+        let ready = core.crash_itself(member, now);
         self.crash(core, logs, member, now);
-        let number = self.rounds.completed ^ (now << 8) ^ member as u64;
-        let startup = self.config.startup.whole(&mut self.config.startup_stream.at(number), About::default());
-        self.rounds.restarts.push((now.saturating_add(core.rounding.up(startup).max(1)), member));
+        self.rounds.restarts.push((ready, member));
     }
 }

@@ -1,0 +1,188 @@
+//! A handler at work: what it holds, and how it goes on.
+
+use std::collections::BTreeMap;
+
+use super::Core;
+use super::fate::{End, slowed};
+use super::meter::Handed;
+use crate::dist::NO_KEY;
+use crate::engine::handler::Action;
+use crate::engine::log::Log;
+
+/// A record in a member's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Item {
+    pub(super) lane: usize,
+    pub(super) offset: u64,
+    /// When it reached the member.
+    pub(super) arrived: u64,
+    /// The assignment, or the push, that brought it.
+    pub(super) tag: u64,
+    /// Its first delivery, where this is a later one (known once a handler takes it).
+    pub(super) first: Option<Handed>,
+}
+
+/// A running handler.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) item: Item,
+    /// Further records of a batch.
+    pub(super) more: Vec<Item>,
+    pub(super) start: u64,
+    /// Start of the last attempt.
+    pub(super) success: u64,
+    pub(super) busy_from: u64,
+    /// When it goes on or ends; `u64::MAX` while it waits for acknowledgements.
+    pub(super) ends_at: u64,
+    pub(super) attempts: u32,
+    /// Number of the last attempt among all at this record.
+    pub(super) attempt: u32,
+    pub(super) end: End,
+    /// Number of the event (of a batch: of its first).
+    pub(super) id: u64,
+    actions: Vec<Action>,
+    at: usize,
+    slow: f64,
+    waits: u32,
+}
+
+/// What a handler needs to go on.
+pub(super) enum Next {
+    /// Nothing but time.
+    At(u64),
+    /// Acknowledgements of what it has published.
+    Acknowledged,
+    /// Nothing: it is done.
+    Done,
+}
+
+impl Run {
+    /// A member's handler takes a record, or a batch. `first` is the number of its next attempt, `counted` the one from
+    /// which the limit of attempts counts.
+    pub(super) fn begin(
+        core: &mut Core,
+        logs: &[&Log],
+        member: usize,
+        (item, more): (Item, Vec<Item>),
+        (first, counted): (u32, u32),
+        now: u64,
+    ) -> Self {
+        let mut conditions = core.conditions(member);
+        let mut ids = Vec::with_capacity(1 + more.len());
+        for item in std::iter::once(&item).chain(&more) {
+            let (slot, event) = (core.lanes[item.lane].slot, core.log_lane(logs, item.lane).at(item.offset).event);
+            ids.push(core.fates.id(slot, event));
+            conditions.poisoned |= core.is_poisoned(member, slot, event);
+        }
+        let lane = core.log_lane(logs, item.lane);
+        let about = core.fates.about(core.lanes[item.lane].slot, lane.at(item.offset), lane.extra(item.offset));
+        let mut fate = core.fates.fate(&ids, about, (first, counted), conditions);
+        if fate.end == End::Hang {
+            // The handler never returns; whoever watches the process starts it again when it has made no progress so long.
+            fate.service = core.progress_timeout;
+        }
+        let success = now.saturating_add(fate.lead);
+        let attempt = first + fate.attempts - 1;
+        let mut actions = Vec::new();
+        let mut ends_at = success.saturating_add(fate.service);
+        if fate.end == End::Success && !core.fates.program.is_silent() {
+            core.fates.program.actions(ids[0], attempt, about, &mut actions);
+            ends_at = success;
+        }
+        Self {
+            item,
+            more,
+            start: now,
+            success,
+            busy_from: now,
+            ends_at,
+            attempts: fate.attempts,
+            attempt,
+            end: fate.end,
+            id: ids[0],
+            actions,
+            at: 0,
+            slow: conditions.slow,
+            waits: 0,
+        }
+    }
+
+    /// Its records.
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
+        std::iter::once(&self.item).chain(&self.more)
+    }
+
+    /// Whether it publishes.
+    pub(super) fn is_staged(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// One of the acknowledgements that it waits for has come; whether it was the last.
+    pub(super) fn acknowledged(&mut self) -> bool {
+        self.waits -= 1;
+        self.waits == 0
+    }
+
+    /// Goes on until it needs something, as number `worker` of a member.
+    pub(super) fn go_on(&mut self, core: &mut Core, logs: &[&Log], (member, worker): (usize, u32), now: u64) -> Next {
+        while let Some(action) = self.actions.get(self.at).cloned() {
+            self.at += 1;
+            match action {
+                Action::Spend(0) => {}
+                Action::Spend(span) => {
+                    self.ends_at = now.saturating_add(slowed(span, self.slow));
+                    return Next::At(self.ends_at);
+                }
+                Action::Publish { step, copies } => {
+                    let lane = core.log_lane(logs, self.item.lane);
+                    let (record, extra) = (*lane.at(self.item.offset), lane.extra(self.item.offset));
+                    for n in 0..copies {
+                        let publishing = &core.fates.program.publishes[step];
+                        let (topic, waits) = (publishing.plan.to.0 as usize, publishing.plan.wait_for_ack);
+                        let drawn = publishing.draw(self.id, n, (record.key, extra.event_type, 1024));
+                        self.waits += u32::from(waits);
+                        core.outputs.publish(member, topic, now, drawn, extra.origin, waits.then_some(worker));
+                    }
+                    if self.waits > 0 {
+                        self.ends_at = u64::MAX;
+                        return Next::Acknowledged;
+                    }
+                }
+            }
+        }
+        Next::Done
+    }
+
+    /// The process stands still for so long.
+    pub(super) fn shift(&mut self, by: u64) {
+        self.ends_at = self.ends_at.saturating_add(by);
+        self.busy_from = self.busy_from.saturating_add(by);
+    }
+}
+
+/// Keys in handlers' hands, by topic: those of another topic are other keys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    holders: BTreeMap<(usize, u32), u32>,
+}
+
+impl Held {
+    /// A handler takes a record; whether another holds one of its key.
+    pub(super) fn take(&mut self, slot: usize, key: u32) -> bool {
+        if key == NO_KEY {
+            return false;
+        }
+        let holders = self.holders.entry((slot, key)).or_default();
+        *holders += 1;
+        *holders > 1
+    }
+
+    /// A handler is done with a record.
+    pub(super) fn release(&mut self, slot: usize, key: u32) {
+        let Some(holders) = self.holders.get_mut(&(slot, key)) else { return };
+        *holders -= 1;
+        if *holders == 0 {
+            self.holders.remove(&(slot, key));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Faults and changes, each as the scenario format describes it.
+
+use edasim::outcome::{DeliveryResult, LossCause, Outcome};
+use edasim::plan::Plan;
+
+use crate::kafka::{longest_gap, only, scenario};
+use crate::support::{EIGHT_MINUTES, complete, consumer, lost, once, plan, traced};
+
+/// A consumer `email` on a bus without delays, `rate` arrivals at equal distances for ten minutes.
+fn ideal(rate: &str, consumer: &str, rest: &str) -> Plan {
+    plan(&format!(
+        "name: ideal\nduration: 10m\n\
+         buses: {{ main: {{ profile: ideal, topics: {{ orders: {{ partitions: 4 }} }} }} }}\n\
+         producers: {{ shop: {{ publishes: orders, arrivals: {{ constant: {rate} }}, key: {{ uniform: 100 }} }} }}\n\
+         consumers: {{ email: {{ subscribes: orders, {consumer} }} }}\n{rest}\n"
+    ))
+}
+
+fn given_up(outcome: &Outcome) -> Vec<u32> {
+    outcome.trace.iter().filter(|r| r.result == DeliveryResult::Discarded).map(|r| r.partition).collect()
+}
+
+/// Poison is in the event: it is given up as if nothing had happened though its member crashes meanwhile.
+#[test]
+fn a_crash_cures_no_poison() {
+    let plan = scenario(
+        2,
+        &format!("arrivals: {EIGHT_MINUTES}"),
+        "members: 2\nservice_time: 1ms\nretry: { attempts: 5, backoff: 10s }\nsettings: { session.timeout.ms: 6000 }",
+        "faults:\n  - { at: 60s, target: consumers.email, effect: { poison: 1 } }\n  \
+         - { at: 75s, for: 5s, target: consumers.email, effect: crash }\n",
+    );
+    let outcome = traced(&plan);
+    let email = only(&outcome);
+    assert_eq!((given_up(&outcome).len(), email.ledger.discarded), (1, 1));
+    assert!(email.cut_off >= 1, "it was in hand");
+    assert_eq!(email.ledger.effected + 1, email.ledger.created);
+}
+
+/// Five poisoned events in one batch fail that batch, not the next four batches.
+#[test]
+fn a_batch_holds_several_poisoned_events() {
+    let plan = scenario(
+        1,
+        &format!("arrivals: {EIGHT_MINUTES}"),
+        "batch: { max: 50, max_wait: 10s }\nservice_time: 1ms\nretry: { attempts: 3 }",
+        "faults: [ { at: 60s, target: consumers.email, effect: { poison: 5 } } ]\n",
+    );
+    let email = only(&once(&plan)).clone();
+    assert_eq!((email.ledger.discarded, email.failures), (50, 3), "one batch, three attempts");
+    assert_eq!(email.lost.get(&LossCause::AttemptsExhausted), Some(&50));
+}
+
+/// What one member is poisoned with, it takes itself.
+#[test]
+fn poison_of_one_member_stays_with_it() {
+    let poison = "faults: [ { at: 60s, target: consumers.email.members.2, effect: { poison: 3 } } ]";
+    for consumer in ["members: 4", "members: 4, settle: before"] {
+        let outcome = traced(&ideal("100/s", consumer, poison));
+        assert_eq!(given_up(&outcome), [2, 2, 2], "{consumer}");
+    }
+}
+
+/// A batch fails if any of its events does.
+#[test]
+fn a_batch_fails_with_any_of_its_events() {
+    let plan = scenario(
+        1,
+        &format!("arrivals: {EIGHT_MINUTES}"),
+        "batch: { max: 50, max_wait: 60s }\nservice_time: 1ms\nfailure: { permanent: 1% }\nretry: { attempts: 1 }",
+        "",
+    );
+    let email = only(&once(&plan)).clone();
+    let share = email.ledger.discarded as f64 / email.ledger.stored as f64;
+    let expected = 1.0 - 0.99_f64.powi(50);
+    assert!((share - expected).abs() < 0.07, "{share} instead of {expected}");
+}
+
+/// Members that are added while the whole group is down come up with it, and hold nobody up.
+#[test]
+fn scaling_out_during_a_crash_costs_nothing() {
+    let plan = scenario(
+        4,
+        &format!("arrivals: {EIGHT_MINUTES}\nkey: {{ uniform: 1k }}"),
+        "members: 2\nservice_time: 1ms\nstartup: 10s",
+        "faults: [ { at: 100s, for: 60s, target: consumers.email, effect: crash } ]\n\
+         changes: [ { at: 110s, target: consumers.email, action: { scale: 4 } } ]\n",
+    );
+    let outcome = traced(&plan);
+    for partition in 0..4 {
+        let (from, to) = longest_gap(&outcome, partition);
+        assert!((99.0..=100.1).contains(&from) && (170.0..=175.0).contains(&to), "{from} to {to}");
+    }
+    assert!(complete(only(&outcome)));
+    let queue = plan_of_a_queue(
+        "faults: [ { at: 100s, for: 60s, target: consumers.clerks, effect: crash } ]\n\
+         changes: [ { at: 110s, target: consumers.clerks, action: { scale: 4 } } ]\n",
+    );
+    let outcome = traced(&queue);
+    let during = outcome.trace.iter().filter(|r| (100.1..170.0).contains(&r.start.seconds())).count();
+    assert_eq!(during, 0, "nobody works while all are down");
+}
+
+fn plan_of_a_queue(rest: &str) -> Plan {
+    plan(&format!(
+        "name: queue\nduration: 10m\nbuses: {{ main: {{ profile: rabbitmq-classic, queues: {{ jobs: }} }} }}\n\
+         producers: {{ shop: {{ publishes: jobs, arrivals: {EIGHT_MINUTES} }} }}\n\
+         consumers: {{ clerks: {{ subscribes: jobs, members: 2, service_time: 1ms, startup: 10s }} }}\n{rest}"
+    ))
+}
+
+/// A crash of no length cuts off what is in hand, and that is all.
+#[test]
+fn a_crash_may_have_no_length() {
+    let crash = "faults: [ { at: 10s, every: 10s, for: 0s, target: consumers.email, effect: crash } ]";
+    let email = only(&once(&ideal("100/s", "service_time: 25ms, members: 4", crash))).clone();
+    assert!(email.cut_off > 100 && email.cut_off == email.duplicates_deliveries, "{}", email.cut_off);
+    assert!(email.ledger.effected + 20 > email.ledger.created, "{:?}", email.ledger);
+}
+
+/// Two pauses that overlap are one: work in hand is late by their union.
+#[test]
+fn overlapping_pauses_unite() {
+    let pauses = "faults:\n  - { at: 10s, for: 10s, target: consumers.email, effect: pause }\n  \
+                  - { at: 15s, for: 10s, target: consumers.email, effect: pause }\n  \
+                  - { at: 16s, for: 1s, target: consumers.email, effect: pause }";
+    for consumer in ["service_time: 3s", "service_time: 3s, workers: 2"] {
+        let outcome = traced(&ideal("1/s", consumer, pauses));
+        let in_hand = outcome.trace.iter().filter(|r| r.start.seconds() < 10.0 && r.done.seconds() > 10.0);
+        let lasted: Vec<f64> = in_hand.map(|r| r.done.seconds() - r.start.seconds()).collect();
+        assert!(!lasted.is_empty() && lasted.iter().all(|time| (time - 18.0).abs() < 1e-6), "{lasted:?}");
+    }
+}
+
+/// `members.any` draws one of those that there are at the time.
+#[test]
+fn any_member_is_one_of_those_there_are() {
+    let rest = "faults: [ { at: 20s, every: 10s, for: 1s, target: consumers.email.members.any, effect: crash } ]\n\
+                changes: [ { at: 10s, target: consumers.email, action: { scale: 1 } } ]";
+    let email = only(&once(&ideal("10/s", "members: 4", rest))).clone();
+    // 58 crashes and as many restarts of the one that is left, and three that left before.
+    assert_eq!(email.rebalances, 2 * 58 + 3);
+    let rest = rest.replace("members.any", "members.each").replace("scale: 1", "scale: 2");
+    let email = only(&once(&ideal("10/s", "members: 4", &rest))).clone();
+    assert_eq!(email.rebalances, 2 * 2 * 58 + 2);
+}
+
+/// When a temporary change ends, what later changes have said holds.
+#[test]
+fn a_temporary_change_undoes_no_later_one() {
+    let rest = "changes:\n  - { at: 100s, for: 200s, target: consumers.email, action: { scale: 4 } }\n  \
+                - { at: 200s, target: consumers.email, action: { scale: 2 } }";
+    let email = only(&once(&ideal("10/s", "members: 1", rest))).clone();
+    assert_eq!(email.available, (100 + 4 * 100 + 2 * 400) * 1_000_000_000);
+}
+
+/// A member that is too slow to poll in time leaves its group: its poll is handled again by others.
+#[test]
+fn a_member_that_does_not_poll_is_evicted() {
+    for (interval, evicted) in [("10000", true), ("300000", false)] {
+        let plan = scenario(
+            2,
+            &format!("arrivals: {EIGHT_MINUTES}\nkey: {{ uniform: 1k }}"),
+            &format!("members: 2\nservice_time: 5ms\nsettings: {{ max.poll.interval.ms: {interval} }}"),
+            "faults: [ { at: 100s, for: 60s, target: consumers.email, effect: { slow: 20x } } ]\n",
+        );
+        let email = only(&once(&plan)).clone();
+        assert_eq!(email.rebalances > 0, evicted, "{interval}");
+        assert_eq!(email.duplicates_effects > 0, evicted, "{interval}");
+        assert_eq!(lost(&email), 0);
+        assert!(complete(&email), "{interval}: {:?}", email.ledger);
+    }
+}
+
+/// A fetch that is lost is sent again after the client's own time-out.
+#[test]
+fn a_lost_fetch_waits_for_its_time_out() {
+    for (timeout, seconds) in [("5000", 5.0), ("30000", 30.0)] {
+        let plan = scenario(
+            1,
+            &format!("arrivals: {EIGHT_MINUTES}"),
+            &format!("service_time: 1ms\nsettings: {{ request.timeout.ms: {timeout} }}"),
+            "faults: [ { at: 60s, for: 100ms, target: links.email.main, effect: { drop: 100% } } ]\n",
+        );
+        let outcome = traced(&plan);
+        let (from, to) = longest_gap(&outcome, 0);
+        assert!((59.9..60.2).contains(&from) && (to - from - seconds).abs() < 0.2, "{from} to {to}");
+    }
+}
+
+/// A link acts both ways: also on what a consumer publishes.
+#[test]
+fn a_consumers_link_carries_what_it_publishes() {
+    let yaml = format!(
+        "name: chain\nduration: 10m\n\
+         buses: {{ main: {{ profile: kafka, topics: {{ orders: {{ partitions: 2 }}, shipped: }} }} }}\n\
+         producers: {{ shop: {{ publishes: orders, arrivals: {EIGHT_MINUTES} }} }}\n\
+         consumers:\n  warehouse:\n    subscribes: orders\n    publishes: {{ to: shipped, ack: ignore }}\n    \
+         settings: {{ enable.idempotence: false }}\n  tracking: {{ subscribes: shipped }}\n\
+         faults: [ {{ at: 60s, for: 60s, target: links.warehouse.main, effect: {{ duplicate: 10% }} }} ]\n"
+    );
+    let plan = plan(&yaml);
+    let outcome = once(&plan);
+    assert!(consumer(&plan, &outcome, "tracking").duplicates_log > 0);
+    assert_eq!(consumer(&plan, &outcome, "warehouse").duplicates_log, 0);
+}
+
+/// The keys of one topic are not those of another.
+#[test]
+fn keys_of_two_topics_do_not_overlap() {
+    let plan = plan(
+        "name: two\nduration: 1m\nbuses: { main: { profile: ideal, topics: { a:, b: } } }\n\
+         producers:\n  one: { publishes: a, arrivals: { constant: 100/s }, key: { uniform: 1 } }\n  \
+         two: { publishes: b, arrivals: { constant: 100/s }, key: { uniform: 1 } }\n\
+         consumers: { both: { subscribes: [a, b], workers: 2, order: key, service_time: 8ms } }\n",
+    );
+    let outcome = once(&plan);
+    let both = consumer(&plan, &outcome, "both");
+    assert_eq!(both.overlap, 0);
+    // Each topic has a worker of its own: 80 % busy, where one at a time for the key of both would take 160 %.
+    assert!(both.ledger.effected + 10 > both.ledger.created, "{:?}", both.ledger);
+}
