@@ -218,12 +218,10 @@ impl<T: Copy + Default> Column<T> {
         number.checked_sub(self.base).and_then(|i| self.values.get(i as usize)).copied().unwrap_or_default()
     }
 
-    /// Sets the value of a number that has been reached; does nothing for one given up.
+    /// The value of a number that has been reached and is still kept.
     #[inline]
-    pub(super) fn set(&mut self, number: u32, value: T) {
-        if let Some(slot) = number.checked_sub(self.base).and_then(|i| self.values.get_mut(i as usize)) {
-            *slot = value;
-        }
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        number.checked_sub(self.base).and_then(|i| self.values.get_mut(i as usize))
     }
 
     /// All kept values from `from` (at or above the base) on.

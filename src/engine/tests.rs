@@ -365,7 +365,12 @@ fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
         if let Some((a, b)) = windowed.trace.iter().zip(&other.trace).find(|(a, b)| a != b) {
             panic!("case {case} {schedule:?}: {a:?}\n{b:?}");
         }
-        assert!(windowed == other, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {plan:#?}");
+        if windowed != other {
+            let rest = |outcome: &Outcome| format!("{:#?}", (&outcome.producers, &outcome.topics, &outcome.faults));
+            let (a, b) = (rest(&windowed), rest(&other));
+            let lines = a.lines().zip(b.lines()).enumerate().filter(|(_, (a, b))| a != b).take(6).collect::<Vec<_>>();
+            panic!("case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {lines:#?}\n{a}\nof {plan:#?}");
+        }
     }
 }
 

@@ -269,23 +269,22 @@ impl Meter {
 
     /// Notes how a stored record ended for the subscription.
     pub(super) fn conclude(&mut self, slot: usize, record: &Record, how: Conclusion) {
-        if record.is_copied() {
-            return self.conclude_copy(slot, record, how);
-        }
-        let state = &mut self.slots[slot];
-        let come_of_it = match how {
-            Conclusion::Filtered => Completion::NOT_WANTED,
+        let closed = match how {
+            Conclusion::Filtered => Some(Completion::NOT_WANTED),
             Conclusion::Skipped | Conclusion::Acknowledged | Conclusion::Discarded | Conclusion::DeadLettered => {
-                Completion::NEVER
+                Some(Completion::NEVER)
             }
-            Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => Completion::OPEN,
+            Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => None,
         };
-        if come_of_it != Completion::OPEN
-            && let Some(events) = state.events.get_mut(state.code.publisher(record.event))
-        {
-            events.set(state.code.sequence(record.event), come_of_it);
+        if let Some(closed) = closed {
+            let state = &mut self.slots[slot];
+            if let Some(events) = state.events.get_mut(state.code.publisher(record.event)) {
+                events.close(state.code.sequence(record.event), closed);
+            }
         }
-        if record.created >= self.warm_up {
+        if record.is_copied() {
+            self.conclude_copy(slot, record, how);
+        } else if record.created >= self.warm_up {
             count(&mut self.ledger, &mut self.lost, how);
         }
     }

@@ -92,19 +92,21 @@ impl Events {
         self.before.trim(keep);
     }
 
-    /// Notes that an event will take no effect.
-    pub(super) fn set(&mut self, event: u32, completion: Completion) {
-        self.completions.set(event, completion);
+    /// An open event will take no effect, it seems. What is said first stays: whoever follows events has moved on.
+    pub(super) fn close(&mut self, event: u32, completion: Completion) {
+        if let Some(open) = self.completions.get_mut(event).filter(|known| **known == Completion::OPEN) {
+            *open = completion;
+        }
     }
 
-    /// An event takes its effect; its key has a `place` where order is judged.
+    /// An open event takes its effect; its key has a `place` where order is judged.
     #[inline]
     pub(super) fn done(&mut self, event: u32, place: Option<usize>, time: u64) -> Option<Late> {
-        self.completions.set(event, Completion::at(time));
+        *self.completions.get_mut(event).filter(|known| **known == Completion::OPEN)? = Completion::at(time);
         let key = self.keys.get_mut(place?)?;
         let before = *key;
         key.last = event + 1;
-        self.before.set(event, before);
+        *self.before.get_mut(event)? = before;
         if event >= before.highest {
             key.highest = event + 1;
             return None;
@@ -187,5 +189,17 @@ mod tests {
         assert_eq!(events.done(2, Some(0), 50), Some(Late { extent: 3, time: 30 }));
         assert_eq!(events.done(5, Some(1), 60), Some(Late { extent: 1, time: 35 }));
         assert_eq!(events.done(7, None, 60), None);
+    }
+
+    #[test]
+    fn what_was_given_up_stays_so() {
+        let mut events = Events::new(1);
+        events.reach(3);
+        events.close(0, Completion::NEVER);
+        assert_eq!(events.done(1, Some(0), 10), None);
+        assert_eq!(events.done(0, Some(0), 20), None, "no violation either");
+        events.close(1, Completion::NEVER);
+        let known: Vec<_> = events.completions().from(0).iter().map(|completion| completion.time()).collect();
+        assert_eq!(known, [None, Some(10), None]);
     }
 }
