@@ -115,8 +115,14 @@ impl Serial {
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
             if self.members[owner].begun.is_none() && core.members[owner].is_up() {
-                core.meter.reach(slot, log);
-                self.begin_one(core, logs, owner, limit);
+                // Of several partitions another may get a record later that becomes visible before this one.
+                if self.members[owner].lanes.len() == 1 {
+                    core.meter.reach(slot, log);
+                    self.begin_one(core, logs, owner, limit);
+                } else {
+                    self.members[owner].due = self.due(core, logs, owner);
+                    self.soonest = self.soonest.min(self.members[owner].due);
+                }
             }
         }
     }
