@@ -130,7 +130,13 @@ impl Serial {
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
             if self.members[owner].begun.is_none() && core.members[owner].is_up() {
-                self.begin_one(core, logs, owner, limit);
+                // Of several partitions another may get a record later that becomes visible before this one.
+                if self.members[owner].only.is_some() {
+                    self.begin_one(core, logs, owner, limit);
+                } else {
+                    self.due[owner] = self.due_of(core, logs, owner);
+                    self.soonest = self.soonest.min(self.due[owner]);
+                }
             }
         }
     }

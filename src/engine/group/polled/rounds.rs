@@ -128,8 +128,10 @@ impl Polled {
             match self.rounds.state {
                 State::Completing(at) if at <= now => self.hand_out(core, logs, now),
                 State::Preparing(deadline) if deadline <= now => {
-                    for member in self.members.iter_mut().filter(|member| member.in_group && !member.joined) {
-                        (member.in_group, member.zombie) = (false, true);
+                    for member in 0..self.members.len() {
+                        if self.members[member].in_group && !self.members[member].joined {
+                            self.exclude(member, now);
+                        }
                     }
                     self.rounds.silent.clear();
                     self.check_barrier(core, logs, now);
@@ -145,10 +147,20 @@ impl Polled {
             if !stands_still || !self.members[silent.member].in_group {
                 return;
             }
-            let state = &mut self.members[silent.member];
-            (state.in_group, state.joined, state.zombie) = (false, false, true);
+            self.exclude(silent.member, now);
         }
         self.trigger(core, logs, now);
+    }
+
+    /// The group goes on without a member, whose client hears of it with its next heartbeat: what it has polled it handles,
+    /// what it has only fetched it will never poll.
+    fn exclude(&mut self, member: usize, now: u64) {
+        let notice_at = self.rounds.heartbeat_after(member, now);
+        let state = &mut self.members[member];
+        (state.in_group, state.joined, state.leaving, state.zombie) = (false, false, false, true);
+        (state.noticed, state.notice_at) = (false, notice_at);
+        state.sessions.clear();
+        state.buffer.clear();
     }
 
     /// Starts a rebalance, or goes on with the one under way.
@@ -282,9 +294,7 @@ impl Polled {
     /// A member has not polled for too long: its client leaves the group. Its handlers go on, and when they are done its
     /// next poll joins again; what they held is with others by then.
     pub(super) fn give_up_group(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        let state = &mut self.members[member];
-        (state.in_group, state.zombie, state.leaving) = (false, true, false);
-        (state.noticed, state.notice_at) = (false, u64::MAX);
+        self.exclude(member, now);
         self.trigger(core, logs, now);
     }
 
