@@ -214,7 +214,8 @@ impl Touched {
         let [redeliveries, lost, violations] = counters(meter);
         self.lag_peak = self.lag_peak.max(active.peak);
         self.redeliveries += redeliveries - active.counters[0];
-        self.lost += lost - active.counters[1];
+        // What was given up may have come back, and taken effect after all.
+        self.lost += lost.saturating_sub(active.counters[1]);
         self.violations += violations - active.counters[2];
     }
 }
