@@ -307,14 +307,23 @@ impl Meter {
             let sequence = state.code.sequence(record.event);
             match how {
                 Conclusion::Filtered => column.set(sequence, NOT_WANTED),
-                Conclusion::Skipped | Conclusion::Acknowledged | Conclusion::Discarded | Conclusion::DeadLettered => {
-                    column.set(sequence, NEVER_DONE)
-                }
-                Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => {}
+                Conclusion::Skipped | Conclusion::Acknowledged => column.set(sequence, NEVER_DONE),
+                // What was given up may come back, until it is settled.
+                _ => {}
             }
         }
         if record.created >= self.warm_up {
             count(&mut self.ledger, &mut self.lost, how);
+        }
+    }
+
+    /// An event that was given up will not come back any more.
+    pub(super) fn never_done(&mut self, slot: usize, event: u32) {
+        let state = &mut self.slots[slot];
+        if let Some(column) = state.completed.get_mut(state.code.publisher(event))
+            && EventCode::plain(event) == event
+        {
+            column.set(state.code.sequence(event), NEVER_DONE);
         }
     }
 

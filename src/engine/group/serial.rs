@@ -337,6 +337,7 @@ impl Serial {
             core.meter.effect(logs[id.slot], id.slot, &record, extra, times, None)
         } else {
             core.meter.conclude(id.slot, &record, Conclusion::Discarded);
+            core.meter.never_done(id.slot, record.event);
             DeliveryResult::Discarded
         };
         if core.meter.traces() {
