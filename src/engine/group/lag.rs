@@ -278,7 +278,8 @@ impl Tracker {
         let [redeliveries, lost, violations] = counters(meter);
         self.touched.lag_peak = self.touched.lag_peak.max(active.peak);
         self.touched.redeliveries += redeliveries - active.counters[0];
-        self.touched.lost += lost - active.counters[1];
+        // What was given up may have come back, and taken effect after all.
+        self.touched.lost += lost.saturating_sub(active.counters[1]);
         self.touched.violations += violations - active.counters[2];
     }
 }

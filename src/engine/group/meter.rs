@@ -271,22 +271,30 @@ impl Meter {
     pub(super) fn conclude(&mut self, slot: usize, record: &Record, how: Conclusion) {
         let closed = match how {
             Conclusion::Filtered => Some(Completion::NOT_WANTED),
-            Conclusion::Skipped | Conclusion::Acknowledged | Conclusion::Discarded | Conclusion::DeadLettered => {
-                Some(Completion::NEVER)
-            }
-            Conclusion::Effected | Conclusion::Waiting | Conclusion::InFlight => None,
+            Conclusion::Skipped | Conclusion::Acknowledged => Some(Completion::NEVER),
+            // What was given up may come back, until it is settled.
+            _ => None,
         };
         if let Some(closed) = closed {
-            let state = &mut self.slots[slot];
-            if let Some(events) = state.events.get_mut(state.code.publisher(record.event)) {
-                events.close(state.code.sequence(record.event), closed);
-            }
+            self.close(slot, record.event, closed);
         }
         if record.is_copied() {
             self.conclude_copy(slot, record, how);
         } else if record.created >= self.warm_up {
             count(&mut self.ledger, &mut self.lost, how);
         }
+    }
+
+    fn close(&mut self, slot: usize, event: u32, completion: Completion) {
+        let state = &mut self.slots[slot];
+        if let Some(events) = state.events.get_mut(state.code.publisher(event)) {
+            events.close(state.code.sequence(event), completion);
+        }
+    }
+
+    /// An event that was given up will not come back any more.
+    pub(super) fn never_done(&mut self, slot: usize, event: u32) {
+        self.close(slot, event, Completion::NEVER);
     }
 
     /// Takes a conclusion back: a record that was given up, and had not been settled, was delivered again.

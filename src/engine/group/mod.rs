@@ -438,13 +438,6 @@ impl Core {
             poison_left: 0,
             crashes: 0,
         };
-        let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", consumer.name));
-        let (network, draws) = match &consumer.dispatch {
-            Dispatch::Log(dispatch) => (&dispatch.network, stream("fetch")),
-            Dispatch::Queue(dispatch) => (&dispatch.network, stream("push")),
-        };
-        let link = Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id));
-        let wire = Wire::new(network, link, [draws, stream("link")], setup.rounding, members as usize);
         Self {
             index,
             warm_up: setup.warm_up,
@@ -460,14 +453,14 @@ impl Core {
             poison_left: 0,
             poisoned: BTreeSet::new(),
             outputs: Outputs::new(setup, index, members),
-            wire,
+            wire: wire(plan, setup, index, members as usize),
             held: Held::default(),
             progress_timeout: match &consumer.membership {
                 Membership::Immediate => u64::MAX,
                 Membership::Eager { rebalance_timeout, .. } => rebalance_timeout.0,
             },
             startup: consumer.startup.clone(),
-            restarts: stream("restart"),
+            restarts: Stream::named(setup.seed, &format!("{}/restart", consumer.name)),
             seed: setup.seed,
             name: consumer.name.clone(),
             busy: 0,
@@ -571,6 +564,19 @@ impl Core {
         }
         owners
     }
+}
+
+/// The way between a consumer's bus and its members.
+fn wire(plan: &Plan, setup: &Setup, index: usize, members: usize) -> Wire {
+    let consumer = &plan.consumers[index];
+    let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", consumer.name));
+    let (network, draws) = match &consumer.dispatch {
+        Dispatch::Log(dispatch) => (&dispatch.network, stream("fetch")),
+        Dispatch::Queue(dispatch) => (&dispatch.network, stream("push")),
+    };
+    let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
+    let link = Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id));
+    Wire::new(network, link, [draws, stream("link")], setup.rounding, members)
 }
 
 /// Whether the serial discipline does all that this consumer asks for.

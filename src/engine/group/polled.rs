@@ -14,7 +14,7 @@ use member::{Chunk, Claim, Fetch, Member, Session};
 use rounds::Rounds;
 
 use super::fate::End;
-use super::meter::{Conclusion, Handed, Times};
+use super::meter::{Conclusion, Handed, Meter, Times};
 use super::run::{Item, Next, Run};
 use super::{Core, Lag};
 use crate::dist::NO_KEY;
@@ -80,8 +80,8 @@ struct Mark {
     /// Its first delivery, if a handler has taken it.
     first: Option<Handed>,
     concluded: bool,
-    /// How it was given up, if it was.
-    given_up: Option<Conclusion>,
+    /// How it was given up, if it was, and which event it is.
+    given_up: Option<(Conclusion, u32)>,
     effected: u64,
     attempts: u32,
     trace: u32,
@@ -536,7 +536,7 @@ impl Polled {
             }
         }
         state.committed = to;
-        state.forget();
+        state.forget(&mut core.meter, core.lanes[lane].slot);
     }
 
     fn start_one(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
@@ -642,7 +642,7 @@ impl Polled {
                 None => Some(run.start),
                 Some(mark) => (mark.effected > 0).then_some(mark.effected),
             };
-            if let Some(how) = mark.and_then(|mark| mark.given_up) {
+            if let Some((how, _)) = mark.and_then(|mark| mark.given_up) {
                 core.meter.retract(&record, how);
             }
             let instant = self.config.instant && item.first.is_none();
@@ -665,8 +665,10 @@ impl Polled {
             mark.trace = trace;
             match result {
                 DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
-                DeliveryResult::DeadLettered => mark.given_up = Some(Conclusion::DeadLettered),
-                DeliveryResult::Discarded if !mark.concluded => mark.given_up = Some(Conclusion::Discarded),
+                DeliveryResult::DeadLettered => mark.given_up = Some((Conclusion::DeadLettered, record.event)),
+                DeliveryResult::Discarded if !mark.concluded => {
+                    mark.given_up = Some((Conclusion::Discarded, record.event));
+                }
                 _ => {}
             }
             mark.concluded = true;
@@ -692,7 +694,7 @@ impl Polled {
     fn finished(&mut self, core: &mut Core, member: usize, item: Item, current: bool, now: u64) {
         let state = &mut self.lanes[item.lane];
         if !current || state.owner != Some(member) {
-            state.forget();
+            state.forget(&mut core.meter, core.lanes[item.lane].slot);
             return;
         }
         if item.offset == state.prefix {
@@ -707,7 +709,7 @@ impl Polled {
             let prefix = state.prefix;
             self.commit(core, member, item.lane, prefix, now);
         } else {
-            state.forget();
+            state.forget(&mut core.meter, core.lanes[item.lane].slot);
         }
     }
 
@@ -748,7 +750,7 @@ impl Polled {
         if item.offset < state.committed && state.known(item.offset).is_some_and(|mark| !mark.concluded) {
             state.mark(item.offset).concluded = true;
             core.meter.conclude(slot, record, Conclusion::Skipped);
-            state.forget();
+            state.forget(&mut core.meter, core.lanes[item.lane].slot);
         }
     }
 
@@ -843,10 +845,14 @@ impl Lane {
     }
 
     /// Forgets what is both settled and concluded.
-    fn forget(&mut self) {
-        while self.marks_from < self.committed && self.marks.front().is_some_and(|mark| mark.concluded) {
-            self.marks.pop_front();
+    fn forget(&mut self, meter: &mut Meter, slot: usize) {
+        while self.marks_from < self.committed
+            && let Some(mark) = self.marks.pop_front_if(|mark| mark.concluded)
+        {
             self.marks_from += 1;
+            if let Some((_, event)) = mark.given_up {
+                meter.never_done(slot, event);
+            }
         }
     }
 }

@@ -7,10 +7,11 @@
 //! connects anew.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use super::fate::End;
-use super::meter::{Conclusion, Handed, Times};
+use super::meter::{Conclusion, Handed, Meter, Times};
 use super::run::{Item, Next, Run};
 use super::{Core, Lag};
 use crate::engine::log::{Extra, Log, Record};
@@ -45,6 +46,7 @@ struct Config {
 /// One queue of the subscription.
 #[derive(Clone, Debug, Default)]
 struct Lane {
+    slot: usize,
     /// First record that was never pushed.
     fresh: u64,
     returned: BTreeSet<u64>,
@@ -67,8 +69,8 @@ struct State {
     settled: bool,
     /// The subscription's account of it is closed.
     concluded: bool,
-    /// How it was given up, if it was.
-    given_up: Option<Conclusion>,
+    /// How it was given up, if it was, and which event it is.
+    given_up: Option<(Conclusion, u32)>,
     /// Number of the last recorded delivery, where deliveries are recorded one by one.
     trace: u32,
 }
@@ -134,7 +136,7 @@ impl Queue {
                 dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
             },
             credit_open: members.iter().filter(|member| member.taking).count(),
-            lanes: vec![Lane::default(); core.lanes.len()],
+            lanes: core.lanes.iter().map(|id| Lane { slot: id.slot, ..Lane::default() }).collect(),
             members,
             calendar: BinaryHeap::new(),
             entries: 0,
@@ -237,7 +239,7 @@ impl Queue {
             }
             Due::Missed { member, connection } => {
                 if self.members[member].connection == connection {
-                    self.disconnect(member);
+                    self.disconnect(core, member);
                     self.connect_again(member, now);
                 }
             }
@@ -288,7 +290,7 @@ impl Queue {
                 return Some((lane, offset));
             }
             core.meter.conclude(core.lanes[lane].slot, &record, Conclusion::Filtered);
-            self.lanes[lane].settle(offset);
+            self.lanes[lane].settle(&mut core.meter, offset);
         }
     }
 
@@ -417,7 +419,7 @@ impl Queue {
         let (record, extra) = (*core.log_lane(logs, lane).at(offset), core.log_lane(logs, lane).extra(offset));
         let state = self.lanes[lane].out.get_mut(&offset).expect("a message in hand is known");
         if run.end == End::Success {
-            if let Some(how) = state.given_up {
+            if let Some((how, _)) = state.given_up {
                 core.meter.retract(&record, how);
             }
             let times = Times { first, arrived, start: run.start, success: run.success, done: now };
@@ -440,7 +442,7 @@ impl Queue {
             None => (Conclusion::Discarded, DeliveryResult::Discarded),
         };
         if open {
-            state.given_up = Some(how);
+            state.given_up = Some((how, record.event));
             core.meter.conclude(slot, &record, how);
         }
         self.dead_letter(core, member, &record, extra, now);
@@ -462,7 +464,7 @@ impl Queue {
             let record = core.log_lane(logs, item.lane).at(item.offset);
             core.meter.conclude(core.lanes[item.lane].slot, record, Conclusion::Acknowledged);
         }
-        lane.forget(item.offset);
+        lane.forget(&mut core.meter, item.offset);
     }
 
     /// The member tells the bus what became of a message. Whether it will hear: not on another connection than the one
@@ -493,7 +495,7 @@ impl Queue {
         match back {
             None => {
                 core.meter.settled(lane.out.get(&item.offset).map_or(0, |state| state.trace), now);
-                lane.settle(item.offset);
+                lane.settle(&mut core.meter, item.offset);
             }
             Some(0) => drop(lane.returned.insert(item.offset)),
             Some(wait) => {
@@ -511,7 +513,7 @@ impl Queue {
     }
 
     /// A connection is gone: what it held and had not settled comes back at once, in its old order.
-    fn disconnect(&mut self, member: usize) {
+    fn disconnect(&mut self, core: &mut Core, member: usize) {
         self.set_taking(member, false);
         let state = &mut self.members[member];
         state.intact = false;
@@ -519,7 +521,7 @@ impl Queue {
         state.coming = 0;
         state.buffer.clear();
         for (lane, offset) in std::mem::take(&mut state.unsettled).into_keys() {
-            self.lanes[lane].come_back(offset);
+            self.lanes[lane].come_back(&mut core.meter, offset);
         }
     }
 
@@ -556,7 +558,7 @@ impl Queue {
             let _ = core.let_go(logs, run.item, (run.start, now), DeliveryResult::CutOff);
             self.let_go(core, logs, run.item);
         }
-        self.disconnect(member);
+        self.disconnect(core, member);
         self.push_ready(core, logs, now);
     }
 
@@ -564,7 +566,7 @@ impl Queue {
     pub(super) fn join(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         // One that was about to leave goes on with the connection that it has.
         if !self.members[member].intact {
-            self.disconnect(member);
+            self.disconnect(core, member);
         }
         self.connect(core, member, now);
         self.push_ready(core, logs, now);
@@ -582,7 +584,7 @@ impl Queue {
         state.unsettled = kept;
         let back: BTreeMap<(usize, u64), u64> = back;
         for (lane, offset) in back.into_keys() {
-            self.lanes[lane].come_back(offset);
+            self.lanes[lane].come_back(&mut core.meter, offset);
         }
         self.push_ready(core, logs, now);
     }
@@ -673,25 +675,30 @@ impl Lane {
     }
 
     /// The bus forgets a message.
-    fn settle(&mut self, offset: u64) {
+    fn settle(&mut self, meter: &mut Meter, offset: u64) {
         let state = self.out.entry(offset).or_default();
         (state.acknowledged, state.settled) = (true, true);
         self.settled += 1;
-        self.forget(offset);
+        self.forget(meter, offset);
     }
 
     /// A connection that held a message is gone.
-    fn come_back(&mut self, offset: u64) {
+    fn come_back(&mut self, meter: &mut Meter, offset: u64) {
         if self.out.get(&offset).is_some_and(|state| state.acknowledged) {
-            self.settle(offset);
+            self.settle(meter, offset);
         } else {
             self.returned.insert(offset);
         }
     }
 
-    fn forget(&mut self, offset: u64) {
-        if self.out.get(&offset).is_some_and(|state| state.settled && state.hands == 0) {
-            self.out.remove(&offset);
+    /// Nothing more can come of a message that is settled and in no hand.
+    fn forget(&mut self, meter: &mut Meter, offset: u64) {
+        if let Entry::Occupied(state) = self.out.entry(offset)
+            && state.get().settled
+            && state.get().hands == 0
+            && let Some((_, event)) = state.remove().given_up
+        {
+            meter.never_done(self.slot, event);
         }
     }
 }

@@ -345,6 +345,7 @@ impl Serial {
         let mut result = DeliveryResult::Effect;
         if begun.end != End::Success {
             core.meter.conclude(id.slot, record, Conclusion::Discarded);
+            core.meter.never_done(id.slot, record.event);
             result = DeliveryResult::Discarded;
         } else if core.serial_is_plain && begun.attempts == 1 && begun.again.is_none() {
             let mut run = core.meter.plain_run(id.slot);
