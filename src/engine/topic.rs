@@ -434,6 +434,11 @@ mod tests {
     /// Delays of some seconds that have no bound, at 100k/s: all that comes later overtakes half a million records. Moved one
     /// by one that would be 10^12 moves.
     #[test]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "delays are positive, the cast saturates"
+    )]
     fn late_comers_are_not_carried_far() {
         let stream = Stream::named(1, "late");
         let records = (0..2_000_000_u32).map(|event| {
