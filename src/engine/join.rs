@@ -1,7 +1,7 @@
 //! The station Join: when *all* subscriptions of an event have had its effect; and what nobody needs any more.
 
 use super::group::Group;
-use super::group::order::Completion;
+use super::group::order::{Completion, Known};
 use super::log::Column;
 use super::setup::TopicSetup;
 use super::topic::Topic;
@@ -64,7 +64,7 @@ impl Join {
         let (mut keep, mut kept) = (at, 0);
         for reader in &self.readers {
             if let Some(events) = groups[*reader].meter().events(self.topic, publisher) {
-                let column = events.completions();
+                let column = events.known();
                 keep = keep.min(needed(column, at));
                 kept = kept.max(column.from(column.base()).len());
             }
@@ -91,9 +91,10 @@ impl Join {
         self.never.resize(BLOCK, false);
         for reader in &self.readers {
             let Some(events) = groups[*reader].meter().events(self.topic, publisher) else { return false };
-            let done = events.completions().from(at);
+            let done = events.known().from(at);
             limit = limit.min(done.len());
-            for (i, done) in done[..limit].iter().enumerate() {
+            for (i, known) in done[..limit].iter().enumerate() {
+                let done = &known.completion;
                 if *done == Completion::OPEN {
                     limit = i;
                     break;
@@ -146,10 +147,10 @@ impl Join {
 
 /// The first event of a publisher that a late one may still be compared with. Of those before `at`, which are all done,
 /// that is one that was done after the earliest that has overtaken some event at or after `at`: it lies between the two.
-fn needed(column: &Column<Completion>, at: u32) -> u32 {
-    let overtaker = column.from(at).iter().filter(|done| **done > Completion::NEVER).min();
-    let Some(overtaker) = overtaker else { return at };
+fn needed(column: &Column<Known>, at: u32) -> u32 {
+    let done = column.from(at).iter().map(|known| known.completion).filter(|done| *done > Completion::NEVER);
+    let Some(overtaker) = done.min() else { return at };
     let before = &column.from(column.base())[..(at - column.base()) as usize];
-    let first = before.iter().position(|done| done >= overtaker).unwrap_or(before.len());
+    let first = before.iter().position(|known| known.completion >= overtaker).unwrap_or(before.len());
     column.base() + u32::try_from(first).expect("event numbers fit 31 bits")
 }
