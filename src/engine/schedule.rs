@@ -125,7 +125,8 @@ pub(super) struct Windows {
 
 impl Windows {
     pub(super) fn new(target: u64, end: u64) -> Self {
-        Self { width: (end / 1024).max(1), target: target.max(1), end, now: 0, appended: 0 }
+        // From narrow to wide: the first must not hold more than the others, however long the run.
+        Self { width: (end >> 24).max(1), target: target.max(1), end, now: 0, appended: 0 }
     }
 
     /// The end of the next window; none at the end of the run.
