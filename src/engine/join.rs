@@ -150,7 +150,9 @@ impl Join {
 fn needed(column: &Column<Known>, at: u32) -> u32 {
     let done = column.from(at).iter().map(|known| known.completion).filter(|done| *done > Completion::NEVER);
     let Some(overtaker) = done.min() else { return at };
-    let before = &column.from(column.base())[..(at - column.base()) as usize];
+    let kept = column.from(column.base());
+    // Events that were never stored may lie beyond its end.
+    let before = &kept[..kept.len().min((at - column.base()) as usize)];
     let first = before.iter().position(|known| known.completion >= overtaker).unwrap_or(before.len());
     column.base() + u32::try_from(first).expect("event numbers fit 31 bits")
 }

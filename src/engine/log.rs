@@ -183,6 +183,9 @@ impl Lane {
     }
 }
 
+/// Values by which a column grows.
+const GROWTH: usize = 256;
+
 /// A value per event number of one publisher, from a base on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Column<T> {
@@ -197,15 +200,6 @@ impl<T: Copy + Default> Column<T> {
         self.base
     }
 
-    /// Makes room (default values) up to, not including, `end`.
-    #[inline]
-    pub(super) fn reach(&mut self, end: u32) {
-        let wanted = end.saturating_sub(self.base) as usize;
-        if wanted > self.values.len() {
-            self.values.resize(wanted, T::default());
-        }
-    }
-
     /// Appends the values of the next numbers.
     #[inline]
     pub(super) fn extend(&mut self, values: impl Iterator<Item = T>) {
@@ -218,10 +212,20 @@ impl<T: Copy + Default> Column<T> {
         number.checked_sub(self.base).and_then(|i| self.values.get(i as usize)).copied().unwrap_or_default()
     }
 
-    /// The value of a number that has been reached and is still kept.
+    /// The value of a number that has not been given up: the default at first.
     #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        number.checked_sub(self.base).and_then(|i| self.values.get_mut(i as usize))
+        let at = number.checked_sub(self.base)? as usize;
+        if at >= self.values.len() {
+            self.reach(at);
+        }
+        self.values.get_mut(at)
+    }
+
+    /// Makes room for the value at a place, and for some more.
+    #[cold]
+    fn reach(&mut self, at: usize) {
+        self.values.resize((at + 1).next_multiple_of(GROWTH), T::default());
     }
 
     /// All kept values from `from` (at or above the base) on.
@@ -250,8 +254,6 @@ pub(super) struct Log {
     pub(super) lanes: Vec<Lane>,
     /// How events are numbered.
     pub(super) code: EventCode,
-    /// By publisher: events numbered so far (some may not be stored yet).
-    pub(super) numbered: Vec<u32>,
     /// By publisher: creation of each event, where several groups read.
     pub(super) created: Vec<Column<u64>>,
     /// Events that were given up before they were stored, by event number.

@@ -11,6 +11,7 @@
 //! boundary is kept, and nothing is counted before its end lies below `until`.
 
 mod client;
+mod earliest;
 mod group;
 mod handler;
 mod join;
@@ -183,6 +184,7 @@ impl World {
     }
 
     /// When a station next does something.
+    #[inline(always)]
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
@@ -195,6 +197,7 @@ impl World {
     }
 
     /// Lets a station handle everything strictly before `until`.
+    #[inline(always)]
     fn advance(&mut self, station: Station, until: u64) {
         match station {
             Station::Source(index) => self.sources[index].advance(until, &mut self.inboxes),
@@ -315,6 +318,7 @@ impl World {
 }
 
 /// Calls `act` with the logs of the topics that a group reads, without allocating for the usual one.
+#[inline(always)]
 fn with_logs<T>(topics: &[Topic], reads: &[usize], act: impl FnOnce(&[&Log]) -> T) -> T {
     match reads {
         [one] => act(&[&topics[*one].log]),

@@ -5,6 +5,7 @@
 //! least `(next time, position)` by one instant. A cycle of stations runs stepwise inside the windows of the others.
 
 use super::World;
+use super::earliest::Earliest;
 use super::setup::{Publisher, Setup};
 use crate::time::SimTime;
 
@@ -188,21 +189,16 @@ fn interleave(world: &mut World, stations: &[Station], until: u64) {
 pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(SimTime) -> bool) -> bool {
     let stations: Vec<Station> = order.components.iter().flatten().copied().collect();
     let affects: Vec<Vec<usize>> = stations.iter().map(|station| world.affected(order, *station)).collect();
-    let mut due: Vec<u64> = stations.iter().map(|station| world.next(*station)).collect();
+    let mut due = Earliest::new(stations.len());
+    for (at, station) in stations.iter().enumerate() {
+        due.set(at, world.next(*station));
+    }
     let mut steps = 0u32;
-    loop {
-        let (mut now, mut who) = (u64::MAX, 0);
-        for (at, next) in due.iter().enumerate() {
-            if *next < now {
-                (now, who) = (*next, at);
-            }
-        }
-        if now >= world.end {
-            break;
-        }
+    while due.time() < world.end {
+        let (now, who) = (due.time(), due.position());
         world.advance(stations[who], now + 1);
         for at in &affects[who] {
-            due[*at] = world.next(stations[*at]);
+            due.set(*at, world.next(stations[*at]));
         }
         steps += 1;
         if steps.is_multiple_of(8192) {

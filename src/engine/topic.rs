@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::earliest::Earliest;
 use super::log::{Column, EventCode, Extra, Lane, Log, Record};
 use super::setup::TopicSetup;
 use crate::outcome::TopicOutcome;
@@ -210,14 +211,13 @@ impl<T: Placed> Pending<T> {
 pub(super) struct Inbox {
     plain: Vec<Pending<Record>>,
     rich: Vec<Pending<Append>>,
-    /// Earliest append still pending.
-    next: u64,
+    /// By partition: the earliest append still pending.
+    due: Earliest,
     /// How events are numbered.
     pub(super) code: EventCode,
     /// Whether a publisher has more events than there are numbers: the run has no result.
     pub(super) full: bool,
-    /// By publisher: events numbered so far, and creation of those since the last release (where needed).
-    numbered: Vec<u32>,
+    /// By publisher: creation of the events numbered since the last release (where needed).
     created_at: Vec<Vec<u64>>,
     void: Vec<u32>,
     created: u64,
@@ -252,10 +252,9 @@ impl Inbox {
         Self {
             plain,
             rich,
-            next: u64::MAX,
+            due: Earliest::new(lanes),
             code: EventCode::new(setup.publishers),
             full: false,
-            numbered: vec![0; setup.publishers],
             created_at: vec![Vec::new(); if several { setup.publishers } else { 0 }],
             void: Vec::new(),
             created: 0,
@@ -269,19 +268,25 @@ impl Inbox {
     /// When the topic next appends something.
     #[inline]
     pub(super) fn next(&self) -> u64 {
-        self.next
+        self.due.time()
     }
 
     /// Takes one record of a publisher whose records are visible when appended and carry no extra. The hot path.
     #[inline]
     pub(super) fn accept_plain(&mut self, lane: u32, record: Record) {
-        self.next = self.next.min(record.visible);
+        self.note(lane as usize, record.visible);
         self.plain[lane as usize].insert(record);
+    }
+
+    #[inline]
+    fn note(&mut self, lane: usize, append: u64) {
+        if append < self.due.at(lane) {
+            self.due.set(lane, append);
+        }
     }
 
     /// Notes the numbering of plain events: creation in order, how many are measured, bytes of each.
     pub(super) fn number_plain(&mut self, publisher: usize, times: &[u64], measured: u64, bytes: u64) {
-        self.numbered[publisher] += publisher_number(times.len());
         if let Some(noted) = self.created_at.get_mut(publisher) {
             noted.extend_from_slice(times);
         }
@@ -295,7 +300,6 @@ impl Inbox {
             return;
         }
         self.full |= port.full;
-        self.numbered[publisher] = port.numbered;
         if let Some(noted) = self.created_at.get_mut(publisher) {
             noted.extend_from_slice(&port.events);
         }
@@ -318,7 +322,7 @@ impl Inbox {
         if self.rich.is_empty() {
             return self.accept_plain(append.lane, append.record);
         }
-        self.next = self.next.min(append.append);
+        self.note(append.lane as usize, append.append);
         self.rich[append.lane as usize].insert(append);
     }
 
@@ -333,7 +337,6 @@ impl Topic {
         let log = Log {
             lanes: vec![Lane::default(); setup.partitions as usize],
             code: EventCode::new(setup.publishers),
-            numbered: vec![0; setup.publishers],
             created: vec![Column::default(); if setup.readers.len() > 1 { setup.publishers } else { 0 }],
             void: std::collections::BTreeSet::new(),
             appended: 0,
@@ -345,39 +348,38 @@ impl Topic {
     /// Appends everything that is due strictly before `until`.
     pub(super) fn release(&mut self, inbox: &mut Inbox, until: u64) {
         self.note(inbox);
-        if inbox.next >= until {
-            return;
-        }
-        inbox.next = u64::MAX;
-        for lane in 0..inbox.plain.len() {
-            self.release_plain(inbox, lane, until);
-        }
-        for lane in 0..inbox.rich.len() {
-            self.release_rich(inbox, lane, until);
+        while inbox.due.time() < until {
+            let lane = inbox.due.position();
+            let next = if let Some(pending) = inbox.plain.get_mut(lane) {
+                self.release_plain(pending, lane, until)
+            } else {
+                self.release_rich(&mut inbox.rich[lane], lane, until)
+            };
+            inbox.due.set(lane, next);
         }
     }
 
     /// What readers need to know of events whether or not they are appended yet.
     fn note(&mut self, inbox: &mut Inbox) {
-        self.log.numbered.copy_from_slice(&inbox.numbered);
         for (column, created) in self.log.created.iter_mut().zip(&mut inbox.created_at) {
             column.extend(created.drain(..));
         }
-        self.log.void.extend(inbox.void.drain(..));
+        for event in inbox.void.drain(..) {
+            self.log.void.insert(event);
+        }
     }
 
-    fn release_plain(&mut self, inbox: &mut Inbox, lane: usize, until: u64) {
-        let pending = &mut inbox.plain[lane];
+    /// Appends what is due of one partition; when the next of it is.
+    fn release_plain(&mut self, pending: &mut Pending<Record>, lane: usize, until: u64) -> u64 {
         let due = pending.due(until);
         let warm_up = self.warm_up;
         self.stored += pending.sorted[..due].iter().filter(|record| record.created >= warm_up).count() as u64;
         self.log.lanes[lane].extend(pending.sorted.drain(..due));
         self.grown(lane, due);
-        inbox.next = inbox.next.min(pending.first().unwrap_or(u64::MAX));
+        pending.first().unwrap_or(u64::MAX)
     }
 
-    fn release_rich(&mut self, inbox: &mut Inbox, lane: usize, until: u64) {
-        let pending = &mut inbox.rich[lane];
+    fn release_rich(&mut self, pending: &mut Pending<Append>, lane: usize, until: u64) -> u64 {
         let due = pending.due(until);
         let log = &mut self.log.lanes[lane];
         for Append { mut record, extra, .. } in pending.sorted.drain(..due) {
@@ -390,7 +392,7 @@ impl Topic {
             self.surplus += u64::from(!first && measured);
         }
         self.grown(lane, due);
-        inbox.next = inbox.next.min(pending.first().unwrap_or(u64::MAX));
+        pending.first().unwrap_or(u64::MAX)
     }
 
     /// Notes that a partition has grown by so many records.

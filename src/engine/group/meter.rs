@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::order::{Completion, Events, KeyIndex};
-use crate::engine::log::{EventCode, Extra, Log, Record};
+use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::TopicSetup;
 use crate::outcome::{
     ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums,
@@ -159,33 +159,70 @@ impl Meter {
         (self.rewinds, self.rebalances) = (0, 0);
     }
 
-    /// Makes room for all events that the logs' publishers have numbered.
-    pub(super) fn reach(&mut self, slot: usize, log: &Log) {
-        for (events, numbered) in self.slots[slot].events.iter_mut().zip(&log.numbered) {
-            events.reach(*numbered);
-        }
-    }
-
     /// What has come of a publisher's events (by subscribed topic and publisher).
     pub(in crate::engine) fn events(&mut self, topic: usize, publisher: usize) -> Option<&mut Events> {
         let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;
         slot.events.get_mut(publisher)
     }
 
-    /// Counters for a run of first effects of one topic, without retries, of records that were never copied. The hot path.
-    pub(super) fn plain_run(&mut self, slot: usize) -> PlainRun<'_> {
-        let state = &mut self.slots[slot];
-        PlainRun {
-            warm_up: self.warm_up,
-            code: state.code,
-            key_space: state.key_space,
-            key_index: state.key_index,
-            events: &mut state.events,
-            order: &mut self.order,
-            latency: &mut self.latency,
-            stages: &mut self.stages,
-            intervals: &mut self.intervals,
-            done: &mut self.done,
+    /// First effects of records of one topic that started and ended at these times, were never copied and taken once. The
+    /// hot path: inlined, because much of it falls away for a single record.
+    #[inline(always)]
+    pub(super) fn plain_effects(&mut self, slot: usize, records: &[Record], starts: &[u64], dones: &[u64]) {
+        let Slot { code, key_space, key_index, events, .. } = &mut self.slots[slot];
+        let effects = records.iter().zip(dones).map(|(record, done)| {
+            let place = (record.key < *key_space).then(|| key_index.of(record.key));
+            (record, code.sequence(record.event), place, *done)
+        });
+        // A loop of its own for the usual topic, which has one publisher.
+        if let [events] = &mut events[..] {
+            for (record, sequence, place, done) in effects {
+                let late = events.done(sequence, place, done);
+                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                    self.order.note(late);
+                }
+            }
+        } else if !events.is_empty() {
+            for (record, sequence, place, done) in effects {
+                let late = events[code.publisher(record.event)].done(sequence, place, done);
+                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                    self.order.note(late);
+                }
+            }
+        }
+        self.measure(records, starts, dones);
+    }
+
+    /// Latency and stages of those that are measured.
+    #[inline(always)]
+    fn measure(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) {
+        let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
+        let mut late = 0;
+        for ((record, start), done) in records.iter().zip(starts).zip(dones) {
+            if record.created < self.warm_up {
+                late += u64::from(*done >= self.warm_up);
+                continue;
+            }
+            let latency = done - record.created;
+            self.latency.tally(latency);
+            effects += 1;
+            total += latency;
+            publish += record.visible - record.created;
+            wait += start - record.visible;
+            (min, max) = (latency.min(min), latency.max(max));
+        }
+        self.latency.account(effects, min, max);
+        self.deliveries += effects;
+        self.attempts += effects;
+        self.ledger.effected += effects;
+        self.done += effects + late;
+        self.stages.total += u128::from(total);
+        self.stages.publish += u128::from(publish);
+        self.stages.wait += u128::from(wait);
+        if !self.intervals.is_empty() {
+            for (record, done) in records.iter().zip(dones) {
+                note_intervals(&mut self.intervals, self.warm_up, record.created, *done);
+            }
         }
     }
 
@@ -423,77 +460,6 @@ fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusi
             ledger.discarded += 1;
             *lost.entry(LossCause::AttemptsExhausted).or_default() += 1;
         }
-    }
-}
-
-/// Counters borrowed for a run of plain effects.
-pub(super) struct PlainRun<'a> {
-    warm_up: u64,
-    code: EventCode,
-    key_space: u32,
-    key_index: KeyIndex,
-    events: &'a mut [Events],
-    order: &'a mut OrderOutcome,
-    latency: &'a mut Histogram,
-    stages: &'a mut StageSums,
-    intervals: &'a mut [(u64, u64, IntervalOutcome)],
-    done: &'a mut u64,
-}
-
-impl PlainRun<'_> {
-    /// First effects of a block of records that started and ended at these times. How many are measured.
-    pub(super) fn effects(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) -> u64 {
-        let effects = records.iter().zip(dones).map(|(record, done)| {
-            let place = (record.key < self.key_space).then(|| self.key_index.of(record.key));
-            (record, self.code.sequence(record.event), place, *done)
-        });
-        // A loop of its own for the usual topic, which has one publisher.
-        if let [events] = &mut *self.events {
-            for (record, sequence, place, done) in effects {
-                let late = events.done(sequence, place, done);
-                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
-                    self.order.note(late);
-                }
-            }
-        } else if !self.events.is_empty() {
-            for (record, sequence, place, done) in effects {
-                let late = self.events[self.code.publisher(record.event)].done(sequence, place, done);
-                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
-                    self.order.note(late);
-                }
-            }
-        }
-        self.measure(records, starts, dones)
-    }
-
-    /// Latency and stages of those that are measured.
-    fn measure(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) -> u64 {
-        let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
-        let mut late = 0;
-        for ((record, start), done) in records.iter().zip(starts).zip(dones) {
-            if record.created < self.warm_up {
-                late += u64::from(*done >= self.warm_up);
-                continue;
-            }
-            let latency = done - record.created;
-            self.latency.tally(latency);
-            effects += 1;
-            total += latency;
-            publish += record.visible - record.created;
-            wait += start - record.visible;
-            (min, max) = (latency.min(min), latency.max(max));
-        }
-        self.latency.account(effects, min, max);
-        *self.done += effects + late;
-        self.stages.total += u128::from(total);
-        self.stages.publish += u128::from(publish);
-        self.stages.wait += u128::from(wait);
-        if !self.intervals.is_empty() {
-            for (record, done) in records.iter().zip(dones) {
-                note_intervals(self.intervals, self.warm_up, record.created, *done);
-            }
-        }
-        effects
     }
 }
 

@@ -24,7 +24,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 use control::{Control, Timeline};
-use fate::{Conditions, Fates};
+use fate::{Conditions, Fate, Fates};
 use lag::LagMeter;
 use meter::{Meter, MeterSetup};
 use outputs::Outputs;
@@ -34,7 +34,7 @@ use run::{Held, Item};
 use serial::Serial;
 use wire::Wire;
 
-use super::log::{EventCode, Lane, Log, Record};
+use super::log::{EventCode, Extra, Lane, Log, Record};
 use super::setup::{Publisher, Rounding, Setup};
 use super::timeline::Link;
 use super::topic::Inbox;
@@ -215,6 +215,7 @@ impl Group {
         self.core.outputs.deliver(inboxes);
     }
 
+    #[inline(never)]
     fn sample(&mut self, logs: &[&Log], now: u64) {
         let Self { core, discipline, lag, .. } = self;
         lag.poison_left(core.poison_left);
@@ -395,6 +396,7 @@ impl MemberConditions {
 
 impl Core {
     /// Counts the attempts of a delivery that has ended, whatever its end; those that are cut off have not been made.
+    #[inline]
     fn count_attempts(&mut self, created: u64, attempts: u32, end: fate::End) {
         if created >= self.warm_up {
             self.meter.attempts += u64::from(attempts);
@@ -482,9 +484,10 @@ impl Core {
         self.available_since = now;
     }
 
-    /// Whether nothing but slow-downs touches a member.
-    fn is_calm(&self, member: usize) -> bool {
-        self.members[member].fails.is_empty()
+    /// Whether messages are plain, and nothing but slow-downs touches a member.
+    #[inline]
+    fn is_plain(&self, member: usize) -> bool {
+        self.serial_is_plain && self.members[member].fails.is_empty()
     }
 
     /// What a delivery that starts now at a member meets, whatever its event.
@@ -493,6 +496,13 @@ impl Core {
         // Failing for several reasons at once: the chance that none of them strikes is the product.
         let fail = 1.0 - state.fails.iter().map(|(_, share)| 1.0 - share).product::<f64>();
         Conditions { slow: state.slow, fail: if state.fails.is_empty() { 0.0 } else { fail }, poisoned: false }
+    }
+
+    /// What becomes of a record that a member takes now, for the first time.
+    #[inline(never)]
+    fn fate(&self, slot: usize, record: &Record, extra: Extra, member: usize) -> Fate {
+        let about = self.fates.about(slot, record, extra);
+        self.fates.fate(&[self.fates.id(slot, record.event)], about, (1, 1), self.conditions(member))
     }
 
     /// Whether an event that a member's handler takes never succeeds: once poisoned it stays so, wherever it goes.

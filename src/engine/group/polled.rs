@@ -147,6 +147,7 @@ impl Polled {
     }
 
     /// When the group next does something.
+    #[inline(never)]
     pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log]) -> u64 {
         self.notice(core, logs);
         self.due.iter().copied().min().unwrap_or(u64::MAX).min(self.rounds.next()).min(self.wake)
@@ -167,10 +168,8 @@ impl Polled {
     }
 
     /// Handles everything strictly before `limit`, in order of time, group first, then members by index.
+    #[inline(never)]
     pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
-        for (slot, log) in logs.iter().enumerate() {
-            core.meter.reach(slot, log);
-        }
         self.notice(core, logs);
         loop {
             let (mut now, mut who) = (self.rounds.next().min(self.wake), usize::MAX);

@@ -147,6 +147,7 @@ impl Queue {
     }
 
     /// When the group next does something.
+    #[inline(never)]
     pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log]) -> u64 {
         let own = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.0);
         own.min(self.next_push(core, logs)).min(self.next_output(core))
@@ -172,10 +173,8 @@ impl Queue {
     }
 
     /// Handles everything strictly before `limit`.
+    #[inline(never)]
     pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
-        for (slot, log) in logs.iter().enumerate() {
-            core.meter.reach(slot, log);
-        }
         loop {
             let own = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.0);
             let output = self.next_output(core);

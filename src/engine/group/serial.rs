@@ -3,9 +3,12 @@
 //! Between two control events nothing can happen to a member but its own work, so each runs ahead alone: its queue is the
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
-use super::fate::{End, Fates, slowed};
+use std::collections::BTreeMap;
+
+use super::fate::{End, Fate, Fates, slowed};
 use super::meter::{Conclusion, Handed, Times};
-use super::{Core, Lag};
+use super::{Core, Lag, LaneId};
+use crate::engine::earliest::Earliest;
 use crate::engine::log::{Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::time::SimTime;
@@ -22,14 +25,14 @@ pub(super) struct Serial {
     /// By partition.
     ahead: Vec<Ahead>,
     members: Vec<Member>,
-    /// By member: when it next does something.
-    due: Vec<u64>,
-    /// Earliest time at which some member does something, as far as is known.
-    soonest: u64,
+    /// By member: when it next does something, as far as is known.
+    due: Earliest,
     /// Records seen of each topic.
     seen: Vec<u64>,
     /// Whether a member may hold a record of a partition that is another's by now.
     moved: bool,
+    /// By partition: the record whose handler was cut off, until it is done.
+    cut: BTreeMap<usize, (u64, Again)>,
     block: Block,
 }
 
@@ -47,8 +50,6 @@ struct Lane {
     next: u64,
     /// Records before this are settled.
     settled: u64,
-    /// A record whose handler was cut off, until it is begun again.
-    cut: Option<(u64, Again)>,
 }
 
 /// Service times of consecutive records of one partition, drawn ahead.
@@ -76,6 +77,14 @@ struct Again {
     arrived: u64,
 }
 
+/// The record that a member takes next.
+struct Head<'a> {
+    lane: usize,
+    record: &'a Record,
+    /// When it can start.
+    start: u64,
+}
+
 /// A service in progress: it keeps the speed with which it began.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
@@ -88,20 +97,28 @@ struct Begun {
     busy_from: u64,
     attempts: u32,
     end: End,
-    again: Option<Again>,
+    /// Whether its handler was cut off before.
+    again: bool,
+}
+
+impl Begun {
+    /// Whether it succeeds at the first attempt of all.
+    fn is_plain(&self) -> bool {
+        self.attempts == 1 && self.end == End::Success && !self.again
+    }
 }
 
 impl Serial {
     pub(super) fn new(core: &Core) -> Self {
-        let lane = Lane { owner: None, next: 0, settled: 0, cut: None };
+        let lane = Lane { owner: None, next: 0, settled: 0 };
         let mut serial = Self {
             lanes: vec![lane; core.lanes.len()],
             ahead: vec![Ahead { from: 0, to: 0, times: [0; BLOCK] }; core.lanes.len()],
             members: vec![Member::default(); core.members.len()],
-            due: vec![u64::MAX; core.members.len()],
-            soonest: u64::MAX,
+            due: Earliest::new(core.members.len()),
             seen: vec![0; core.topics.len()],
             moved: false,
+            cut: BTreeMap::new(),
             block: Block { start: [0; BLOCK], done: [0; BLOCK] },
         };
         serial.assign(core, 0);
@@ -109,12 +126,14 @@ impl Serial {
     }
 
     /// When something is due, given what the logs hold.
+    #[inline]
     pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log], control: u64) -> u64 {
         self.notice(core, logs, control);
-        self.soonest
+        self.due.time()
     }
 
     /// Lets members that new records find idle begin them (as far as `limit` allows).
+    #[inline]
     fn notice(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         for (slot, log) in logs.iter().enumerate() {
             let fresh = log.appended - self.seen[slot];
@@ -122,7 +141,6 @@ impl Serial {
                 continue;
             }
             self.seen[slot] = log.appended;
-            core.meter.reach(slot, log);
             if fresh > 1 {
                 self.look_at_all(core, logs);
                 continue;
@@ -130,22 +148,14 @@ impl Serial {
             let lane = core.first_lane[slot] + log.last_lane as usize;
             let Some(owner) = self.lanes[lane].owner else { continue };
             if self.members[owner].begun.is_none() && core.members[owner].is_up() {
-                // Of several partitions another may get a record later that becomes visible before this one.
-                if self.members[owner].only.is_some() {
-                    self.begin_one(core, logs, owner, limit);
-                } else {
-                    self.due[owner] = self.due_of(core, logs, owner);
-                    self.soonest = self.soonest.min(self.due[owner]);
-                }
+                self.begin_early(core, logs, owner, limit);
             }
         }
     }
 
     fn look_at_all(&mut self, core: &Core, logs: &[&Log]) {
-        self.soonest = u64::MAX;
         for member in 0..self.members.len() {
-            self.due[member] = self.due_of(core, logs, member);
-            self.soonest = self.soonest.min(self.due[member]);
+            self.due.set(member, self.due_of(core, logs, member));
         }
     }
 
@@ -157,40 +167,51 @@ impl Serial {
         if !core.members[member].is_up() {
             return u64::MAX;
         }
-        self.head(core, logs, member).map_or(u64::MAX, |(_, start)| start)
+        self.head(core, logs, member).map_or(u64::MAX, |head| head.start)
     }
 
     /// Begins the next record of an idle member, if it starts before `limit`. Nothing is completed.
-    fn begin_one(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
-        if let Some((lane, start)) = self.head(core, logs, member).filter(|(_, start)| *start < limit) {
-            self.begin(core, logs, member, lane, start);
-        }
-        self.due[member] = self.due_of(core, logs, member);
-        self.soonest = self.soonest.min(self.due[member]);
+    #[inline(never)]
+    fn begin_early(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
+        let Some(head) = self.head(core, logs, member) else { return };
+        // Of several partitions another may get a record later that becomes visible before this one.
+        let begins = head.start < limit && self.members[member].only.is_some();
+        let due = if begins { self.begin(core, logs, member, head) } else { head.start };
+        self.due.set(member, due);
     }
 
-    /// The partition whose record a member takes next (the first to become visible), and when it can start.
-    fn head(&self, core: &Core, logs: &[&Log], member: usize) -> Option<(usize, u64)> {
+    /// The record that a member takes next: the first to become visible.
+    #[inline(always)]
+    fn head<'a>(&self, core: &Core, logs: &[&'a Log], member: usize) -> Option<Head<'a>> {
         let state = &self.members[member];
-        let visible = |lane: usize| Some(core.log_lane(logs, lane).get(self.lanes[lane].next)?.visible);
-        let (visible, lane) = match state.only {
-            Some(lane) => (visible(lane)?, lane),
-            None => state.lanes.iter().filter_map(|lane| Some((visible(*lane)?, *lane))).min()?,
+        let record = |lane: usize| core.log_lane(logs, lane).get(self.lanes[lane].next);
+        let lane = match state.only {
+            Some(lane) => lane,
+            None => {
+                let heads = state.lanes.iter().filter_map(|lane| Some((record(*lane)?.visible, *lane)));
+                heads.min()?.1
+            }
         };
-        Some((lane, visible.max(state.free)))
+        let record = record(lane)?;
+        Some(Head { lane, record, start: record.visible.max(state.free) })
     }
 
-    /// Handles everything strictly before `limit`.
+    /// Handles everything strictly before `limit`. A function of its own, with all the registers to itself.
+    #[inline(never)]
     pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         for (slot, log) in logs.iter().enumerate() {
             if log.appended != self.seen[slot] {
                 self.seen[slot] = log.appended;
-                core.meter.reach(slot, log);
                 self.look_at_all(core, logs);
             }
         }
-        if self.soonest < limit {
-            self.run_members(core, logs, limit);
+        if self.moved && self.due.time() < limit {
+            self.complete_moved(core, logs, limit);
+        }
+        while self.due.time() < limit {
+            let member = self.due.position();
+            let due = self.run_member(core, logs, member, limit);
+            self.due.set(member, due);
         }
         debug_assert!(
             (0..self.members.len()).all(|member| self.due_of(core, logs, member) >= limit),
@@ -198,60 +219,57 @@ impl Serial {
         );
     }
 
-    fn run_members(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
-        self.complete_moved(core, logs, limit);
-        for member in 0..self.members.len() {
-            if self.due[member] < limit {
-                self.run_member(core, logs, member, limit);
-                self.due[member] = self.due_of(core, logs, member);
-            }
-        }
-        self.soonest = least(&self.due);
-    }
-
     /// Records in hand of partitions that have moved on come first: their new owners wait for them.
+    #[cold]
     fn complete_moved(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
-        if !std::mem::take(&mut self.moved) {
-            return;
-        }
+        self.moved = false;
         for member in 0..self.members.len() {
-            let Some(begun) = self.members[member].begun else { continue };
+            let Some(begun) = &self.members[member].begun else { continue };
             if self.lanes[begun.lane].owner == Some(member) {
                 continue;
             }
             if begun.done < limit {
-                self.complete(core, logs, member, begun);
-                self.due[member] = self.due_of(core, logs, member);
+                self.complete(core, logs, member);
+                self.due.set(member, self.due_of(core, logs, member));
             } else {
                 self.moved = true;
             }
         }
     }
 
-    fn run_member(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
+    /// One member up to `limit`; when it next does something.
+    #[inline(always)]
+    fn run_member(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) -> u64 {
+        let mut more = self.members[member].begun.is_none();
         loop {
-            if let Some(begun) = self.members[member].begun {
+            if let Some(begun) = &self.members[member].begun {
                 if begun.done >= limit {
-                    return;
+                    return begun.done;
                 }
-                self.complete(core, logs, member, begun);
+                self.complete(core, logs, member);
+                // Where a record has begun and ended in time, there is reason to expect more.
+                if more
+                    && let Some(lane) = self.members[member].only
+                    && core.is_plain(member)
+                {
+                    self.run_lane(core, logs, member, lane, limit);
+                    return self.due_of(core, logs, member);
+                }
+                more = true;
             }
             if !core.members[member].is_up() {
-                return;
+                return u64::MAX;
             }
-            let Some((lane, start)) = self.head(core, logs, member).filter(|(_, start)| *start < limit) else { return };
-            self.begin(core, logs, member, lane, start);
-            // Where the first record ends in time, there is reason to expect more.
-            if self.members[member].only.is_some() && core.is_calm(member) && core.serial_is_plain {
-                let Some(begun) = self.members[member].begun.filter(|begun| begun.done < limit) else { return };
-                self.complete(core, logs, member, begun);
-                self.run_lane(core, logs, member, lane, limit);
-                return;
+            let Some(head) = self.head(core, logs, member) else { return u64::MAX };
+            if head.start >= limit {
+                return head.start;
             }
+            self.begin(core, logs, member, head);
         }
     }
 
     /// The hot loop: one member, one partition, plain messages; a block of them at a time, so that each pass is short.
+    #[inline(never)]
     fn run_lane(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, limit: u64) {
         let id = core.lanes[lane];
         let log = logs[id.slot];
@@ -263,9 +281,7 @@ impl Serial {
         }
         let Self { lanes, ahead, members, block, .. } = self;
         let (state, ahead, owner) = (&mut lanes[lane], &mut ahead[lane], &mut members[member]);
-        let mut measured = 0;
         let mut traced = Vec::new();
-        let mut run = core.meter.plain_run(id.slot);
         while !records.is_empty() && owner.begun.is_none() {
             let offset = state.next;
             let times = ahead.times(&core.fates, id.slot, offset, records);
@@ -273,7 +289,7 @@ impl Serial {
             let started = block.serve(taken, times, slow, owner.free, limit);
             let complete = if started > 0 && block.done[started - 1] >= limit { started - 1 } else { started };
             if let Some(last) = complete.checked_sub(1) {
-                measured += run.effects(&taken[..complete], &block.start, &block.done);
+                core.meter.plain_effects(id.slot, &taken[..complete], &block.start, &block.done);
                 owner.free = block.done[last];
                 core.busy += u128::from(block.busy(complete));
             }
@@ -288,7 +304,7 @@ impl Serial {
                     busy_from: start,
                     attempts: 1,
                     end: End::Success,
-                    again: None,
+                    again: false,
                 });
             }
             state.settled = offset + complete as u64;
@@ -304,72 +320,78 @@ impl Serial {
                 break;
             }
         }
-        core.meter.deliveries += measured;
-        core.meter.attempts += measured;
-        core.meter.ledger.effected += measured;
         for (offset, record, start, done) in traced {
-            trace(core, &id, offset, &record, (start, done));
+            trace(core, id, offset, &record, (start, done), DeliveryResult::Effect);
         }
     }
 
-    fn begin(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, start: u64) {
-        let id = core.lanes[lane];
+    /// A member takes a record in hand; when it is done.
+    #[inline(always)]
+    fn begin(&mut self, core: &mut Core, logs: &[&Log], member: usize, head: Head<'_>) -> u64 {
+        let Head { lane, record, start } = head;
+        let slot = core.lanes[lane].slot;
         let offset = self.lanes[lane].next;
-        let record = *core.log_lane(logs, lane).at(offset);
-        let again = self.lanes[lane].cut.take_if(|cut| cut.0 == offset).map(|cut| cut.1);
-        core.meter.duplicates_deliveries += u64::from(again.is_some() && record.created >= core.warm_up);
-        let event = core.fates.id(id.slot, record.event);
-        let (lead, service, attempts, end) = if core.serial_is_plain && core.is_calm(member) {
-            (0, slowed(core.fates.plain_time(event), core.members[member].slow), 1, End::Success)
+        let again = self.cut.get(&lane).is_some_and(|cut| cut.0 == offset);
+        core.meter.duplicates_deliveries += u64::from(again && record.created >= core.warm_up);
+        let fate = if core.is_plain(member) {
+            let service = core.fates.plain_time(core.fates.id(slot, record.event));
+            Fate { lead: 0, service: slowed(service, core.members[member].slow), attempts: 1, end: End::Success }
         } else {
-            let extra = core.log_lane(logs, lane).extra(offset);
-            let about = core.fates.about(id.slot, &record, extra);
-            let conditions = core.conditions(member);
-            let fate = core.fates.fate(&[event], about, (1, 1), conditions);
-            (fate.lead, fate.service, fate.attempts, fate.end)
+            core.fate(slot, record, core.log_lane(logs, lane).extra(offset), member)
         };
-        let success = start.saturating_add(lead);
-        let done = success.saturating_add(service);
+        let success = start.saturating_add(fate.lead);
+        let done = success.saturating_add(fate.service);
+        let Fate { attempts, end, .. } = fate;
         let begun = Begun { lane, offset, start, success, done, busy_from: start, attempts, end, again };
         self.members[member].begun = Some(begun);
         self.lanes[lane].next = offset + 1;
+        done
     }
 
-    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, begun: Begun) {
+    /// A member has done what it has in hand.
+    #[inline(always)]
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize) {
+        let owner = &mut self.members[member];
+        let Some(begun) = owner.begun.take() else { return };
+        owner.free = owner.free.max(begun.done);
+        self.lanes[begun.lane].settled = begun.offset + 1;
         let id = core.lanes[begun.lane];
         let lane = core.log_lane(logs, begun.lane);
         let record = lane.at(begun.offset);
+        core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
+        let result = if core.serial_is_plain && begun.is_plain() {
+            core.meter.plain_effects(id.slot, std::slice::from_ref(record), &[begun.start], &[begun.done]);
+            DeliveryResult::Effect
+        } else {
+            self.conclude(core, lane, &begun)
+        };
+        if core.meter.traces() {
+            trace(core, id, begun.offset, record, (begun.start, begun.done), result);
+        }
+    }
+
+    /// What comes of a record that has been done, with attempts that failed, or not for the first time.
+    #[inline(never)]
+    fn conclude(&mut self, core: &mut Core, lane: &crate::engine::log::Lane, begun: &Begun) -> DeliveryResult {
+        let slot = core.lanes[begun.lane].slot;
+        let record = lane.at(begun.offset);
+        let again = if begun.again { self.cut.remove(&begun.lane).map(|cut| cut.1) } else { None };
         core.meter.deliveries += u64::from(record.created >= core.warm_up);
         core.count_attempts(record.created, begun.attempts, begun.end);
-        core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
-        let mut result = DeliveryResult::Effect;
-        if begun.end != End::Success {
-            core.meter.conclude(id.slot, record, Conclusion::Discarded);
-            core.meter.never_done(id.slot, record.event);
-            result = DeliveryResult::Discarded;
-        } else if core.serial_is_plain && begun.attempts == 1 && begun.again.is_none() {
-            let mut run = core.meter.plain_run(id.slot);
-            let measured = run.effects(std::slice::from_ref(record), &[begun.start], &[begun.done]);
-            core.meter.ledger.effected += measured;
-        } else {
+        if begun.end == End::Success {
             let times = Times {
-                first: begun.again.map(|again| again.first),
-                arrived: begun.again.map_or(record.visible, |again| again.arrived),
+                first: again.map(|again| again.first),
+                arrived: again.map_or(record.visible, |again| again.arrived),
                 start: begun.start,
                 success: begun.success,
                 done: begun.done,
             };
-            result = core.meter.effect(id.slot, record, lane.extra(begun.offset), times, None);
+            core.meter.effect(slot, record, lane.extra(begun.offset), times, None)
+        } else {
+            core.meter.conclude(slot, record, Conclusion::Discarded);
+            core.meter.never_done(slot, record.event);
+            DeliveryResult::Discarded
         }
-        if core.meter.traces() {
-            let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, record);
-            (trace.start, trace.done, trace.settled) = (SimTime(begun.start), SimTime(begun.done), SimTime(begun.done));
-            trace.result = result;
-            core.meter.trace(|| trace);
-        }
-        self.lanes[begun.lane].settled = begun.offset + 1;
-        self.members[member].begun = None;
-        self.members[member].free = self.members[member].free.max(begun.done);
     }
 
     /// Gives every partition to a live member.
@@ -407,8 +429,8 @@ impl Serial {
             core.meter.deliveries += measured;
             self.lanes[begun.lane].next = begun.offset;
             let first = Handed { arrived: record.visible, start: begun.start };
-            let first = begun.again.map_or(first, |again| again.first);
-            self.lanes[begun.lane].cut = Some((begun.offset, Again { first, arrived: now }));
+            let first = if begun.again { self.cut.get(&begun.lane).map_or(first, |cut| cut.1.first) } else { first };
+            self.cut.insert(begun.lane, (begun.offset, Again { first, arrived: now }));
             if core.meter.traces() {
                 let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
                 (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
@@ -539,26 +561,16 @@ impl Ahead {
     }
 }
 
-/// The least of these times; several at once, because each comparison waits for the one before.
-#[inline]
-fn least(times: &[u64]) -> u64 {
-    let (fours, rest) = times.as_chunks::<4>();
-    let mut least = [u64::MAX; 4];
-    for four in fours {
-        least.iter_mut().zip(four).for_each(|(least, time)| *least = (*least).min(*time));
-    }
-    rest.iter().chain(&least).copied().min().unwrap_or(u64::MAX)
-}
-
 /// Where an offset lies in a block.
 fn place(offset: u64, from: u64) -> usize {
     usize::try_from(offset - from).expect("inside of a block")
 }
 
+/// Keeps a record of one delivery.
 #[cold]
-fn trace(core: &mut Core, id: &super::LaneId, offset: u64, record: &Record, (start, done): (u64, u64)) {
+fn trace(core: &mut Core, id: LaneId, offset: u64, record: &Record, (start, done): (u64, u64), result: DeliveryResult) {
     let mut trace = core.meter.trace_of(id.slot, id.partition, offset, record);
     (trace.start, trace.done, trace.settled) = (SimTime(start), SimTime(done), SimTime(done));
-    trace.result = DeliveryResult::Effect;
+    trace.result = result;
     core.meter.trace(|| trace);
 }
