@@ -164,7 +164,7 @@ const PER_KEY: u64 = 0x0070_6572_5F6B_6579;
 
 impl Dist {
     /// One sample; never negative, never undefined.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn sample(&self, draws: &mut Draws, about: About) -> f64 {
         match self {

@@ -135,8 +135,6 @@ pub(crate) struct World {
     inboxes: Vec<Inbox>,
     topics: Vec<Topic>,
     groups: Vec<Group>,
-    /// By group: the topics that it reads.
-    reads: Vec<Vec<usize>>,
     joins: Vec<Join>,
 }
 
@@ -155,7 +153,6 @@ impl World {
             sources: (0..plan.producers.len()).map(|index| Source::new(plan, &setup, index)).collect(),
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
-            reads: groups.iter().map(|group| group.topics().to_vec()).collect(),
             groups,
             joins: setup
                 .topics
@@ -184,47 +181,53 @@ impl World {
     }
 
     /// When a station next does something.
-    #[inline(always)]
+    #[inline]
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
             Station::Topic(index) => self.inboxes[index].next(),
-            Station::Group(index) => {
-                let group = &mut self.groups[index];
-                with_logs(&self.topics, &self.reads[index], |logs| group.next(logs))
-            }
+            Station::Group(index) => with_logs(&self.topics, &mut self.groups[index], Group::next),
         }
     }
 
-    /// Lets a station handle everything strictly before `until`.
-    #[inline(always)]
-    fn advance(&mut self, station: Station, until: u64) {
+    /// Lets a station handle everything strictly before `until`; when it next does something.
+    #[inline]
+    fn advance(&mut self, station: Station, until: u64) -> u64 {
         match station {
-            Station::Source(index) => self.sources[index].advance(until, &mut self.inboxes),
-            Station::Topic(index) => self.topics[index].release(&mut self.inboxes[index], until),
+            Station::Source(index) => {
+                let source = &mut self.sources[index];
+                source.advance(until, &mut self.inboxes);
+                source.next()
+            }
+            Station::Topic(index) => {
+                let inbox = &mut self.inboxes[index];
+                self.topics[index].release(inbox, until);
+                inbox.next()
+            }
             Station::Group(index) => {
                 let group = &mut self.groups[index];
-                with_logs(&self.topics, &self.reads[index], |logs| group.advance(logs, until));
+                let next = with_logs(&self.topics, group, |group, logs| {
+                    group.advance(logs, until);
+                    group.next(logs)
+                });
                 group.deliver(&mut self.inboxes);
+                next
             }
         }
     }
 
-    /// Positions of the stations whose next time may change when one is advanced: itself, and those that hear from it.
+    /// Positions of the stations whose next time may change when another is advanced: those that hear from it.
     fn affected(&self, order: &Order, station: Station) -> Vec<usize> {
-        let mut found = vec![order.position(station)];
         let publisher = match station {
             Station::Source(index) => Publisher::Producer(index),
             Station::Group(index) => Publisher::Consumer(index),
             Station::Topic(index) => {
                 let readers = &self.setup.topics[index].readers;
-                found.extend(readers.iter().map(|reader| order.position(Station::Group(*reader))));
-                return found;
+                return readers.iter().map(|reader| order.position(Station::Group(*reader))).collect();
             }
         };
         let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.contains(&publisher));
-        found.extend(topics.map(|(index, _)| order.position(Station::Topic(index))));
-        found
+        topics.map(|(index, _)| order.position(Station::Topic(index))).collect()
     }
 
     /// Follows events through all their groups, and trims what nobody needs any more.
@@ -283,9 +286,9 @@ impl World {
         }
         let mut consumers = Vec::with_capacity(self.groups.len());
         let mut trace = Vec::new();
-        for (group, reads) in self.groups.iter_mut().zip(&self.reads) {
-            let mut outcome = with_logs(&self.topics, reads, |logs| group.finish(logs, end, &mut faults));
-            for topic in reads.iter().copied() {
+        for group in &mut self.groups {
+            let mut outcome = with_logs(&self.topics, group, |group, logs| group.finish(logs, end, &mut faults));
+            for topic in group.topics().iter().copied() {
                 let (rejected, indeterminate) = self.inboxes[topic].not_stored();
                 outcome.ledger.created += topics[topic].created;
                 outcome.ledger.rejected += rejected;
@@ -317,12 +320,15 @@ impl World {
     }
 }
 
-/// Calls `act` with the logs of the topics that a group reads, without allocating for the usual one.
-#[inline(always)]
-fn with_logs<T>(topics: &[Topic], reads: &[usize], act: impl FnOnce(&[&Log]) -> T) -> T {
-    match reads {
-        [one] => act(&[&topics[*one].log]),
-        many => act(&many.iter().map(|topic| &topics[*topic].log).collect::<Vec<_>>()),
+/// Lets a group act on the logs of the topics that it reads, without allocating for the usual one.
+#[inline]
+fn with_logs<T>(topics: &[Topic], group: &mut Group, act: impl FnOnce(&mut Group, &[&Log]) -> T) -> T {
+    match *group.topics() {
+        [one] => act(group, &[&topics[one].log]),
+        ref many => {
+            let logs: Vec<_> = many.iter().map(|topic| &topics[*topic].log).collect();
+            act(group, &logs)
+        }
     }
 }
 

@@ -136,8 +136,7 @@ fn take_groups(shared: &Shared, depths: &Depths) {
         let mut group = lock(group.lock());
         let Some(group) = group.as_mut() else { continue };
         let until = ends[depths.groups[index] + 1];
-        let reads = group.topics().to_vec();
-        with_logs(&topics, &reads, |logs| group.advance(logs, until));
+        with_logs(&topics, group, |group, logs| group.advance(logs, until));
     }
 }
 

@@ -157,7 +157,9 @@ pub(super) fn windowed(world: &mut World, order: &Order, target: u64, keep_going
     while let Some(until) = windows.next() {
         for component in &order.components {
             match component.as_slice() {
-                [station] => world.advance(*station, until),
+                [station] => {
+                    world.advance(*station, until);
+                }
                 stations => interleave(world, stations, until),
             }
         }
@@ -179,7 +181,9 @@ fn interleave(world: &mut World, stations: &[Station], until: u64) {
         let next =
             stations.iter().map(|station| world.next(*station)).enumerate().min_by_key(|(at, next)| (*next, *at));
         match next {
-            Some((at, now)) if now < until => world.advance(stations[at], now + 1),
+            Some((at, now)) if now < until => {
+                world.advance(stations[at], now + 1);
+            }
             _ => return,
         }
     }
@@ -196,7 +200,7 @@ pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(Sim
     let mut steps = 0u32;
     while due.time() < world.end {
         let (now, who) = (due.time(), due.position());
-        world.advance(stations[who], now + 1);
+        due.set(who, world.advance(stations[who], now + 1));
         for at in &affects[who] {
             due.set(*at, world.next(stations[*at]));
         }

@@ -180,6 +180,7 @@ impl Group {
     }
 
     /// When the group next does something, given what the logs hold (`u64::MAX`: nothing before new input).
+    #[inline]
     pub(super) fn next(&mut self, logs: &[&Log]) -> u64 {
         let control = self.control;
         let core = &mut self.core;
@@ -193,29 +194,34 @@ impl Group {
     }
 
     /// Handles everything strictly before `until`.
+    #[inline]
     pub(super) fn advance(&mut self, logs: &[&Log], until: u64) {
-        loop {
-            let control = self.control;
-            each!(&mut self.discipline, it => it.run(&mut self.core, logs, control.min(until)));
-            if control >= until {
-                return;
-            }
-            if self.timeline.next() == control {
-                let event = self.timeline.take();
-                self.apply(logs, control, event);
-            } else {
-                self.sample(logs, control);
-            }
-            self.control = self.timeline.next().min(self.lag.next());
+        while self.control < until {
+            self.advance_to_control(logs);
         }
+        each!(&mut self.discipline, it => it.run(&mut self.core, logs, until));
+    }
+
+    /// Handles everything up to what next happens from outside, that included.
+    #[inline(never)]
+    fn advance_to_control(&mut self, logs: &[&Log]) {
+        let control = self.control;
+        each!(&mut self.discipline, it => it.run(&mut self.core, logs, control));
+        if self.timeline.next() == control {
+            let event = self.timeline.take();
+            self.apply(logs, control, event);
+        } else {
+            self.sample(logs, control);
+        }
+        self.control = self.timeline.next().min(self.lag.next());
     }
 
     /// Hands all that the group has published to the topics.
+    #[inline]
     pub(super) fn deliver(&mut self, inboxes: &mut [Inbox]) {
         self.core.outputs.deliver(inboxes);
     }
 
-    #[inline(never)]
     fn sample(&mut self, logs: &[&Log], now: u64) {
         let Self { core, discipline, lag, .. } = self;
         lag.poison_left(core.poison_left);

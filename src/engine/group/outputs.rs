@@ -87,6 +87,7 @@ impl Outputs {
     }
 
     /// Hands everything to the topics.
+    #[inline]
     pub(super) fn deliver(&mut self, inboxes: &mut [Inbox]) {
         for out in &mut self.ports {
             inboxes[out.topic].absorb(out.publisher, &mut out.port);

@@ -9,7 +9,7 @@ use super::fate::{End, Fate, Fates, slowed};
 use super::meter::{Conclusion, Handed, Times};
 use super::{Core, Lag, LaneId};
 use crate::engine::earliest::Earliest;
-use crate::engine::log::{Log, Record};
+use crate::engine::log::{Extra, Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::time::SimTime;
 
@@ -45,6 +45,7 @@ struct Block {
 
 #[derive(Clone, Debug)]
 struct Lane {
+    id: LaneId,
     owner: Option<usize>,
     /// Next record to begin.
     next: u64,
@@ -90,6 +91,7 @@ struct Head<'a> {
 struct Begun {
     lane: usize,
     offset: u64,
+    record: Record,
     start: u64,
     /// Start of the successful attempt.
     success: u64,
@@ -110,9 +112,9 @@ impl Begun {
 
 impl Serial {
     pub(super) fn new(core: &Core) -> Self {
-        let lane = Lane { owner: None, next: 0, settled: 0 };
+        let lane = |id: &LaneId| Lane { id: *id, owner: None, next: 0, settled: 0 };
         let mut serial = Self {
-            lanes: vec![lane; core.lanes.len()],
+            lanes: core.lanes.iter().map(lane).collect(),
             ahead: vec![Ahead { from: 0, to: 0, times: [0; BLOCK] }; core.lanes.len()],
             members: vec![Member::default(); core.members.len()],
             due: Earliest::new(core.members.len()),
@@ -128,26 +130,30 @@ impl Serial {
     /// When something is due, given what the logs hold.
     #[inline]
     pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log], control: u64) -> u64 {
-        self.notice(core, logs, control);
+        if self.is_news(logs) {
+            self.notice(core, logs, control);
+        }
         self.due.time()
     }
 
-    /// Lets members that new records find idle begin them (as far as `limit` allows).
+    /// Whether there are records that have not been seen.
     #[inline]
+    fn is_news(&self, logs: &[&Log]) -> bool {
+        logs.iter().zip(&self.seen).any(|(log, seen)| log.appended != *seen)
+    }
+
+    /// Lets members that new records find idle begin them (as far as `limit` allows).
+    #[inline(never)]
     fn notice(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         for (slot, log) in logs.iter().enumerate() {
-            let fresh = log.appended - self.seen[slot];
-            if fresh == 0 {
-                continue;
-            }
-            self.seen[slot] = log.appended;
+            let fresh = log.appended - std::mem::replace(&mut self.seen[slot], log.appended);
             if fresh > 1 {
                 self.look_at_all(core, logs);
-                continue;
-            }
-            let lane = core.first_lane[slot] + log.last_lane as usize;
-            let Some(owner) = self.lanes[lane].owner else { continue };
-            if self.members[owner].begun.is_none() && core.members[owner].is_up() {
+            } else if fresh == 1
+                && let Some(owner) = self.lanes[core.first_lane[slot] + log.last_lane as usize].owner
+                && self.members[owner].begun.is_none()
+                && core.members[owner].is_up()
+            {
                 self.begin_early(core, logs, owner, limit);
             }
         }
@@ -167,13 +173,13 @@ impl Serial {
         if !core.members[member].is_up() {
             return u64::MAX;
         }
-        self.head(core, logs, member).map_or(u64::MAX, |head| head.start)
+        self.head(logs, member).map_or(u64::MAX, |head| head.start)
     }
 
     /// Begins the next record of an idle member, if it starts before `limit`. Nothing is completed.
-    #[inline(never)]
+    #[inline(always)]
     fn begin_early(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
-        let Some(head) = self.head(core, logs, member) else { return };
+        let Some(head) = self.head(logs, member) else { return };
         // Of several partitions another may get a record later that becomes visible before this one.
         let begins = head.start < limit && self.members[member].only.is_some();
         let due = if begins { self.begin(core, logs, member, head) } else { head.start };
@@ -182,9 +188,12 @@ impl Serial {
 
     /// The record that a member takes next: the first to become visible.
     #[inline(always)]
-    fn head<'a>(&self, core: &Core, logs: &[&'a Log], member: usize) -> Option<Head<'a>> {
+    fn head<'a>(&self, logs: &[&'a Log], member: usize) -> Option<Head<'a>> {
         let state = &self.members[member];
-        let record = |lane: usize| core.log_lane(logs, lane).get(self.lanes[lane].next);
+        let record = |lane: usize| {
+            let Lane { id, next, .. } = &self.lanes[lane];
+            logs[id.slot].lanes[id.partition as usize].get(*next)
+        };
         let lane = match state.only {
             Some(lane) => lane,
             None => {
@@ -199,11 +208,9 @@ impl Serial {
     /// Handles everything strictly before `limit`. A function of its own, with all the registers to itself.
     #[inline(never)]
     pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
-        for (slot, log) in logs.iter().enumerate() {
-            if log.appended != self.seen[slot] {
-                self.seen[slot] = log.appended;
-                self.look_at_all(core, logs);
-            }
+        if self.is_news(logs) {
+            self.seen.iter_mut().zip(logs).for_each(|(seen, log)| *seen = log.appended);
+            self.look_at_all(core, logs);
         }
         if self.moved && self.due.time() < limit {
             self.complete_moved(core, logs, limit);
@@ -260,7 +267,7 @@ impl Serial {
             if !core.members[member].is_up() {
                 return u64::MAX;
             }
-            let Some(head) = self.head(core, logs, member) else { return u64::MAX };
+            let Some(head) = self.head(logs, member) else { return u64::MAX };
             if head.start >= limit {
                 return head.start;
             }
@@ -298,6 +305,7 @@ impl Serial {
                 owner.begun = Some(Begun {
                     lane,
                     offset: offset + complete as u64,
+                    record: taken[complete],
                     start,
                     success: start,
                     done: block.done[complete],
@@ -329,8 +337,9 @@ impl Serial {
     #[inline(always)]
     fn begin(&mut self, core: &mut Core, logs: &[&Log], member: usize, head: Head<'_>) -> u64 {
         let Head { lane, record, start } = head;
-        let slot = core.lanes[lane].slot;
-        let offset = self.lanes[lane].next;
+        let state = &mut self.lanes[lane];
+        let (slot, offset) = (state.id.slot, state.next);
+        state.next += 1;
         let again = self.cut.get(&lane).is_some_and(|cut| cut.0 == offset);
         core.meter.duplicates_deliveries += u64::from(again && record.created >= core.warm_up);
         let fate = if core.is_plain(member) {
@@ -342,9 +351,9 @@ impl Serial {
         let success = start.saturating_add(fate.lead);
         let done = success.saturating_add(fate.service);
         let Fate { attempts, end, .. } = fate;
-        let begun = Begun { lane, offset, start, success, done, busy_from: start, attempts, end, again };
+        let begun =
+            Begun { lane, offset, record: *record, start, success, done, busy_from: start, attempts, end, again };
         self.members[member].begun = Some(begun);
-        self.lanes[lane].next = offset + 1;
         done
     }
 
@@ -352,46 +361,23 @@ impl Serial {
     #[inline(always)]
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize) {
         let owner = &mut self.members[member];
-        let Some(begun) = owner.begun.take() else { return };
-        owner.free = owner.free.max(begun.done);
-        self.lanes[begun.lane].settled = begun.offset + 1;
-        let id = core.lanes[begun.lane];
-        let lane = core.log_lane(logs, begun.lane);
-        let record = lane.at(begun.offset);
-        core.busy += u128::from(begun.done - begun.busy_from.min(begun.done));
+        let Some(begun) = &owner.begun else { return };
+        let &Begun { lane, offset, ref record, start, done, busy_from, .. } = begun;
+        owner.free = owner.free.max(done);
+        core.busy += u128::from(done - busy_from.min(done));
+        let state = &mut self.lanes[lane];
+        state.settled = offset + 1;
         let result = if core.serial_is_plain && begun.is_plain() {
-            core.meter.plain_effects(id.slot, std::slice::from_ref(record), &[begun.start], &[begun.done]);
+            core.meter.plain_effects(state.id.slot, std::slice::from_ref(record), &[start], &[done]);
             DeliveryResult::Effect
         } else {
-            self.conclude(core, lane, &begun)
+            let again = if begun.again { self.cut.remove(&lane).map(|cut| cut.1) } else { None };
+            conclude(core, core.log_lane(logs, lane).extra(offset), begun, again)
         };
         if core.meter.traces() {
-            trace(core, id, begun.offset, record, (begun.start, begun.done), result);
+            trace(core, state.id, offset, record, (start, done), result);
         }
-    }
-
-    /// What comes of a record that has been done, with attempts that failed, or not for the first time.
-    #[inline(never)]
-    fn conclude(&mut self, core: &mut Core, lane: &crate::engine::log::Lane, begun: &Begun) -> DeliveryResult {
-        let slot = core.lanes[begun.lane].slot;
-        let record = lane.at(begun.offset);
-        let again = if begun.again { self.cut.remove(&begun.lane).map(|cut| cut.1) } else { None };
-        core.meter.deliveries += u64::from(record.created >= core.warm_up);
-        core.count_attempts(record.created, begun.attempts, begun.end);
-        if begun.end == End::Success {
-            let times = Times {
-                first: again.map(|again| again.first),
-                arrived: again.map_or(record.visible, |again| again.arrived),
-                start: begun.start,
-                success: begun.success,
-                done: begun.done,
-            };
-            core.meter.effect(slot, record, lane.extra(begun.offset), times, None)
-        } else {
-            core.meter.conclude(slot, record, Conclusion::Discarded);
-            core.meter.never_done(slot, record.event);
-            DeliveryResult::Discarded
-        }
+        owner.begun = None;
     }
 
     /// Gives every partition to a live member.
@@ -564,6 +550,27 @@ impl Ahead {
 /// Where an offset lies in a block.
 fn place(offset: u64, from: u64) -> usize {
     usize::try_from(offset - from).expect("inside of a block")
+}
+
+/// What comes of a record that has been done, after attempts that failed or handlers that were cut off.
+#[inline(never)]
+fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) -> DeliveryResult {
+    let (slot, record) = (core.lanes[begun.lane].slot, &begun.record);
+    core.meter.deliveries += u64::from(record.created >= core.warm_up);
+    core.count_attempts(record.created, begun.attempts, begun.end);
+    if begun.end != End::Success {
+        core.meter.conclude(slot, record, Conclusion::Discarded);
+        core.meter.never_done(slot, record.event);
+        return DeliveryResult::Discarded;
+    }
+    let times = Times {
+        first: again.map(|again| again.first),
+        arrived: again.map_or(record.visible, |again| again.arrived),
+        start: begun.start,
+        success: begun.success,
+        done: begun.done,
+    };
+    core.meter.effect(slot, record, extra, times, None)
 }
 
 /// Keeps a record of one delivery.
