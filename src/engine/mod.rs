@@ -181,7 +181,7 @@ impl World {
     }
 
     /// When a station next does something.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// Lets a station handle everything strictly before `until`; when it next does something.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, station: Station, until: u64) -> u64 {
         match station {
             Station::Source(index) => {
@@ -321,7 +321,7 @@ impl World {
 }
 
 /// Lets a group act on the logs of the topics that it reads, without allocating for the usual one.
-#[inline]
+#[inline(always)]
 fn with_logs<T>(topics: &[Topic], group: &mut Group, act: impl FnOnce(&mut Group, &[&Log]) -> T) -> T {
     match *group.topics() {
         [one] => act(group, &[&topics[one].log]),

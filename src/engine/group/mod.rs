@@ -180,7 +180,7 @@ impl Group {
     }
 
     /// When the group next does something, given what the logs hold (`u64::MAX`: nothing before new input).
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self, logs: &[&Log]) -> u64 {
         let control = self.control;
         let core = &mut self.core;
@@ -194,7 +194,7 @@ impl Group {
     }
 
     /// Handles everything strictly before `until`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&mut self, logs: &[&Log], until: u64) {
         while self.control < until {
             self.advance_to_control(logs);

@@ -3,20 +3,19 @@
 //! Between two control events nothing can happen to a member but its own work, so each runs ahead alone: its queue is the
 //! recursion `done = max(free, visible) + service` (Lindley), without an event calendar.
 
+mod block;
+
 use std::collections::BTreeMap;
 
-use super::fate::{End, Fate, Fates, slowed};
+use block::{Ahead, Block};
+
+use super::fate::{End, Fate, slowed};
 use super::meter::{Conclusion, Handed, Times};
 use super::{Core, Lag, LaneId};
 use crate::engine::earliest::Earliest;
 use crate::engine::log::{Extra, Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::time::SimTime;
-
-/// Service times drawn at a time, per partition.
-const BLOCK: usize = 64;
-/// Fewer are drawn one by one.
-const FEW: usize = 8;
 
 /// Serial dispatch of one group.
 #[derive(Clone, Debug)]
@@ -36,13 +35,6 @@ pub(super) struct Serial {
     block: Block,
 }
 
-/// When the records of one block start and end: kept so that it need not be made anew.
-#[derive(Clone, Debug)]
-struct Block {
-    start: [u64; BLOCK],
-    done: [u64; BLOCK],
-}
-
 #[derive(Clone, Debug)]
 struct Lane {
     id: LaneId,
@@ -51,14 +43,6 @@ struct Lane {
     next: u64,
     /// Records before this are settled.
     settled: u64,
-}
-
-/// Service times of consecutive records of one partition, drawn ahead.
-#[derive(Clone, Debug)]
-struct Ahead {
-    from: u64,
-    to: u64,
-    times: [u64; BLOCK],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -115,13 +99,13 @@ impl Serial {
         let lane = |id: &LaneId| Lane { id: *id, owner: None, next: 0, settled: 0 };
         let mut serial = Self {
             lanes: core.lanes.iter().map(lane).collect(),
-            ahead: vec![Ahead { from: 0, to: 0, times: [0; BLOCK] }; core.lanes.len()],
+            ahead: vec![Ahead::default(); core.lanes.len()],
             members: vec![Member::default(); core.members.len()],
             due: Earliest::new(core.members.len()),
             seen: vec![0; core.topics.len()],
             moved: false,
             cut: BTreeMap::new(),
-            block: Block { start: [0; BLOCK], done: [0; BLOCK] },
+            block: Block::default(),
         };
         serial.assign(core, 0);
         serial
@@ -143,7 +127,7 @@ impl Serial {
     }
 
     /// Lets members that new records find idle begin them (as far as `limit` allows).
-    #[inline(never)]
+    #[inline]
     fn notice(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         for (slot, log) in logs.iter().enumerate() {
             let fresh = log.appended - std::mem::replace(&mut self.seen[slot], log.appended);
@@ -177,7 +161,7 @@ impl Serial {
     }
 
     /// Begins the next record of an idle member, if it starts before `limit`. Nothing is completed.
-    #[inline(always)]
+    #[inline(never)]
     fn begin_early(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
         let Some(head) = self.head(logs, member) else { return };
         // Of several partitions another may get a record later that becomes visible before this one.
@@ -272,64 +256,6 @@ impl Serial {
                 return head.start;
             }
             self.begin(core, logs, member, head);
-        }
-    }
-
-    /// The hot loop: one member, one partition, plain messages; a block of them at a time, so that each pass is short.
-    #[inline(never)]
-    fn run_lane(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, limit: u64) {
-        let id = core.lanes[lane];
-        let log = logs[id.slot];
-        let mut records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
-        let slow = core.members[member].slow;
-        let traces = core.meter.traces();
-        if records.is_empty() {
-            return;
-        }
-        let Self { lanes, ahead, members, block, .. } = self;
-        let (state, ahead, owner) = (&mut lanes[lane], &mut ahead[lane], &mut members[member]);
-        let mut traced = Vec::new();
-        while !records.is_empty() && owner.begun.is_none() {
-            let offset = state.next;
-            let times = ahead.times(&core.fates, id.slot, offset, records);
-            let taken = &records[..times.len()];
-            let started = block.serve(taken, times, slow, owner.free, limit);
-            let complete = if started > 0 && block.done[started - 1] >= limit { started - 1 } else { started };
-            if let Some(last) = complete.checked_sub(1) {
-                core.meter.plain_effects(id.slot, &taken[..complete], &block.start, &block.done);
-                owner.free = block.done[last];
-                core.busy += u128::from(block.busy(complete));
-            }
-            if complete < started {
-                let start = block.start[complete];
-                owner.begun = Some(Begun {
-                    lane,
-                    offset: offset + complete as u64,
-                    record: taken[complete],
-                    start,
-                    success: start,
-                    done: block.done[complete],
-                    busy_from: start,
-                    attempts: 1,
-                    end: End::Success,
-                    again: false,
-                });
-            }
-            state.settled = offset + complete as u64;
-            state.next = state.settled + u64::from(owner.begun.is_some());
-            if traces {
-                let all = taken.iter().zip(&block.start).zip(&block.done).take(complete);
-                traced.extend(
-                    (offset..).zip(all).map(|(offset, ((record, start), done))| (offset, *record, *start, *done)),
-                );
-            }
-            records = &records[complete..];
-            if complete < taken.len() {
-                break;
-            }
-        }
-        for (offset, record, start, done) in traced {
-            trace(core, id, offset, &record, (start, done), DeliveryResult::Effect);
         }
     }
 
@@ -493,63 +419,6 @@ impl Serial {
             core.meter.deliveries += u64::from(created >= core.warm_up);
         }
     }
-}
-
-impl Block {
-    /// Serves records one after the other, from when the server is free: Lindley's recursion. How many start before
-    /// `limit`; the last of them may end later.
-    #[inline]
-    fn serve(&mut self, records: &[Record], times: &[u64], slow: f64, mut free: u64, limit: u64) -> usize {
-        let slots = self.start.iter_mut().zip(&mut self.done);
-        let mut started = 0;
-        for ((record, time), (start, done)) in records.iter().zip(times).zip(slots) {
-            *start = free.max(record.visible);
-            if *start >= limit {
-                break;
-            }
-            free = *start + slowed(*time, slow);
-            *done = free;
-            started += 1;
-        }
-        started
-    }
-
-    /// Time spent on the first `count` records.
-    fn busy(&self, count: usize) -> u64 {
-        self.start.iter().zip(&self.done).take(count).map(|(start, done)| done - start).sum()
-    }
-}
-
-impl Ahead {
-    /// The service times of some of these records, which begin at `offset`; at least of the first.
-    #[inline]
-    fn times(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) -> &[u64] {
-        if !(self.from..self.to).contains(&offset) {
-            self.draw(fates, slot, offset, records);
-        }
-        let known = &self.times[place(offset, self.from)..place(self.to, self.from)];
-        &known[..known.len().min(records.len())]
-    }
-
-    /// Draws the service times of records, which begin at `offset`.
-    #[cold]
-    fn draw(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) {
-        let count = records.len().min(BLOCK);
-        let ids = records.iter().map(|record| fates.id(slot, record.event));
-        if count < FEW {
-            self.times.iter_mut().zip(ids).for_each(|(time, id)| *time = fates.plain_time(id));
-        } else {
-            let mut places = [0; BLOCK];
-            places.iter_mut().zip(ids).for_each(|(place, id)| *place = id);
-            fates.plain_times(&places[..count], &mut self.times[..count]);
-        }
-        (self.from, self.to) = (offset, offset + count as u64);
-    }
-}
-
-/// Where an offset lies in a block.
-fn place(offset: u64, from: u64) -> usize {
-    usize::try_from(offset - from).expect("inside of a block")
 }
 
 /// What comes of a record that has been done, after attempts that failed or handlers that were cut off.
