@@ -10,12 +10,12 @@ mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use member::{Chunk, Claim, Fetch, Member, Session};
+use member::{Chunk, Fetch, Member, Session};
 use rounds::Rounds;
 
 use super::fate::End;
 use super::meter::{Conclusion, Handed, Meter, Times};
-use super::run::{Item, Next, Run};
+use super::run::{Item, Next, Run, numbered};
 use super::{Core, Lag};
 use crate::dist::NO_KEY;
 use crate::engine::log::Log;
@@ -160,10 +160,22 @@ impl Polled {
         }
         self.seen = appended;
         for member in 0..self.members.len() {
-            if self.members[member].sessions.iter().any(Session::is_parked) {
-                self.due[member] = self.due_of(core, logs, member);
+            if self.look_at_fetches(core, logs, member) {
+                self.due[member] = self.due_of(core, member);
             }
         }
+    }
+
+    /// Finds out anew when the fetches of a member that wait at a broker are answered. Whether there are any.
+    fn look_at_fetches(&mut self, core: &Core, logs: &[&Log], member: usize) -> bool {
+        let mut parked = false;
+        for session in &mut self.members[member].sessions {
+            if let Fetch::Parked { from } = session.fetch {
+                parked = true;
+                session.due = answered_at(&self.lanes, core, logs, &session.asked, from);
+            }
+        }
+        parked
     }
 
     /// Handles everything strictly before `limit`, in order of time, group first, then members by index.
@@ -186,7 +198,7 @@ impl Polled {
                 self.step_group(core, logs, now);
             } else {
                 self.step(core, logs, who, now);
-                self.due[who] = self.due_of(core, logs, who);
+                self.due[who] = self.due_of(core, who);
             }
         }
     }
@@ -199,22 +211,25 @@ impl Polled {
                 self.lanes[lane].awake = self.lanes[lane].awake.max(end);
             }
             for member in 0..self.members.len() {
+                self.look_at_fetches(core, logs, member);
+            }
+            for member in 0..self.members.len() {
                 self.pump(core, logs, member, now);
             }
         }
         if self.rounds.next() == now {
             self.step_rounds(core, logs, now);
         }
-        self.look_at_all(core, logs);
+        self.look_at_all(core);
     }
 
-    fn look_at_all(&mut self, core: &Core, logs: &[&Log]) {
+    fn look_at_all(&mut self, core: &Core) {
         for member in 0..self.members.len() {
-            self.due[member] = self.due_of(core, logs, member);
+            self.due[member] = self.due_of(core, member);
         }
     }
 
-    fn due_of(&self, core: &Core, logs: &[&Log], member: usize) -> u64 {
+    fn due_of(&self, core: &Core, member: usize) -> u64 {
         let conditions = &core.members[member];
         let state = &self.members[member];
         if conditions.down > 0 {
@@ -223,9 +238,9 @@ impl Polled {
         if !(state.in_group || state.zombie) {
             return core.outputs.next(member);
         }
-        let fetches = state.sessions.iter().map(|session| self.fetch_due(core, logs, session)).min();
         let mut due = state.ends.peek().map_or(u64::MAX, |end| end.0.0);
-        due = due.min(core.outputs.next(member)).min(fetches.unwrap_or(u64::MAX)).min(state.notice_at);
+        due = state.sessions.iter().fold(due, |due, session| due.min(session.due));
+        due = due.min(core.outputs.next(member)).min(state.notice_at);
         due = due.min(state.late_at(core.progress_timeout));
         if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front())
             && !state.idle.is_empty()
@@ -242,32 +257,17 @@ impl Polled {
         if due == u64::MAX { due } else { due.max(conditions.paused_until) }
     }
 
-    fn fetch_due(&self, core: &Core, logs: &[&Log], session: &Session) -> u64 {
-        match &session.fetch {
-            Fetch::Idle => u64::MAX,
-            Fetch::Arriving { at, .. } => *at,
-            Fetch::Parked { from, lanes } => {
-                let heads = lanes.iter().filter_map(|lane| {
-                    let state = &self.lanes[*lane];
-                    if state.fetched >= state.awake {
-                        return None;
-                    }
-                    Some(core.log_lane(logs, *lane).get(state.fetched)?.visible)
-                });
-                heads.min().map_or(u64::MAX, |visible| visible.max(*from))
-            }
-        }
-    }
-
     /// Does all that is due at a member by `now`.
     fn step(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         self.members[member].looked_at = now + 1;
         if core.outputs.next(member) <= now {
             core.outputs.step(member, now);
         }
-        self.wake_waiters(core, logs, member, now);
+        if !core.outputs.is_silent() {
+            self.wake_waiters(core, logs, member, now);
+        }
         for session in 0..self.members[member].sessions.len() {
-            while self.fetch_due(core, logs, &self.members[member].sessions[session]) <= now {
+            while self.members[member].sessions[session].due <= now {
                 self.step_fetch(core, logs, member, session, now);
             }
         }
@@ -327,47 +327,57 @@ impl Polled {
     }
 
     /// Sends fetch requests for partitions of which nothing is buffered.
-    fn fetch(&mut self, core: &mut Core, member: usize, now: u64) {
+    fn fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         for at in 0..self.members[member].sessions.len() {
-            let session = &self.members[member].sessions[at];
-            if !matches!(session.fetch, Fetch::Idle) {
+            let session = &mut self.members[member].sessions[at];
+            if session.fetch != Fetch::Idle {
                 continue;
             }
-            let lanes = session.lanes.iter().copied().filter(|lane| {
+            session.asked.extend(session.lanes.iter().filter_map(|lane| {
                 let state = &self.lanes[*lane];
-                state.polled == state.fetched && (state.fetched < state.awake)
-            });
-            let lanes: Vec<usize> = lanes.collect();
-            if !lanes.is_empty() {
+                (state.polled == state.fetched && state.fetched < state.awake).then_some((*lane, state.fetched))
+            }));
+            if !session.asked.is_empty() {
                 let from = self.requested(core, member, now);
-                self.members[member].sessions[at].fetch = Fetch::Parked { from, lanes };
+                self.park(core, logs, member, at, from);
             }
         }
     }
 
+    /// A fetch request waits at its broker from `from` on.
+    fn park(&mut self, core: &Core, logs: &[&Log], member: usize, session: usize, from: u64) {
+        let session = &mut self.members[member].sessions[session];
+        session.fetch = Fetch::Parked { from };
+        session.due = answered_at(&self.lanes, core, logs, &session.asked, from);
+    }
+
     fn step_fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, session: usize, now: u64) {
-        match std::mem::replace(&mut self.members[member].sessions[session].fetch, Fetch::Idle) {
+        match self.members[member].sessions[session].fetch {
             Fetch::Idle => {}
-            Fetch::Parked { lanes, .. } => {
+            Fetch::Parked { .. } => {
                 let (delay, verdict) = core.wire.send(member, now);
-                let fetch = if verdict.response_lost {
+                if verdict.response_lost {
                     let again = now.saturating_add(self.config.request_timeout);
-                    Fetch::Parked { from: self.requested(core, member, again), lanes }
-                } else {
-                    let ends = lanes.into_iter().filter_map(|lane| {
-                        let state = &self.lanes[lane];
-                        let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
-                        let end = core.log_lane(logs, lane).visible_end(state.fetched, now + 1).min(most);
-                        (end > state.fetched).then_some((lane, end))
-                    });
-                    Fetch::Arriving { at: now.saturating_add(delay), ends: ends.collect() }
-                };
-                self.members[member].sessions[session].fetch = fetch;
+                    let from = self.requested(core, member, again);
+                    return self.park(core, logs, member, session, from);
+                }
+                let session = &mut self.members[member].sessions[session];
+                session.asked.retain_mut(|(lane, end)| {
+                    let state = &self.lanes[*lane];
+                    let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
+                    *end = core.log_lane(logs, *lane).visible_end(state.fetched, now + 1).min(most);
+                    *end > state.fetched
+                });
+                (session.fetch, session.due) = (Fetch::Arriving, now.saturating_add(delay));
             }
-            Fetch::Arriving { at, ends } => {
-                for (lane, end) in ends {
-                    let from = std::mem::replace(&mut self.lanes[lane].fetched, end);
-                    self.members[member].buffer.push_back(Chunk { lane, from, to: end, arrived: at });
+            Fetch::Arriving => {
+                let Member { sessions, buffer, .. } = &mut self.members[member];
+                let session = &mut sessions[session];
+                let arrived = std::mem::replace(&mut session.due, u64::MAX);
+                session.fetch = Fetch::Idle;
+                for (lane, to) in session.asked.drain(..) {
+                    let from = std::mem::replace(&mut self.lanes[lane].fetched, to);
+                    buffer.push_back(Chunk { lane, from, to, arrived });
                 }
             }
         }
@@ -438,7 +448,7 @@ impl Polled {
             }
             taken += count;
         }
-        self.fetch(core, member, now);
+        self.fetch(core, logs, member, now);
         self.members[member].blocked = taken == 0;
         if self.config.settle == Settle::Before && taken > 0 {
             self.commit_polled(core, member, now);
@@ -482,7 +492,7 @@ impl Polled {
         let claim = self.claim_of(slot, item, log_lane.at(item.offset).key);
         let member = &mut self.members[member];
         if let Some(claim) = claim {
-            if let Some(queue) = member.claims.get_mut(&claim) {
+            if let Some(queue) = member.claims.get_mut(claim) {
                 queue.push_back(item);
                 member.waiting += 1;
                 return;
@@ -679,14 +689,15 @@ impl Polled {
         }
     }
 
-    fn claim_of(&self, slot: usize, item: Item, key: u32) -> Option<Claim> {
+    /// What at most one handler of a member may hold at a time, if it is in this record: its partition or its key.
+    fn claim_of(&self, slot: usize, item: Item, key: u32) -> Option<u64> {
         if self.config.workers <= 1 || self.config.batch.is_some() {
             return None;
         }
         match self.config.order {
             WorkerOrder::None => None,
-            WorkerOrder::Partition => Some(Claim::Lane(item.lane)),
-            WorkerOrder::Key => (key != NO_KEY).then_some(Claim::Key(slot, key)),
+            WorkerOrder::Partition => Some(item.lane as u64),
+            WorkerOrder::Key => (key != NO_KEY).then(|| numbered(slot, key)),
         }
     }
 
@@ -735,8 +746,7 @@ impl Polled {
             }
         }
         let state = &mut self.members[member];
-        let waiting = state.claims.values_mut().flat_map(|queue| queue.drain(..));
-        let unstarted: Vec<Item> = state.ready.drain(..).chain(waiting).collect();
+        let unstarted: Vec<Item> = state.ready.iter().chain(state.claims.values().flatten()).copied().collect();
         for item in unstarted {
             let record = *core.log_lane(logs, item.lane).at(item.offset);
             self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
@@ -767,10 +777,10 @@ impl Polled {
     }
 
     /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
-    pub(super) fn pause(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64, shift: u64) {
+    pub(super) fn pause(&mut self, core: &mut Core, _: &[&Log], member: usize, now: u64, shift: u64) {
         self.members[member].shift(shift);
         self.rounds.paused(core, member, now);
-        self.due[member] = self.due_of(core, logs, member);
+        self.due[member] = self.due_of(core, member);
     }
 
     /// Records not settled of one partition at `now`, and the creation of the oldest.
@@ -808,6 +818,15 @@ impl Polled {
             }
         }
     }
+}
+
+/// When a fetch that is at its broker from `from` on is answered: as soon as one of the partitions has something.
+fn answered_at(lanes: &[Lane], core: &Core, logs: &[&Log], asked: &[(usize, u64)], from: u64) -> u64 {
+    let heads = asked.iter().filter_map(|(lane, fetched)| {
+        let head = core.log_lane(logs, *lane).get(*fetched)?;
+        (*fetched < lanes[*lane].awake).then_some(head.visible)
+    });
+    heads.min().map_or(u64::MAX, |visible| visible.max(from))
 }
 
 impl Lane {

@@ -1,6 +1,7 @@
 //! The way between the bus and a group's members.
 
 use crate::dist::{About, Dist};
+use crate::engine::ahead::Ahead;
 use crate::engine::setup::Rounding;
 use crate::engine::timeline::{Link, Verdict};
 use crate::random::Stream;
@@ -8,11 +9,12 @@ use crate::random::Stream;
 /// The way between the bus and a group's members.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    network: Dist,
-    draws: Stream,
+    /// Time on the way, where it is the same always.
+    constant: Option<u64>,
+    /// By member: time on the way.
+    draws: Vec<Ahead>,
     link: Link,
     verdicts: Stream,
-    rounding: Rounding,
     /// By member: transmissions so far.
     sent: Vec<u64>,
 }
@@ -21,7 +23,14 @@ impl Wire {
     /// A way that takes `network`, with the faults of `link`; the streams are those of time and of verdicts.
     pub(super) fn new(network: &Dist, link: Link, streams: [Stream; 2], rounding: Rounding, members: usize) -> Self {
         let [draws, verdicts] = streams;
-        Self { network: network.clone(), draws, link, verdicts, rounding, sent: vec![0; members] }
+        let ahead = |member: usize| Ahead::new(network, draws.part(member as u64), rounding, 1);
+        Self {
+            constant: network.constant().map(|value| rounding.span(value)),
+            draws: (0..members).map(ahead).collect(),
+            link,
+            verdicts,
+            sent: vec![0; members],
+        }
     }
 
     /// Whether no fault ever touches it.
@@ -31,13 +40,7 @@ impl Wire {
 
     /// Something goes to or from a member at `now`: its time on the way, and what it meets.
     pub(super) fn send(&mut self, member: usize, now: u64) -> (u64, Verdict) {
-        let own = match self.network.constant() {
-            Some(value) => self.rounding.span(value),
-            None => {
-                let mut draws = self.draws.part(member as u64).at(self.sent[member]);
-                self.rounding.up(self.network.whole(&mut draws, About::default()))
-            }
-        };
+        let own = self.constant.unwrap_or_else(|| self.draws[member].get(self.sent[member], About::default()));
         let verdict = self.verdict(member, now);
         (own.saturating_add(verdict.delay), verdict)
     }
@@ -50,6 +53,9 @@ impl Wire {
     fn verdict(&mut self, member: usize, now: u64) -> Verdict {
         let count = self.sent[member];
         self.sent[member] += 1;
+        if self.is_clean() {
+            return Verdict::default();
+        }
         self.link.verdict(self.verdicts.part(member as u64), count, now)
     }
 }
