@@ -61,6 +61,27 @@ impl Ahead {
     }
 }
 
+/// Times on the way, by number.
+#[derive(Clone, Debug)]
+pub(super) struct Delays {
+    constant: Option<u64>,
+    drawn: Ahead,
+}
+
+impl Delays {
+    /// For numbers that come in order.
+    pub(super) fn new(dist: &Dist, stream: Stream, rounding: Rounding) -> Self {
+        let constant = dist.constant().map(|value| rounding.span(value));
+        Self { constant, drawn: Ahead::new(dist, stream, rounding, 1) }
+    }
+
+    /// The n-th time.
+    #[inline]
+    pub(super) fn get(&mut self, n: u64) -> u64 {
+        self.constant.unwrap_or_else(|| self.drawn.get(n, About::default()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

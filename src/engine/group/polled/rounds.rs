@@ -249,14 +249,11 @@ impl Polled {
             state.buffer.clear();
         }
         for (lane, owner) in owners.into_iter().enumerate() {
-            let state = &mut self.lanes[lane];
-            state.owner = owner;
-            (state.prefix, state.polled, state.fetched) = (state.committed, state.committed, state.committed);
-            state.finished.clear();
+            self.lanes[lane].assign(owner);
             let Some(owner) = owner else { continue };
             let member = &mut self.members[owner];
             member.lanes.push(lane);
-            let broker = state.broker;
+            let broker = self.lanes[lane].broker;
             match member.sessions.iter_mut().find(|session| self.lanes[session.lanes[0]].broker == broker) {
                 Some(session) => session.lanes.push(lane),
                 None => member.sessions.push(Session::new(vec![lane])),
