@@ -95,6 +95,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// Offset of the first record that is kept.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Offset after the last record.
     #[inline]
     pub(super) fn end(&self) -> u64 {

@@ -94,6 +94,7 @@ struct General {
     types: Vec<(u16, f64)>,
     /// Clients by topic and instance.
     clients: Vec<(usize, Vec<Client>)>,
+    setups: Vec<Arc<ClientSetup>>,
     /// Ports by topic, with the publisher's number there.
     ports: Vec<(usize, usize, Port)>,
     frames: BTreeMap<u32, Frame>,
@@ -159,6 +160,7 @@ impl Source {
                         (*topic, instances.map(|instance| Client::new((*client).clone(), instance)).collect())
                     })
                     .collect(),
+                setups: clients.iter().map(|(_, client)| (*client).clone()).collect(),
                 ports: clients
                     .iter()
                     .map(|((_, topic), client)| (*topic, client.publisher, Port::new(client.code)))
@@ -226,8 +228,11 @@ impl Source {
         self.times.truncate(before_end);
         self.keyed.resize(self.times.len(), 0);
         self.keys.fill(self.key_stream, self.first, &mut self.keyed);
-        if let Kind::Plain(plain) = &mut self.kind {
-            plain.refill(self.first, self.times.len());
+        match &mut self.kind {
+            Kind::Plain(plain) => plain.refill(self.first, self.times.len()),
+            Kind::General(general) => {
+                general.setups.iter().for_each(|setup| setup.recall(&self.keyed));
+            }
         }
     }
 

@@ -4,6 +4,9 @@ use super::lane::Lane;
 use super::member::{Chunk, Fetch, Member};
 use super::{Core, Log, Polled};
 
+/// So many new records are worth a look at their keys.
+const MANY: u64 = 64;
+
 impl Polled {
     /// Members whose parked fetches may now be answered are due at another time.
     pub(super) fn notice(&mut self, core: &Core, logs: &[&Log]) {
@@ -11,11 +14,23 @@ impl Polled {
         if appended == self.seen {
             return;
         }
+        if appended - self.seen >= MANY {
+            self.recall(core, logs);
+        }
         self.seen = appended;
         for member in 0..self.members.len() {
             if self.look_at_fetches(core, logs, member) {
                 self.due[member] = self.due_of(core, member);
             }
+        }
+    }
+
+    /// Has at hand what is known of the keys of new records.
+    fn recall(&mut self, core: &Core, logs: &[&Log]) {
+        for (lane, state) in self.lanes.iter_mut().enumerate() {
+            let log_lane = core.log_lane(logs, lane);
+            core.meter.recall(core.lanes[lane].slot, log_lane.from(state.recalled.max(log_lane.base())));
+            state.recalled = log_lane.end();
         }
     }
 

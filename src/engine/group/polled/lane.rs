@@ -21,7 +21,9 @@ pub(super) struct Lane {
     pub(super) awake: u64,
     /// Highest offset ever handed to a member, plus one.
     pub(super) reached: u64,
-    pub(super) marks: VecDeque<Mark>,
+    /// The keys of records before this have been recalled.
+    pub(super) recalled: u64,
+    marks: VecDeque<Mark>,
     pub(super) marks_from: u64,
     /// Where deliveries are recorded one by one: when positions were settled whose delivery had not ended.
     pub(super) settled_early: BTreeMap<u64, u64>,
@@ -53,6 +55,7 @@ impl Lane {
             fetched: 0,
             awake: if sleeps { 0 } else { u64::MAX },
             reached: 0,
+            recalled: 0,
             marks: VecDeque::new(),
             marks_from: 0,
             settled_early: BTreeMap::new(),
@@ -79,10 +82,11 @@ impl Lane {
     }
 
     /// The mark of a record, made if it is new.
+    #[inline]
     pub(super) fn mark(&mut self, offset: u64) -> &mut Mark {
         let at = usize::try_from(offset - self.marks_from).expect("marks are bounded by what is in hand");
-        if at >= self.marks.len() {
-            self.marks.resize(at + 1, Mark::default());
+        while at >= self.marks.len() {
+            self.marks.push_back(Mark::default());
         }
         &mut self.marks[at]
     }
