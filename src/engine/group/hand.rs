@@ -126,7 +126,7 @@ mod tests {
             let probe = stream.part(1).bits(n) % 60 * (1 << 32);
             assert_eq!(hand.get_mut(probe), map.get_mut(&probe));
         }
-        assert_eq!(hand.values().sum::<u64>(), map.values().sum());
+        assert_eq!(hand.values().sum::<u64>(), map.values().sum::<u64>());
         hand.clear();
         assert_eq!(hand.get_mut(0), None);
     }

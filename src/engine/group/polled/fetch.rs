@@ -4,8 +4,8 @@ use super::lane::Lane;
 use super::member::{Chunk, Fetch, Member};
 use super::{Core, Log, Polled};
 
-/// So many new records are worth a look at their keys.
-const MANY: u64 = 64;
+/// So many records are worth a look at their keys.
+pub(super) const MANY: u64 = 64;
 
 impl Polled {
     /// Members whose parked fetches may now be answered are due at another time.
@@ -14,7 +14,8 @@ impl Polled {
         if appended == self.seen {
             return;
         }
-        if appended - self.seen >= MANY {
+        // Who sleeps while records come recalls their keys when it takes them.
+        if appended - self.seen >= MANY && self.config.every.is_none() {
             self.recall(core, logs);
         }
         self.seen = appended;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::fetch::MANY;
 use super::lane::Lane;
 use super::member::Chunk;
 use super::{Core, Log, Polled};
@@ -69,6 +70,10 @@ impl Polled {
             chunk.from += count as u64;
             if chunk.from == chunk.to {
                 self.members[member].buffer.pop_front();
+            }
+            if count as u64 >= MANY {
+                let records = &core.log_lane(logs, lane).from(from)[..count];
+                core.meter.recall(core.lanes[lane].slot, records);
             }
             for offset in from..from + count as u64 {
                 self.take(core, logs, member, Item { lane, offset, arrived, tag, first: None });
