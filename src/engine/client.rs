@@ -5,13 +5,13 @@
 //! station; the topic only merges what several clients append.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
+use super::ahead::Delays;
 use super::log::{EventCode, Extra, NO_KEY, Record};
 use super::setup::{ClientSetup, Rounding};
 use super::timeline::Verdict;
 use super::topic::{Append, NotStored, Port};
-use crate::dist::About;
 use crate::plan::{Acks, Partitioner};
 
 /// One message that is handed to a client.
@@ -62,48 +62,63 @@ struct Batch {
     copied: bool,
 }
 
-/// Batches that are neither acknowledged nor given up, each with its number in the order in which they were opened.
-#[derive(Clone, Debug, Default)]
-struct Batches {
+/// Batches, or requests, that are not finished, each with its number in the order in which they were opened.
+#[derive(Clone, Debug)]
+struct Open<T> {
     first: u64,
     /// The first one is there, if any is.
-    slots: VecDeque<Option<Batch>>,
+    slots: VecDeque<Option<T>>,
 }
 
-impl Batches {
-    fn open(&mut self, batch: Batch) -> u64 {
-        self.slots.push_back(Some(batch));
-        self.first + self.slots.len() as u64 - 1
+impl<T> Open<T> {
+    fn new() -> Self {
+        Self { first: 0, slots: VecDeque::new() }
+    }
+
+    /// The number that the next one will have.
+    fn next(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    fn open(&mut self, one: T) -> u64 {
+        self.slots.push_back(Some(one));
+        self.next() - 1
+    }
+
+    /// Gives all up; numbers go on.
+    fn clear(&mut self) {
+        self.first = self.next();
+        self.slots.clear();
     }
 
     fn place(&self, number: u64) -> Option<usize> {
         number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
     }
 
-    fn get(&self, number: u64) -> Option<&Batch> {
+    fn get(&self, number: u64) -> Option<&T> {
         self.slots.get(self.place(number)?)?.as_ref()
     }
 
-    fn get_mut(&mut self, number: u64) -> Option<&mut Batch> {
+    fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         let place = self.place(number)?;
         self.slots.get_mut(place)?.as_mut()
     }
 
-    fn remove(&mut self, number: u64) -> Option<Batch> {
+    fn remove(&mut self, number: u64) -> Option<T> {
         let place = self.place(number)?;
-        let batch = self.slots.get_mut(place)?.take();
+        let one = self.slots.get_mut(place)?.take();
         while self.slots.front().is_some_and(Option::is_none) {
             self.slots.pop_front();
             self.first += 1;
         }
-        batch
+        one
     }
 
-    fn oldest(&self) -> Option<&Batch> {
+    fn oldest(&self) -> Option<&T> {
         self.slots.front()?.as_ref()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Batch> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().flatten()
     }
 }
@@ -142,8 +157,14 @@ enum Due {
 #[derive(Clone, Debug)]
 struct Request {
     broker: u32,
-    /// Batches by number, and whether the bus refuses each as out of sequence.
-    batches: Vec<(u64, bool)>,
+    batches: Vec<Sent>,
+}
+
+/// A batch in a request, by number, and whether the bus refuses it as out of sequence.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    batch: u64,
+    refused: bool,
 }
 
 /// A message whose publish call waits for room in the client's buffer.
@@ -167,18 +188,43 @@ struct Journey {
     back: u64,
 }
 
+/// The stages of requests.
+#[derive(Clone, Debug)]
+struct Stages {
+    network: Delays,
+    append: Delays,
+    replicate: Delays,
+    fsync: Delays,
+}
+
+impl Stages {
+    fn new(setup: &ClientSetup) -> Self {
+        let (store, streams) = (&setup.store, &setup.streams);
+        Self {
+            network: Delays::new(&setup.network, streams.network, setup.rounding),
+            append: Delays::new(&store.append, streams.append, setup.rounding),
+            replicate: Delays::new(&store.replicate, streams.replicate, setup.rounding),
+            fsync: Delays::new(&store.fsync, streams.fsync, setup.rounding),
+        }
+    }
+}
+
 /// The client's state.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     setup: std::sync::Arc<ClientSetup>,
     instance: u64,
-    batches: Batches,
+    stages: Stages,
+    /// Neither acknowledged nor given up.
+    batches: Open<Batch>,
     lanes: Vec<LaneState>,
     connections: Vec<Connection>,
     calendar: BinaryHeap<Reverse<(u64, u64, Due)>>,
     entries: u64,
-    requests: BTreeMap<u64, Request>,
-    request_count: u64,
+    requests: Open<Request>,
+    /// Lists that are used again.
+    messages: Vec<Vec<Message>>,
+    sent: Vec<Vec<Sent>>,
     /// Bytes of the buffer that batches hold, and messages that wait for room in it.
     held_bytes: u64,
     blocked: VecDeque<Blocked>,
@@ -197,15 +243,17 @@ impl Client {
         let lanes = vec![LaneState::default(); setup.partitions as usize];
         let connections = vec![Connection::default(); setup.brokers.max(1) as usize];
         Self {
+            stages: Stages::new(&setup),
             setup,
             instance,
-            batches: Batches::default(),
+            batches: Open::new(),
             lanes,
             connections,
             calendar: BinaryHeap::new(),
             entries: 0,
-            requests: BTreeMap::new(),
-            request_count: 0,
+            requests: Open::new(),
+            messages: Vec::new(),
+            sent: Vec::new(),
             held_bytes: 0,
             blocked: VecDeque::new(),
             sticky: u32::MAX,
@@ -342,7 +390,7 @@ impl Client {
         for message in self.unsent_messages() {
             port.not_stored.push((message.sequence, message.created >= warm_up, NotStored::Rejected));
         }
-        self.batches = Batches { first: self.batches.first + self.batches.slots.len() as u64, ..Batches::default() };
+        self.batches.clear();
         self.blocked.clear();
         self.held_bytes = 0;
         self.requests.clear();
@@ -408,7 +456,7 @@ impl Client {
             self.batches.open(Batch {
                 id: state.next_id - 1,
                 lane,
-                messages: Vec::new(),
+                messages: self.messages.pop().unwrap_or_default(),
                 bytes: 0,
                 room,
                 opened: now,
@@ -441,18 +489,18 @@ impl Client {
         while self.setup.plan.max_in_flight.is_none_or(|max| self.connections[broker as usize].in_flight < max) {
             let batches = self.take_ready(broker, now);
             if batches.is_empty() {
-                return;
+                return self.sent.push(batches);
             }
-            self.send(broker, &batches, now, port);
+            self.send(broker, batches, now, port);
         }
     }
 
     /// One batch of each partition that this broker leads, if it is ready.
-    fn take_ready(&mut self, broker: u32, now: u64) -> Vec<u64> {
+    fn take_ready(&mut self, broker: u32, now: u64) -> Vec<Sent> {
         let linger = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.linger.0);
         let (idempotent, hurried) = (self.setup.plan.idempotent, !self.blocked.is_empty());
         let step = self.setup.brokers.max(1) as usize;
-        let mut taken = Vec::new();
+        let mut taken = self.sent.pop().unwrap_or_default();
         for lane in self.lanes.iter_mut().skip(broker as usize).step_by(step) {
             let Some(next) = lane.ready.front().copied().or(lane.open) else { continue };
             // A batch that waits to be sent again holds up its partition: later ones do not overtake it in the client.
@@ -468,37 +516,35 @@ impl Client {
                 lane.open = None;
             }
             lane.held = false;
-            taken.push(next);
+            taken.push(Sent { batch: next, refused: false });
         }
         taken
     }
 
     /// Sends one request and decides all that happens to it.
-    fn send(&mut self, broker: u32, batches: &[u64], now: u64, port: &mut Port) {
-        let (id, setup) = (self.request_count, self.setup.clone());
-        self.request_count += 1;
+    fn send(&mut self, broker: u32, mut batches: Vec<Sent>, now: u64, port: &mut Port) {
+        let id = self.requests.next();
         let journey = self.journey(broker, id, now);
-        let (lost, idempotent, acks) = (journey.verdict.dropped, setup.plan.idempotent, setup.plan.acks);
-        if !lost && setup.plan.fifo_connection {
-            for batch in batches {
-                let lane = &mut self.lanes[self.batches.get(*batch).expect("just taken").lane as usize];
+        let plan = &self.setup.plan;
+        let (lost, idempotent, acks) = (journey.verdict.dropped, plan.idempotent, plan.acks);
+        let deadline = now.saturating_add(plan.retry.request_timeout.0);
+        if !lost && plan.fifo_connection {
+            for sent in &batches {
+                let lane = &mut self.lanes[self.batches.get(sent.batch).expect("just taken").lane as usize];
                 lane.visible = lane.visible.max(journey.visible);
             }
         }
-        let answer = self.answer(broker, batches, journey, now);
-        let deadline = now.saturating_add(setup.plan.retry.request_timeout.0);
+        let answer = self.answer(broker, &batches, journey, now);
         let answered = answer.filter(|answer| *answer <= deadline);
-        let mut sent = Vec::with_capacity(batches.len());
-        for number in batches {
-            let batch = self.batches.get_mut(*number).expect("just taken");
+        for sent in &mut batches {
+            let batch = self.batches.get_mut(sent.batch).expect("just taken");
             batch.attempts += 1;
             batch.sent.get_or_insert(now);
             self.retries += u64::from(batch.attempts > 1);
             let lane = &mut self.lanes[batch.lane as usize];
             let known = idempotent && batch.stored;
-            let refused = !lost && !known && idempotent && batch.id > lane.expected;
-            sent.push((*number, refused));
-            if lost || known || refused {
+            sent.refused = !lost && !known && idempotent && batch.id > lane.expected;
+            if lost || known || sent.refused {
                 continue;
             }
             lane.expected = lane.expected.max(batch.id + 1);
@@ -517,19 +563,23 @@ impl Client {
             None => self.schedule(deadline, Due::TimedOut { request: id }),
         }
         self.connections[broker as usize].in_flight += 1;
-        self.requests.insert(id, Request { broker, batches: sent });
+        self.requests.open(Request { broker, batches });
     }
 
     /// Draws what a request sent at `now` meets.
     fn journey(&mut self, broker: u32, id: u64, now: u64) -> Journey {
         let setup = &self.setup;
         let number = setup.request_number(self.instance, id);
-        let verdict = setup.link.verdict(setup.streams.link.part(self.instance), id, now);
-        let there = setup.draw(&setup.network, setup.streams.network, 2 * number) + verdict.delay;
-        let back = setup.draw(&setup.network, setup.streams.network, 2 * number + 1) + verdict.delay;
-        let append = setup.draw(&setup.store.append, setup.streams.append, number);
-        let replicate = setup.draw(&setup.store.replicate, setup.streams.replicate, number);
-        let fsync = setup.draw(&setup.store.fsync, setup.streams.fsync, number);
+        let verdict = if setup.link.is_clean() {
+            Verdict::default()
+        } else {
+            setup.link.verdict(setup.streams.link.part(self.instance), id, now)
+        };
+        let there = self.stages.network.get(2 * number) + verdict.delay;
+        let back = self.stages.network.get(2 * number + 1) + verdict.delay;
+        let append = self.stages.append.get(number);
+        let replicate = self.stages.replicate.get(number);
+        let fsync = self.stages.fsync.get(number);
         let connection = &mut self.connections[broker as usize];
         let mut arrival = now.saturating_add(there).max(now + u64::from(setup.back_edge));
         if setup.plan.fifo_connection {
@@ -550,7 +600,7 @@ impl Client {
     /// When a request is answered, if it ever is: not before what it speaks of, and where the connection is so, not
     /// before an earlier one. (What other clients append meanwhile is not known here: a copy that waits for one of
     /// theirs to become visible is acknowledged as if it did not.)
-    fn answer(&mut self, broker: u32, batches: &[u64], journey: Journey, now: u64) -> Option<u64> {
+    fn answer(&mut self, broker: u32, batches: &[Sent], journey: Journey, now: u64) -> Option<u64> {
         let plan = &self.setup.plan;
         if plan.acks == Acks::None {
             return Some(now);
@@ -558,7 +608,7 @@ impl Client {
         if journey.verdict.dropped || journey.verdict.response_lost {
             return None;
         }
-        let lanes = batches.iter().map(|batch| self.batches.get(*batch).expect("just taken").lane);
+        let lanes = batches.iter().map(|sent| self.batches.get(sent.batch).expect("just taken").lane);
         let visible = lanes.map(|lane| self.lanes[lane as usize].visible).max().unwrap_or(0);
         let known = match plan.acks {
             Acks::None | Acks::Leader => journey.appended,
@@ -574,9 +624,9 @@ impl Client {
     }
 
     fn answered(&mut self, request: u64, now: u64, port: &mut Port) {
-        let Some(request) = self.requests.remove(&request) else { return };
+        let Some(mut request) = self.requests.remove(request) else { return };
         self.connections[request.broker as usize].in_flight -= 1;
-        for (number, refused) in request.batches {
+        for Sent { batch: number, refused } in request.batches.drain(..) {
             // What has expired meanwhile is not waited for any more.
             let Some(batch) = self.batches.get(number) else { continue };
             let (lane, stored) = (batch.lane, batch.stored);
@@ -585,20 +635,22 @@ impl Client {
                 self.lanes[lane as usize].held = true;
                 self.requeue(lane, number);
             } else if stored {
-                let batch = self.finish(number);
-                self.answers.extend(batch.messages.iter().map(|message| (now, *message, Answer::Acknowledged)));
+                let mut messages = self.finish(number).messages;
+                self.answers.extend(messages.drain(..).map(|message| (now, message, Answer::Acknowledged)));
+                self.messages.push(messages);
             } else {
                 self.give_up(number, now, port);
             }
         }
+        self.sent.push(request.batches);
         self.unblock(now, port);
         self.send_ready(request.broker, now, port);
     }
 
     fn timed_out(&mut self, request: u64, now: u64, port: &mut Port) {
-        let Some(request) = self.requests.remove(&request) else { return };
+        let Some(request) = self.requests.remove(request) else { return };
         self.connections[request.broker as usize].in_flight -= 1;
-        for (number, _) in request.batches {
+        for Sent { batch: number, .. } in request.batches {
             let Some(batch) = self.batches.get(number) else { continue };
             if batch.attempts > self.setup.plan.retry.retries {
                 self.give_up(number, now, port);
@@ -677,14 +729,6 @@ fn append_batch(batch: &Batch, append: u64, visible: u64, port: &mut Port) {
 }
 
 impl ClientSetup {
-    /// One draw of a stage, rounded.
-    fn draw(&self, dist: &crate::dist::Dist, stream: crate::random::Stream, number: u64) -> u64 {
-        match dist.constant() {
-            Some(value) => self.rounding.span(value),
-            None => self.rounding.up(dist.whole(&mut stream.at(number), About::default())),
-        }
-    }
-
     /// A number for the n-th request of a process that no other process of the same name uses.
     fn request_number(&self, instance: u64, request: u64) -> u64 {
         (instance << 40) + request

@@ -95,6 +95,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// Offset of the first record that is kept.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Offset after the last record.
     #[inline]
     pub(super) fn end(&self) -> u64 {
@@ -134,10 +139,13 @@ impl Lane {
     /// Offset of the first record at or after `from` that is not visible before `time`.
     pub(super) fn visible_end(&self, from: u64, time: u64) -> u64 {
         let records = self.from(from);
-        if records.first().is_none_or(|first| first.visible >= time) {
-            return from;
+        // It is near as a rule, and the log long: look ever farther before looking between.
+        let mut reach = 1;
+        while records.get(reach - 1).is_some_and(|record| record.visible < time) {
+            reach *= 2;
         }
-        from + records.partition_point(|record| record.visible < time) as u64
+        let (before, reach) = (reach / 2, (reach - 1).min(records.len()));
+        from + (before + records[before..reach].partition_point(|record| record.visible < time)) as u64
     }
 
     #[inline]

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::client::{Answer, Client, Message};
 use super::handler::{Action, Program, clamp};
 use super::log::{NO_KEY, Record};
-use super::setup::{ClientSetup, Publisher, Setup, is_plain_source};
+use super::setup::{ClientSetup, Publisher, Rounding, Setup, is_plain_source};
 use super::timeline::occurrences;
 use super::topic::{Inbox, NotStored, Port};
 use crate::dist::{About, ArrivalTimes, Dist, KeySampler};
@@ -88,16 +89,21 @@ struct General {
     name_streams: Streams,
     program: Program,
     failure: FailurePlan,
-    size: Dist,
+    sizes: Ahead,
     events_per_arrival: Dist,
     types: Vec<(u16, f64)>,
     /// Clients by topic and instance.
     clients: Vec<(usize, Vec<Client>)>,
+    setups: Vec<Arc<ClientSetup>>,
     /// Ports by topic, with the publisher's number there.
     ports: Vec<(usize, usize, Port)>,
     frames: BTreeMap<u32, Frame>,
     next_frame: u32,
     due: BinaryHeap<Reverse<(u64, u32)>>,
+    /// When a frame goes on, or a client next does something.
+    next: u64,
+    /// A list that is used again.
+    spare: Vec<Action>,
     events: u64,
 }
 
@@ -141,8 +147,10 @@ impl Source {
                     failure: stream("failure"),
                 },
                 program: Program::new(&producer.handler, &producer.name, setup.seed, setup.rounding),
+                spare: Vec::new(),
+                next: u64::MAX,
                 failure: producer.failure,
-                size: producer.size.clone(),
+                sizes: Ahead::new(&producer.size, stream("size"), Rounding(1), 1),
                 events_per_arrival: producer.events_per_arrival.clone(),
                 types: producer.types.clone(),
                 clients: clients
@@ -152,6 +160,7 @@ impl Source {
                         (*topic, instances.map(|instance| Client::new((*client).clone(), instance)).collect())
                     })
                     .collect(),
+                setups: clients.iter().map(|(_, client)| (*client).clone()).collect(),
                 ports: clients
                     .iter()
                     .map(|((_, topic), client)| (*topic, client.publisher, Port::new(client.code)))
@@ -190,7 +199,7 @@ impl Source {
         let arrival = self.times.get(self.at).copied().unwrap_or(u64::MAX);
         match &self.kind {
             Kind::Plain(_) => arrival,
-            Kind::General(general) => arrival.min(general.next()),
+            Kind::General(general) => arrival.min(general.next),
         }
     }
 
@@ -219,8 +228,11 @@ impl Source {
         self.times.truncate(before_end);
         self.keyed.resize(self.times.len(), 0);
         self.keys.fill(self.key_stream, self.first, &mut self.keyed);
-        if let Kind::Plain(plain) = &mut self.kind {
-            plain.refill(self.first, self.times.len());
+        match &mut self.kind {
+            Kind::Plain(plain) => plain.refill(self.first, self.times.len()),
+            Kind::General(general) => {
+                general.setups.iter().for_each(|setup| setup.recall(&self.keyed));
+            }
         }
     }
 
@@ -296,6 +308,7 @@ impl Source {
                 self.arrive(now);
             } else if let Kind::General(general) = &mut self.kind {
                 general.step(now, &mut self.meter, &self.setup);
+                general.look();
             }
         }
         if let Kind::General(general) = &mut self.kind {
@@ -330,6 +343,7 @@ impl Source {
             let key = if n == 0 { key } else { self.keys.key(&mut self.key_stream.part(n).at(number), number) };
             general.begin(now, key, &mut self.meter, &self.setup);
         }
+        general.look();
     }
 
     /// What the run says of this producer.
@@ -436,9 +450,10 @@ impl Plain {
 }
 
 impl General {
-    fn next(&self) -> u64 {
+    /// All that is due at `now` has been done.
+    fn look(&mut self) {
         let clients = self.clients.iter().flat_map(|(_, clients)| clients).map(Client::next).min().unwrap_or(u64::MAX);
-        self.due.peek().map_or(u64::MAX, |due| due.0.0).min(clients)
+        self.next = self.due.peek().map_or(u64::MAX, |due| due.0.0).min(clients);
     }
 
     fn begin(&mut self, now: u64, key: u32, meter: &mut Meter, setup: &SourceSetup) {
@@ -447,26 +462,26 @@ impl General {
         let event_type = draw_type(&self.types, self.name_streams.types.unit(id));
         let about = About { key, event_type, index: id, stream: self.program.service_stream() };
         let size_about = About { stream: self.name_streams.size, ..about };
-        let size = clamp(self.size.whole(&mut self.name_streams.size.at(id), size_about));
+        let size = clamp(self.sizes.get(id, size_about));
         let instance = if key == NO_KEY {
             u32::try_from(id % u64::from(setup.instances)).expect("below instances")
         } else {
             spread(key) % setup.instances
         };
-        let mut actions = Vec::new();
+        let mut actions = std::mem::take(&mut self.spare);
         self.program.actions(id, 1, about, &mut actions);
         meter.outcome.created += u64::from(now >= setup.warm_up);
         let frame = Frame { id, actions, at: 0, key, event_type, size, created: now, instance, waits: 0 };
-        self.frames.insert(self.next_frame, frame);
+        let number = self.next_frame;
         self.next_frame = self.next_frame.wrapping_add(1);
-        self.run(self.next_frame.wrapping_sub(1), now, meter, setup);
+        self.run(number, frame, now, meter, setup);
         self.collect(meter, setup, now);
     }
 
     fn step(&mut self, now: u64, meter: &mut Meter, setup: &SourceSetup) {
         if self.due.peek().is_some_and(|due| due.0.0 == now) {
             if let Some(Reverse((_, frame))) = self.due.pop() {
-                self.run(frame, now, meter, setup);
+                self.resume(frame, now, meter, setup);
             }
         } else {
             for (clients, port) in self.clients.iter_mut().zip(&mut self.ports) {
@@ -503,15 +518,21 @@ impl General {
                     frame.waits == 0
                 });
                 if done {
-                    self.run(waiter, now, meter, setup);
+                    self.resume(waiter, now, meter, setup);
                 }
             }
         }
     }
 
-    /// Runs a frame until it needs time or an acknowledgement.
-    fn run(&mut self, number: u32, now: u64, meter: &mut Meter, setup: &SourceSetup) {
-        let Some(mut frame) = self.frames.remove(&number) else { return };
+    /// Goes on with a frame that has waited.
+    fn resume(&mut self, number: u32, now: u64, meter: &mut Meter, setup: &SourceSetup) {
+        if let Some(frame) = self.frames.remove(&number) {
+            self.run(number, frame, now, meter, setup);
+        }
+    }
+
+    /// Runs a frame until it needs time or an acknowledgement; then it is kept.
+    fn run(&mut self, number: u32, mut frame: Frame, now: u64, meter: &mut Meter, setup: &SourceSetup) {
         while let Some(action) = frame.actions.get(frame.at).cloned() {
             frame.at += 1;
             match action {
@@ -531,6 +552,7 @@ impl General {
                 }
             }
         }
+        self.spare = frame.actions;
     }
 
     fn publish(

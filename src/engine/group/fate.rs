@@ -1,6 +1,7 @@
 //! What becomes of a delivery, as far as it depends on the message alone: service times, failures, retries.
 
 use crate::dist::{About, Dist, NO_KEY};
+use crate::engine::ahead::Ahead;
 use crate::engine::handler::Program;
 use crate::engine::log::{Extra, Record};
 use crate::engine::setup::{Rounding, TopicSetup, plain_work};
@@ -9,6 +10,9 @@ use crate::random::{Stream, fnv1a};
 
 /// Blocking attempts that are worked out before a message counts as stuck for good.
 const MOST_BLOCKING_ATTEMPTS: u32 = 100_000;
+
+/// Blocks of service times that are kept: enough for the events between the first and the last of a group's partitions.
+const BLOCKS_AHEAD: usize = 64;
 
 /// What a delivery meets besides its own fate, at its start.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,8 @@ pub(super) struct Fate {
 pub(super) struct Fates {
     /// Service time, where a handler is one plain `work` step and nothing ever fails.
     plain: Option<Dist>,
+    /// Service times of first attempts, where a handler is one plain `work` step: drawn ahead.
+    first: Option<Ahead>,
     /// The handler.
     pub(super) program: Program,
     failure: FailurePlan,
@@ -80,9 +86,12 @@ impl Fates {
     pub(super) fn new(plan: &ConsumerPlan, seed: u64, rounding: Rounding, topics: &[&TopicSetup]) -> Self {
         let stream = |purpose: &str| Stream::named(seed, &format!("{}/{purpose}", plan.name));
         let fails = plan.failure != FailurePlan::default();
+        let program = Program::new(&plan.handler, &plan.name, seed, rounding);
+        let plain = plain_work(&plan.handler);
         Self {
-            plain: if fails { None } else { plain_work(&plan.handler) },
-            program: Program::new(&plan.handler, &plan.name, seed, rounding),
+            first: plain.as_ref().map(|dist| Ahead::new(dist, program.service_stream(), rounding, BLOCKS_AHEAD)),
+            plain: plain.filter(|_| !fails),
+            program,
             failure: plan.failure,
             fails,
             retry: plan.retry.clone(),
@@ -181,12 +190,22 @@ impl Fates {
     /// What becomes of a delivery, or of a batch of several events, that begins with attempt number `first` (from 1);
     /// attempts are limited as if number `counted` had been the first. A batch takes the time of its first event, and an
     /// attempt at it goes wrong if it does for any of its events.
-    pub(super) fn fate(&self, ids: &[u64], about: About, (first, counted): (u32, u32), conditions: Conditions) -> Fate {
+    pub(super) fn fate(
+        &mut self,
+        ids: &[u64],
+        about: About,
+        (first, counted): (u32, u32),
+        conditions: Conditions,
+    ) -> Fate {
         let id = ids[0];
         let mut lead = 0u64;
         let mut attempt = first;
         loop {
-            let service = slowed(self.program.time(id, attempt, about), conditions.slow);
+            let time = match &mut self.first {
+                Some(times) if attempt == 1 => times.get(id, about),
+                _ => self.program.time(id, attempt, about),
+            };
+            let service = slowed(time, conditions.slow);
             let made = attempt - first + 1;
             let end = self.end(ids, attempt, conditions);
             let over = attempt - counted + 1 >= self.retry.attempts || self.retry.mode != RetryMode::Blocking;
@@ -206,20 +225,22 @@ impl Fates {
             return End::Failed;
         }
         let n = u64::from(attempt);
-        let any = |stream: Stream, share: f64| share > 0.0 && ids.iter().any(|id| stream.unit(*id) < share);
+        let any = |stream: Stream, share: f64| ids.iter().any(|id| stream.unit(*id) < share);
+        let of_attempt = |stream: Stream, share: f64| share > 0.0 && any(stream.part(n), share);
         let (failure, streams) = (&self.failure, &self.streams);
         if self.fails {
-            if any(streams.crash.part(n), failure.crash) {
+            if of_attempt(streams.crash, failure.crash) {
                 return End::Crash;
             }
-            if any(streams.hang.part(n), failure.hang) {
+            if of_attempt(streams.hang, failure.hang) {
                 return End::Hang;
             }
-            if any(streams.permanent, failure.permanent) || any(streams.transient.part(n), failure.transient) {
+            let permanent = failure.permanent > 0.0 && any(streams.permanent, failure.permanent);
+            if permanent || of_attempt(streams.transient, failure.transient) {
                 return End::Failed;
             }
         }
-        if any(streams.fault.part(n), conditions.fail) { End::Failed } else { End::Success }
+        if of_attempt(streams.fault, conditions.fail) { End::Failed } else { End::Success }
     }
 
     /// Wait after failed attempt number `attempt`, ns.

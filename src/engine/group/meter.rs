@@ -159,6 +159,15 @@ impl Meter {
         (self.rewinds, self.rebalances) = (0, 0);
     }
 
+    /// Recalls what is known of the keys of records that will soon take effect.
+    pub(super) fn recall(&self, slot: usize, records: &[Record]) {
+        let state = &self.slots[slot];
+        let judged = || records.iter().filter(|record| record.key < state.key_space);
+        if let [events] = state.events.as_slice() {
+            events.recall(judged().map(|record| state.key_index.of(record.key)));
+        }
+    }
+
     /// What has come of a publisher's events (by subscribed topic and publisher).
     pub(in crate::engine) fn events(&mut self, topic: usize, publisher: usize) -> Option<&mut Events> {
         let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;

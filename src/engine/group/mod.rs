@@ -11,6 +11,7 @@
 
 mod control;
 mod fate;
+mod hand;
 mod lag;
 pub(super) mod meter;
 pub(super) mod order;
@@ -499,16 +500,20 @@ impl Core {
     /// What a delivery that starts now at a member meets, whatever its event.
     fn conditions(&self, member: usize) -> Conditions {
         let state = &self.members[member];
+        if state.fails.is_empty() {
+            return Conditions { slow: state.slow, fail: 0.0, poisoned: false };
+        }
         // Failing for several reasons at once: the chance that none of them strikes is the product.
         let fail = 1.0 - state.fails.iter().map(|(_, share)| 1.0 - share).product::<f64>();
-        Conditions { slow: state.slow, fail: if state.fails.is_empty() { 0.0 } else { fail }, poisoned: false }
+        Conditions { slow: state.slow, fail, poisoned: false }
     }
 
     /// What becomes of a record that a member takes now, for the first time.
     #[inline(never)]
-    fn fate(&self, slot: usize, record: &Record, extra: Extra, member: usize) -> Fate {
+    fn fate(&mut self, slot: usize, record: &Record, extra: Extra, member: usize) -> Fate {
         let about = self.fates.about(slot, record, extra);
-        self.fates.fate(&[self.fates.id(slot, record.event)], about, (1, 1), self.conditions(member))
+        let (id, conditions) = (self.fates.id(slot, record.event), self.conditions(member));
+        self.fates.fate(&[id], about, (1, 1), conditions)
     }
 
     /// Whether an event that a member's handler takes never succeeds: once poisoned it stays so, wherever it goes.
@@ -516,6 +521,9 @@ impl Core {
         let event = (slot, EventCode::plain(event));
         let own = &mut self.members[member].poison_left;
         let left = if self.poison_left > 0 { &mut self.poison_left } else { own };
+        if *left == 0 && self.poisoned.is_empty() {
+            return false;
+        }
         if *left > 0 && self.poisoned.insert(event) {
             *left -= 1;
         }

@@ -1,9 +1,8 @@
 //! A handler at work: what it holds, and how it goes on.
 
-use std::collections::BTreeMap;
-
 use super::Core;
 use super::fate::{End, slowed};
+use super::hand::Hand;
 use super::meter::Handed;
 use crate::dist::NO_KEY;
 use crate::engine::handler::Action;
@@ -68,15 +67,22 @@ impl Run {
         now: u64,
     ) -> Self {
         let mut conditions = core.conditions(member);
-        let mut ids = Vec::with_capacity(1 + more.len());
-        for item in std::iter::once(&item).chain(&more) {
+        let mut id_of = |item: &Item| {
             let (slot, event) = (core.lanes[item.lane].slot, core.log_lane(logs, item.lane).at(item.offset).event);
-            ids.push(core.fates.id(slot, event));
             conditions.poisoned |= core.is_poisoned(member, slot, event);
-        }
+            core.fates.id(slot, event)
+        };
+        let id = id_of(&item);
+        let batch: Vec<u64>;
+        let ids = if more.is_empty() {
+            std::slice::from_ref(&id)
+        } else {
+            batch = std::iter::once(id).chain(more.iter().map(id_of)).collect();
+            &batch
+        };
         let lane = core.log_lane(logs, item.lane);
         let about = core.fates.about(core.lanes[item.lane].slot, lane.at(item.offset), lane.extra(item.offset));
-        let mut fate = core.fates.fate(&ids, about, (first, counted), conditions);
+        let mut fate = core.fates.fate(ids, about, (first, counted), conditions);
         if fate.end == End::Hang {
             // The handler never returns; whoever watches the process starts it again when it has made no progress so long.
             fate.service = core.progress_timeout;
@@ -86,7 +92,7 @@ impl Run {
         let mut actions = Vec::new();
         let mut ends_at = success.saturating_add(fate.service);
         if fate.end == End::Success && !core.fates.program.is_silent() {
-            core.fates.program.actions(ids[0], attempt, about, &mut actions);
+            core.fates.program.actions(id, attempt, about, &mut actions);
             ends_at = success;
         }
         Self {
@@ -99,7 +105,7 @@ impl Run {
             attempts: fate.attempts,
             attempt,
             end: fate.end,
-            id: ids[0],
+            id,
             actions,
             at: 0,
             slow: conditions.slow,
@@ -163,7 +169,7 @@ impl Run {
 /// Keys in handlers' hands, by topic: those of another topic are other keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
-    holders: BTreeMap<(usize, u32), u32>,
+    holders: Hand<u32>,
 }
 
 impl Held {
@@ -172,17 +178,30 @@ impl Held {
         if key == NO_KEY {
             return false;
         }
-        let holders = self.holders.entry((slot, key)).or_default();
-        *holders += 1;
-        *holders > 1
+        let number = numbered(slot, key);
+        match self.holders.get_mut(number) {
+            Some(holders) => *holders += 1,
+            None => {
+                self.holders.insert(number, 1);
+                return false;
+            }
+        }
+        true
     }
 
     /// A handler is done with a record.
     pub(super) fn release(&mut self, slot: usize, key: u32) {
-        let Some(holders) = self.holders.get_mut(&(slot, key)) else { return };
+        let number = numbered(slot, key);
+        let Some(holders) = self.holders.get_mut(number) else { return };
         *holders -= 1;
         if *holders == 0 {
-            self.holders.remove(&(slot, key));
+            self.holders.remove(number);
         }
     }
+}
+
+/// One number for a topic (by slot) and a key.
+#[inline]
+pub(super) fn numbered(slot: usize, key: u32) -> u64 {
+    ((slot as u64) << 32) | u64::from(key)
 }

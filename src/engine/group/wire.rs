@@ -1,6 +1,7 @@
 //! The way between the bus and a group's members.
 
-use crate::dist::{About, Dist};
+use crate::dist::Dist;
+use crate::engine::ahead::Delays;
 use crate::engine::setup::Rounding;
 use crate::engine::timeline::{Link, Verdict};
 use crate::random::Stream;
@@ -8,11 +9,10 @@ use crate::random::Stream;
 /// The way between the bus and a group's members.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    network: Dist,
-    draws: Stream,
+    /// By member: time on the way.
+    delays: Vec<Delays>,
     link: Link,
     verdicts: Stream,
-    rounding: Rounding,
     /// By member: transmissions so far.
     sent: Vec<u64>,
 }
@@ -21,7 +21,8 @@ impl Wire {
     /// A way that takes `network`, with the faults of `link`; the streams are those of time and of verdicts.
     pub(super) fn new(network: &Dist, link: Link, streams: [Stream; 2], rounding: Rounding, members: usize) -> Self {
         let [draws, verdicts] = streams;
-        Self { network: network.clone(), draws, link, verdicts, rounding, sent: vec![0; members] }
+        let delays = |member: usize| Delays::new(network, draws.part(member as u64), rounding);
+        Self { delays: (0..members).map(delays).collect(), link, verdicts, sent: vec![0; members] }
     }
 
     /// Whether no fault ever touches it.
@@ -31,13 +32,7 @@ impl Wire {
 
     /// Something goes to or from a member at `now`: its time on the way, and what it meets.
     pub(super) fn send(&mut self, member: usize, now: u64) -> (u64, Verdict) {
-        let own = match self.network.constant() {
-            Some(value) => self.rounding.span(value),
-            None => {
-                let mut draws = self.draws.part(member as u64).at(self.sent[member]);
-                self.rounding.up(self.network.whole(&mut draws, About::default()))
-            }
-        };
+        let own = self.delays[member].get(self.sent[member]);
         let verdict = self.verdict(member, now);
         (own.saturating_add(verdict.delay), verdict)
     }
@@ -50,6 +45,9 @@ impl Wire {
     fn verdict(&mut self, member: usize, now: u64) -> Verdict {
         let count = self.sent[member];
         self.sent[member] += 1;
+        if self.is_clean() {
+            return Verdict::default();
+        }
         self.link.verdict(self.verdicts.part(member as u64), count, now)
     }
 }

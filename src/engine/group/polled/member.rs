@@ -1,8 +1,9 @@
 //! One member of a polled group: its fetches, its buffer, and its workers with what they hold.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
+use crate::engine::group::hand::Hand;
 use crate::engine::group::run::{Item, Run};
 
 /// Buffered records of one partition.
@@ -19,31 +20,29 @@ pub(super) struct Chunk {
 pub(super) struct Session {
     pub(super) lanes: Vec<usize>,
     pub(super) fetch: Fetch,
+    /// When something happens to the fetch next, as far as is known.
+    pub(super) due: u64,
+    /// Partitions that the fetch asks for, each from an offset on; once it is answered, those of which the response brings
+    /// something, each up to an offset.
+    pub(super) asked: Vec<(usize, u64)>,
 }
 
 /// A fetch request's state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fetch {
     /// None is under way.
     Idle,
     /// At the broker from this time on, answered as soon as one of the partitions has something.
-    Parked { from: u64, lanes: Vec<usize> },
-    /// The response is on its way: partitions with the end of what it brings.
-    Arriving { at: u64, ends: Vec<(usize, u64)> },
+    Parked { from: u64 },
+    /// The response is on its way.
+    Arriving,
 }
 
 impl Session {
-    pub(super) fn is_parked(&self) -> bool {
-        matches!(self.fetch, Fetch::Parked { .. })
+    /// A connection to the broker of these partitions.
+    pub(super) fn new(lanes: Vec<usize>) -> Self {
+        Self { lanes, fetch: Fetch::Idle, due: u64::MAX, asked: Vec::new() }
     }
-}
-
-/// What at most one handler of a member may hold at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Claim {
-    Lane(usize),
-    /// Topic (by slot) and key.
-    Key(usize, u32),
 }
 
 /// One process.
@@ -64,7 +63,7 @@ pub(super) struct Member {
     pub(super) buffer: VecDeque<Chunk>,
     pub(super) ready: VecDeque<Item>,
     /// By key or partition in hand: what waits for it.
-    pub(super) claims: BTreeMap<Claim, VecDeque<Item>>,
+    pub(super) claims: Hand<VecDeque<Item>>,
     pub(super) waiting: usize,
     pub(super) runs: Vec<Option<Run>>,
     pub(super) idle: BinaryHeap<Reverse<u32>>,
@@ -93,7 +92,7 @@ impl Member {
             sessions: Vec::new(),
             buffer: VecDeque::new(),
             ready: VecDeque::new(),
-            claims: BTreeMap::new(),
+            claims: Hand::default(),
             waiting: 0,
             runs: vec![None; workers as usize],
             idle: (0..workers).map(Reverse).collect(),
@@ -132,15 +131,15 @@ impl Member {
     }
 
     /// A key or partition is free: the next record that waited for it is ready, before younger ones.
-    pub(super) fn release(&mut self, claim: Claim) {
-        if let Some(queue) = self.claims.get_mut(&claim) {
+    pub(super) fn release(&mut self, claim: u64) {
+        if let Some(queue) = self.claims.get_mut(claim) {
             match queue.pop_front() {
                 Some(item) => {
                     self.waiting -= 1;
                     self.ready.push_front(item);
                 }
                 None => {
-                    self.claims.remove(&claim);
+                    self.claims.remove(claim);
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! out anew. A member that is gone without a word holds the barrier until its session runs out. One that does not poll for
 //! too long leaves by itself.
 
-use super::{Core, Fetch, Log, Polled, Session};
+use super::{Core, Log, Polled, Session};
 use crate::dist::{About, Dist};
 use crate::plan::Membership;
 use crate::random::Stream;
@@ -174,7 +174,7 @@ impl Polled {
             }
         }
         self.check_barrier(core, logs, now);
-        self.look_at_all(core, logs);
+        self.look_at_all(core);
     }
 
     fn check_barrier(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
@@ -216,7 +216,7 @@ impl Polled {
         } else {
             state.joined = true;
             self.check_barrier(core, logs, now);
-            self.look_at_all(core, logs);
+            self.look_at_all(core);
         }
     }
 
@@ -234,7 +234,7 @@ impl Polled {
         for member in live {
             self.pump(core, logs, member, now);
         }
-        self.look_at_all(core, logs);
+        self.look_at_all(core);
     }
 
     /// Makes `live` the owners of all partitions; each starts at the committed position.
@@ -249,17 +249,14 @@ impl Polled {
             state.buffer.clear();
         }
         for (lane, owner) in owners.into_iter().enumerate() {
-            let state = &mut self.lanes[lane];
-            state.owner = owner;
-            (state.prefix, state.polled, state.fetched) = (state.committed, state.committed, state.committed);
-            state.finished.clear();
+            self.lanes[lane].assign(owner);
             let Some(owner) = owner else { continue };
             let member = &mut self.members[owner];
             member.lanes.push(lane);
-            let broker = state.broker;
+            let broker = self.lanes[lane].broker;
             match member.sessions.iter_mut().find(|session| self.lanes[session.lanes[0]].broker == broker) {
                 Some(session) => session.lanes.push(lane),
-                None => member.sessions.push(Session { lanes: vec![lane], fetch: Fetch::Idle }),
+                None => member.sessions.push(Session::new(vec![lane])),
             }
         }
     }
@@ -288,7 +285,7 @@ impl Polled {
         }
         self.members[member].leaving = true;
         self.pump(core, logs, member, now);
-        self.due[member] = self.due_of(core, logs, member);
+        self.due[member] = self.due_of(core, member);
     }
 
     /// A member has not polled for too long: its client leaves the group. Its handlers go on, and when they are done its
@@ -314,7 +311,7 @@ impl Polled {
                 self.rounds.silent.push(Silent { expelled_at: at, member, dead: true });
             }
         }
-        self.look_at_all(core, logs);
+        self.look_at_all(core);
     }
 
     /// A handler takes its process with it; it is started again.

@@ -1,0 +1,127 @@
+//! Fetches of a polled group: one at a time for each member and broker, parked there until something is visible.
+
+use super::lane::Lane;
+use super::member::{Chunk, Fetch, Member};
+use super::{Core, Log, Polled};
+
+/// So many records are worth a look at their keys.
+pub(super) const MANY: u64 = 64;
+
+impl Polled {
+    /// Members whose parked fetches may now be answered are due at another time.
+    pub(super) fn notice(&mut self, core: &Core, logs: &[&Log]) {
+        let appended = logs.iter().map(|log| log.appended).sum();
+        if appended == self.seen {
+            return;
+        }
+        // Who sleeps while records come recalls their keys when it takes them.
+        if appended - self.seen >= MANY && self.config.every.is_none() {
+            self.recall(core, logs);
+        }
+        self.seen = appended;
+        for member in 0..self.members.len() {
+            if self.look_at_fetches(core, logs, member) {
+                self.due[member] = self.due_of(core, member);
+            }
+        }
+    }
+
+    /// Has at hand what is known of the keys of new records.
+    fn recall(&mut self, core: &Core, logs: &[&Log]) {
+        for (lane, state) in self.lanes.iter_mut().enumerate() {
+            let log_lane = core.log_lane(logs, lane);
+            core.meter.recall(core.lanes[lane].slot, log_lane.from(state.recalled.max(log_lane.base())));
+            state.recalled = log_lane.end();
+        }
+    }
+
+    /// Finds out anew when the fetches of a member that wait at a broker are answered. Whether there are any.
+    pub(super) fn look_at_fetches(&mut self, core: &Core, logs: &[&Log], member: usize) -> bool {
+        let mut parked = false;
+        for session in &mut self.members[member].sessions {
+            if let Fetch::Parked { from } = session.fetch {
+                parked = true;
+                session.due = answered_at(&self.lanes, core, logs, &session.asked, from);
+            }
+        }
+        parked
+    }
+
+    /// When a fetch request that is sent at `now` reaches its broker: one that is lost is sent again.
+    fn requested(&self, core: &mut Core, member: usize, mut now: u64) -> u64 {
+        while now < core.end {
+            let (delay, verdict) = core.wire.send(member, now);
+            if !verdict.dropped {
+                return now.saturating_add(delay);
+            }
+            now = now.saturating_add(self.config.request_timeout);
+        }
+        u64::MAX
+    }
+
+    /// Sends fetch requests for partitions of which nothing is buffered.
+    pub(super) fn fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        for at in 0..self.members[member].sessions.len() {
+            let session = &mut self.members[member].sessions[at];
+            if session.fetch != Fetch::Idle {
+                continue;
+            }
+            session.asked.extend(session.lanes.iter().filter_map(|lane| {
+                let state = &self.lanes[*lane];
+                (state.polled == state.fetched && state.fetched < state.awake).then_some((*lane, state.fetched))
+            }));
+            if !session.asked.is_empty() {
+                let from = self.requested(core, member, now);
+                self.park(core, logs, member, at, from);
+            }
+        }
+    }
+
+    /// A fetch request waits at its broker from `from` on.
+    fn park(&mut self, core: &Core, logs: &[&Log], member: usize, session: usize, from: u64) {
+        let session = &mut self.members[member].sessions[session];
+        session.fetch = Fetch::Parked { from };
+        session.due = answered_at(&self.lanes, core, logs, &session.asked, from);
+    }
+
+    pub(super) fn step_fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, session: usize, now: u64) {
+        match self.members[member].sessions[session].fetch {
+            Fetch::Idle => {}
+            Fetch::Parked { .. } => {
+                let (delay, verdict) = core.wire.send(member, now);
+                if verdict.response_lost {
+                    let again = now.saturating_add(self.config.request_timeout);
+                    let from = self.requested(core, member, again);
+                    return self.park(core, logs, member, session, from);
+                }
+                let session = &mut self.members[member].sessions[session];
+                session.asked.retain_mut(|(lane, end)| {
+                    let state = &self.lanes[*lane];
+                    let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
+                    *end = core.log_lane(logs, *lane).visible_end(state.fetched, now + 1).min(most);
+                    *end > state.fetched
+                });
+                (session.fetch, session.due) = (Fetch::Arriving, now.saturating_add(delay));
+            }
+            Fetch::Arriving => {
+                let Member { sessions, buffer, .. } = &mut self.members[member];
+                let session = &mut sessions[session];
+                let arrived = std::mem::replace(&mut session.due, u64::MAX);
+                session.fetch = Fetch::Idle;
+                for (lane, to) in session.asked.drain(..) {
+                    let from = std::mem::replace(&mut self.lanes[lane].fetched, to);
+                    buffer.push_back(Chunk { lane, from, to, arrived });
+                }
+            }
+        }
+    }
+}
+
+/// When a fetch that is at its broker from `from` on is answered: as soon as one of the partitions has something.
+fn answered_at(lanes: &[Lane], core: &Core, logs: &[&Log], asked: &[(usize, u64)], from: u64) -> u64 {
+    let heads = asked.iter().filter_map(|(lane, fetched)| {
+        let head = core.log_lane(logs, *lane).get(*fetched)?;
+        (*fetched < lanes[*lane].awake).then_some(head.visible)
+    });
+    heads.min().map_or(u64::MAX, |visible| visible.max(from))
+}

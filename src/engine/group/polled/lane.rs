@@ -1,0 +1,130 @@
+//! One partition of a polled group: its positions, and what is known of its records that are not done with.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::engine::group::meter::{Conclusion, Handed, Meter};
+use crate::engine::group::run::Item;
+
+/// One partition, as the group knows it. `committed <= polled <= fetched`, and `prefix <= polled`.
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
+    pub(super) broker: usize,
+    pub(super) owner: Option<usize>,
+    pub(super) committed: u64,
+    /// All before this are finished in this assignment.
+    pub(super) prefix: u64,
+    /// From the prefix on: which are finished in this assignment.
+    finished: VecDeque<bool>,
+    pub(super) polled: u64,
+    pub(super) fetched: u64,
+    /// A scheduled consumer takes records before this only.
+    pub(super) awake: u64,
+    /// Highest offset ever handed to a member, plus one.
+    pub(super) reached: u64,
+    /// The keys of records before this have been recalled.
+    pub(super) recalled: u64,
+    marks: VecDeque<Mark>,
+    pub(super) marks_from: u64,
+    /// Where deliveries are recorded one by one: when positions were settled whose delivery had not ended.
+    pub(super) settled_early: BTreeMap<u64, u64>,
+}
+
+/// What is known of a record that is in hand or not settled.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    /// Its first delivery, if a handler has taken it.
+    pub(super) first: Option<Handed>,
+    pub(super) concluded: bool,
+    /// How it was given up, if it was, and which event it is.
+    pub(super) given_up: Option<(Conclusion, u32)>,
+    pub(super) effected: u64,
+    pub(super) attempts: u32,
+    pub(super) trace: u32,
+}
+
+impl Lane {
+    /// A partition that a broker leads; a scheduled consumer sleeps at first.
+    pub(super) fn new(broker: usize, sleeps: bool) -> Self {
+        Self {
+            broker,
+            owner: None,
+            committed: 0,
+            prefix: 0,
+            finished: VecDeque::new(),
+            polled: 0,
+            fetched: 0,
+            awake: if sleeps { 0 } else { u64::MAX },
+            reached: 0,
+            recalled: 0,
+            marks: VecDeque::new(),
+            marks_from: 0,
+            settled_early: BTreeMap::new(),
+        }
+    }
+
+    /// A new assignment: it starts at the committed position.
+    pub(super) fn assign(&mut self, owner: Option<usize>) {
+        self.owner = owner;
+        (self.prefix, self.polled, self.fetched) = (self.committed, self.committed, self.committed);
+        self.finished.clear();
+    }
+
+    /// A record is finished in this assignment: the prefix may grow.
+    pub(super) fn finish(&mut self, offset: u64) {
+        let at = usize::try_from(offset - self.prefix).expect("at most what has been polled");
+        if at >= self.finished.len() {
+            self.finished.resize(at + 1, false);
+        }
+        self.finished[at] = true;
+        while self.finished.pop_front_if(|finished| *finished).is_some() {
+            self.prefix += 1;
+        }
+    }
+
+    /// The mark of a record, made if it is new.
+    #[inline]
+    pub(super) fn mark(&mut self, offset: u64) -> &mut Mark {
+        let at = usize::try_from(offset - self.marks_from).expect("marks are bounded by what is in hand");
+        while at >= self.marks.len() {
+            self.marks.push_back(Mark::default());
+        }
+        &mut self.marks[at]
+    }
+
+    /// The mark of a record, if there is one (not so for records settled and forgotten, and for new ones).
+    pub(super) fn known(&self, offset: u64) -> Option<&Mark> {
+        let at = usize::try_from(offset.checked_sub(self.marks_from)?).ok()?;
+        self.marks.get(at)
+    }
+
+    /// A handler takes a record: whether one had before, and the attempts made so far, as far as is known. What has been
+    /// forgotten was taken before.
+    pub(super) fn start(&mut self, item: &mut Item, now: u64) -> (bool, u32) {
+        if item.offset < self.marks_from {
+            return (true, 0);
+        }
+        let mark = self.mark(item.offset);
+        item.first = mark.first;
+        mark.first.get_or_insert(Handed { arrived: item.arrived, start: now });
+        (item.first.is_some(), mark.attempts)
+    }
+
+    /// A handler has made so many attempts at it, with those before.
+    pub(super) fn attempted(&mut self, offset: u64, attempts: u32) {
+        if offset >= self.marks_from {
+            self.mark(offset).attempts = attempts;
+        }
+    }
+
+    /// Forgets what is both settled and concluded.
+    pub(super) fn forget(&mut self, meter: &mut Meter, slot: usize) {
+        while self.marks_from < self.committed
+            && let Some(mark) = self.marks.pop_front_if(|mark| mark.concluded)
+        {
+            self.marks_from += 1;
+            if let Some((_, event)) = mark.given_up {
+                meter.never_done(slot, event);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The poll loop of a polled group's members: what is buffered goes to the workers, and positions are settled.
+
+use std::collections::VecDeque;
+
+use super::fetch::MANY;
+use super::lane::Lane;
+use super::member::Chunk;
+use super::{Core, Log, Polled};
+use crate::engine::group::meter::Conclusion;
+use crate::engine::group::run::Item;
+use crate::plan::Settle;
+
+impl Polled {
+    /// Lets idle workers begin what they may, and polls for more while that helps.
+    pub(super) fn pump(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        let conditions = &core.members[member];
+        let present = self.members[member].in_group || self.members[member].zombie;
+        if conditions.down > 0 || now < conditions.paused_until || !present {
+            return;
+        }
+        loop {
+            if self.config.batch.is_none() {
+                while self.start_one(core, logs, member, now) {}
+            }
+            if self.may_poll(member) {
+                if self.members[member].noticed || self.members[member].zombie || self.members[member].leaving {
+                    self.part(core, logs, member, now);
+                    return;
+                }
+                if self.poll(core, logs, member, now) {
+                    continue;
+                }
+            }
+            if self.config.batch.is_none() || !self.start_batch(core, logs, member, now) {
+                return;
+            }
+        }
+    }
+
+    fn may_poll(&self, member: usize) -> bool {
+        let state = &self.members[member];
+        if state.idle.is_empty() {
+            return false;
+        }
+        if let Some(batch) = self.config.batch {
+            return state.ready.len() < batch.max as usize;
+        }
+        // A bounded queue behind the poll loop: what waits for a busy key or partition may fill one poll, not more.
+        state.ready.is_empty() && state.waiting < self.config.max_poll
+    }
+
+    /// One call of poll: commits, takes buffered records, fetches more. Whether any were taken.
+    fn poll(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        self.members[member].polled_at = now;
+        self.commit_at_poll(core, member, now);
+        let room = match self.config.batch {
+            Some(batch) => self.config.max_poll.min(batch.max as usize - self.members[member].ready.len()),
+            None => self.config.max_poll,
+        };
+        let mut taken = 0;
+        let tag = self.members[member].generation;
+        if self.config.instant {
+            taken += self.take_by_time(core, logs, member);
+        }
+        while taken < room {
+            let Some(chunk) = self.members[member].buffer.front_mut() else { break };
+            let left = usize::try_from(chunk.to - chunk.from).unwrap_or(usize::MAX);
+            let count = left.min(room - taken);
+            let (lane, from, arrived) = (chunk.lane, chunk.from, chunk.arrived);
+            chunk.from += count as u64;
+            if chunk.from == chunk.to {
+                self.members[member].buffer.pop_front();
+            }
+            if count as u64 >= MANY {
+                let records = &core.log_lane(logs, lane).from(from)[..count];
+                core.meter.recall(core.lanes[lane].slot, records);
+            }
+            for offset in from..from + count as u64 {
+                self.take(core, logs, member, Item { lane, offset, arrived, tag, first: None });
+            }
+            taken += count;
+        }
+        self.fetch(core, logs, member, now);
+        self.members[member].blocked = taken == 0;
+        if self.config.settle == Settle::Before && taken > 0 {
+            self.commit_polled(core, member, now);
+        }
+        taken > 0
+    }
+
+    /// Takes all that is buffered in the order in which it became visible. How many.
+    fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize) -> usize {
+        let mut items = Vec::new();
+        let tag = self.members[member].generation;
+        for Chunk { lane, from, to, arrived } in self.members[member].buffer.drain(..) {
+            let log_lane = core.log_lane(logs, lane);
+            let item = |offset| Item { lane, offset, arrived, tag, first: None };
+            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, item(offset))));
+        }
+        items.sort_by_key(|(visible, item)| (*visible, item.lane, item.offset));
+        for (_, item) in &items {
+            self.take(core, logs, member, *item);
+        }
+        items.len()
+    }
+
+    fn take(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item) {
+        let state = &mut self.lanes[item.lane];
+        state.polled = item.offset + 1;
+        state.reached = state.reached.max(item.offset + 1);
+        state.mark(item.offset);
+        let slot = core.lanes[item.lane].slot;
+        let log_lane = core.log_lane(logs, item.lane);
+        if !core.fates.wants_all() {
+            let record = *log_lane.at(item.offset);
+            if !core.fates.wants(&record, log_lane.extra(item.offset)) {
+                if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
+                    core.meter.conclude(slot, &record, Conclusion::Filtered);
+                }
+                self.finished(core, member, item, true, 0);
+                return;
+            }
+        }
+        let claim = self.claim_of(slot, item, log_lane.at(item.offset).key);
+        let member = &mut self.members[member];
+        if let Some(claim) = claim {
+            if let Some(queue) = member.claims.get_mut(claim) {
+                queue.push_back(item);
+                member.waiting += 1;
+                return;
+            }
+            member.claims.insert(claim, VecDeque::new());
+        }
+        member.ready.push_back(item);
+    }
+
+    pub(super) fn commit_at_poll(&mut self, core: &mut Core, member: usize, now: u64) {
+        match self.config.settle {
+            Settle::After => {
+                for at in 0..self.members[member].lanes.len() {
+                    let lane = self.members[member].lanes[at];
+                    let Lane { prefix, committed, .. } = self.lanes[lane];
+                    if prefix > committed {
+                        self.commit(core, member, lane, prefix, now);
+                    }
+                }
+            }
+            Settle::Timer(interval) => {
+                if now >= self.members[member].auto_at {
+                    self.commit_polled(core, member, now);
+                    self.members[member].auto_at = now.saturating_add(interval.0);
+                }
+            }
+            Settle::Before => {}
+        }
+    }
+
+    pub(super) fn commit_polled(&mut self, core: &mut Core, member: usize, now: u64) {
+        for at in 0..self.members[member].lanes.len() {
+            let lane = self.members[member].lanes[at];
+            let polled = self.lanes[lane].polled;
+            self.commit(core, member, lane, polled, now);
+        }
+    }
+
+    pub(super) fn commit(&mut self, core: &mut Core, member: usize, lane: usize, to: u64, now: u64) {
+        let state = &mut self.lanes[lane];
+        if to <= state.committed || state.owner != Some(member) || self.members[member].zombie {
+            return;
+        }
+        if core.wire.meet(member, now).dropped {
+            return;
+        }
+        if core.meter.traces() {
+            for offset in state.committed..to {
+                match state.mark(offset).trace {
+                    0 => drop(state.settled_early.insert(offset, now)),
+                    delivery => core.meter.settled(delivery, now),
+                }
+            }
+        }
+        state.committed = to;
+        state.forget(&mut core.meter, core.lanes[lane].slot);
+    }
+}

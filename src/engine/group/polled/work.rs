@@ -1,0 +1,221 @@
+//! The workers of a polled group's members: a handler takes a record or a batch, and what comes of it.
+
+use super::{Core, Log, Polled};
+use crate::dist::NO_KEY;
+use crate::engine::group::fate::End;
+use crate::engine::group::meter::{Conclusion, Times};
+use crate::engine::group::run::{Item, Next, Run, numbered};
+use crate::engine::log::Record;
+use crate::outcome::DeliveryResult;
+use crate::plan::WorkerOrder;
+
+impl Polled {
+    pub(super) fn start_one(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        let state = &mut self.members[member];
+        if state.idle.is_empty() {
+            return false;
+        }
+        let Some(item) = state.ready.pop_front() else { return false };
+        self.start(core, logs, member, item, Vec::new(), now);
+        true
+    }
+
+    pub(super) fn start_batch(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> bool {
+        let Some(batch) = self.config.batch else { return false };
+        let state = &mut self.members[member];
+        let Some(first) = state.ready.front().copied() else { return false };
+        let asleep = state.lanes.iter().all(|lane| self.lanes[*lane].polled >= self.lanes[*lane].awake);
+        let full = state.ready.len() >= batch.max as usize;
+        let waited = now >= first.arrived.saturating_add(batch.max_wait.0);
+        if state.idle.is_empty() || !(full || waited || asleep) {
+            return false;
+        }
+        // Ordered batches run one after the other: a batch holds many keys.
+        if self.config.order != WorkerOrder::None && state.running() > 0 {
+            return false;
+        }
+        let count = state.ready.len().min(batch.max as usize);
+        let mut items = state.ready.drain(..count);
+        let Some(first) = items.next() else { return false };
+        let more = items.collect();
+        self.start(core, logs, member, first, more, now);
+        true
+    }
+
+    fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, mut item: Item, mut more: Vec<Item>, now: u64) {
+        let mut attempted = 0;
+        for item in std::iter::once(&mut item).chain(&mut more) {
+            let record = core.log_lane(logs, item.lane).at(item.offset);
+            let (again, attempts) = self.lanes[item.lane].start(item, now);
+            attempted = attempted.max(attempts);
+            core.count_delivery(core.lanes[item.lane].slot, record, again);
+        }
+        let first = attempted + 1;
+        let run = Run::begin(core, logs, member, (item, more), (first, first), now);
+        for item in run.items() {
+            self.lanes[item.lane].attempted(item.offset, run.attempt);
+        }
+        let worker = self.members[member].idle.pop().expect("an idle worker").0;
+        let (staged, ends_at) = (run.is_staged(), run.ends_at);
+        self.members[member].runs[worker as usize] = Some(run);
+        if staged && ends_at == now {
+            self.continue_run(core, logs, member, worker, now);
+        } else {
+            self.members[member].end_at(ends_at, worker);
+        }
+    }
+
+    /// Goes on with a handler until it needs time or an acknowledgement, or is done.
+    pub(super) fn continue_run(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, now: u64) {
+        let mut run = self.members[member].runs[worker as usize].take().expect("a handler that goes on");
+        match run.go_on(core, logs, (member, worker), now) {
+            Next::At(at) => self.members[member].end_at(at, worker),
+            Next::Acknowledged => {}
+            Next::Done => return self.complete(core, logs, member, worker, run, now),
+        }
+        self.members[member].runs[worker as usize] = Some(run);
+    }
+
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
+        core.busy += u128::from(now - run.busy_from.min(now));
+        let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
+        core.count_attempts(created, run.attempts, run.end);
+        if matches!(run.end, End::Crash | End::Hang) {
+            if run.end == End::Hang && self.members[member].in_group {
+                // Its client has noticed the same.
+                self.give_up_group(core, logs, member, now);
+            }
+            self.members[member].runs[worker as usize] = Some(run);
+            return self.crash_itself(core, logs, member, now);
+        }
+        let current = run.item.tag == self.members[member].generation && !self.members[member].zombie;
+        for item in run.items() {
+            self.conclude(core, logs, member, *item, &run, (now, current));
+        }
+        self.members[member].free_worker(worker);
+    }
+
+    fn conclude(
+        &mut self,
+        core: &mut Core,
+        logs: &[&Log],
+        member: usize,
+        item: Item,
+        run: &Run,
+        (now, current): (u64, bool),
+    ) {
+        let id = core.lanes[item.lane];
+        let lane = core.log_lane(logs, item.lane);
+        let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
+        let mark = self.lanes[item.lane].known(item.offset);
+        let known = mark.is_some();
+        let result = if run.end == End::Success {
+            let earlier = match mark {
+                None => Some(run.start),
+                Some(mark) => (mark.effected > 0).then_some(mark.effected),
+            };
+            if let Some((how, _)) = mark.and_then(|mark| mark.given_up) {
+                core.meter.retract(&record, how);
+            }
+            let instant = self.config.instant && item.first.is_none();
+            let arrived = if instant { record.visible } else { item.arrived };
+            let times = Times { first: item.first, arrived, start: run.start, success: run.success, done: now };
+            core.meter.effect(id.slot, &record, extra, times, earlier)
+        } else if mark.is_none_or(|mark| mark.concluded) {
+            DeliveryResult::Discarded
+        } else if let Some(topic) = self.config.dead_letter {
+            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.origin, None);
+            core.meter.conclude(id.slot, &record, Conclusion::DeadLettered);
+            DeliveryResult::DeadLettered
+        } else {
+            core.meter.conclude(id.slot, &record, Conclusion::Discarded);
+            DeliveryResult::Discarded
+        };
+        let trace = self.let_go(core, logs, item, (run.start, now), result);
+        if known {
+            let mark = self.lanes[item.lane].mark(item.offset);
+            mark.trace = trace;
+            match result {
+                DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
+                DeliveryResult::DeadLettered => mark.given_up = Some((Conclusion::DeadLettered, record.event)),
+                DeliveryResult::Discarded if !mark.concluded => {
+                    mark.given_up = Some((Conclusion::Discarded, record.event));
+                }
+                _ => {}
+            }
+            mark.concluded = true;
+        }
+        self.finished(core, member, item, current, now);
+        if let Some(claim) = self.claim_of(id.slot, item, record.key) {
+            self.members[member].release(claim);
+        }
+    }
+
+    /// What at most one handler of a member may hold at a time, if it is in this record: its partition or its key.
+    pub(super) fn claim_of(&self, slot: usize, item: Item, key: u32) -> Option<u64> {
+        if self.config.workers <= 1 || self.config.batch.is_some() {
+            return None;
+        }
+        match self.config.order {
+            WorkerOrder::None => None,
+            WorkerOrder::Partition => Some(item.lane as u64),
+            WorkerOrder::Key => (key != NO_KEY).then(|| numbered(slot, key)),
+        }
+    }
+
+    /// A record is done with in the current assignment: the prefix may grow.
+    pub(super) fn finished(&mut self, core: &mut Core, member: usize, item: Item, current: bool, now: u64) {
+        let state = &mut self.lanes[item.lane];
+        if !current || state.owner != Some(member) {
+            state.forget(&mut core.meter, core.lanes[item.lane].slot);
+            return;
+        }
+        state.finish(item.offset);
+        if self.config.commit_each {
+            let prefix = state.prefix;
+            self.commit(core, member, item.lane, prefix, now);
+        } else {
+            state.forget(&mut core.meter, core.lanes[item.lane].slot);
+        }
+    }
+
+    /// A handler holds a record no longer; the number of the delivery's record, where the run keeps them.
+    fn let_go(&mut self, core: &mut Core, logs: &[&Log], item: Item, times: (u64, u64), result: DeliveryResult) -> u32 {
+        let delivery = core.let_go(logs, item, times, result);
+        if let Some(at) = self.lanes[item.lane].settled_early.remove(&item.offset) {
+            core.meter.settled(delivery, at);
+        }
+        delivery
+    }
+
+    /// Gives up all that a member holds; what its handlers have begun is cut off.
+    pub(super) fn drop_hand(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
+        for run in runs {
+            core.busy += u128::from(now - run.busy_from.min(now));
+            for item in run.items().copied() {
+                let record = *core.log_lane(logs, item.lane).at(item.offset);
+                core.meter.cut_off += u64::from(record.created >= core.warm_up);
+                let _ = self.let_go(core, logs, item, (run.start, now), DeliveryResult::CutOff);
+                self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
+            }
+        }
+        let state = &mut self.members[member];
+        let unstarted: Vec<Item> = state.ready.iter().chain(state.claims.values().flatten()).copied().collect();
+        for item in unstarted {
+            let record = *core.log_lane(logs, item.lane).at(item.offset);
+            self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
+        }
+        self.members[member].empty(self.config.workers);
+    }
+
+    /// A record in hand whose position has been committed will not come again.
+    pub(super) fn lost_if_committed(&mut self, core: &mut Core, slot: usize, item: Item, record: &Record) {
+        let state = &mut self.lanes[item.lane];
+        if item.offset < state.committed && state.known(item.offset).is_some_and(|mark| !mark.concluded) {
+            state.mark(item.offset).concluded = true;
+            core.meter.conclude(slot, record, Conclusion::Skipped);
+            state.forget(&mut core.meter, core.lanes[item.lane].slot);
+        }
+    }
+}
