@@ -158,6 +158,7 @@ fn compile(steps: &[Step], name: &str, seed: u64, publishes: &mut Vec<Publishing
             Step::Choose(branches) => Compiled::Choose(
                 branches.iter().map(|(share, steps)| (*share, compile(steps, name, seed, publishes))).collect(),
             ),
+            _ => unreachable!("the loader leaves this step to services"),
         });
     }
     compiled

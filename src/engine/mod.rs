@@ -15,6 +15,7 @@ mod group;
 mod handler;
 mod join;
 mod log;
+mod mesh;
 mod parallel;
 mod schedule;
 mod setup;
@@ -28,6 +29,7 @@ mod tests;
 use group::{Group, GroupOptions};
 use join::Join;
 use log::Log;
+use mesh::Mesh;
 use schedule::{Order, Station};
 use setup::{Publisher, Setup};
 use source::Source;
@@ -134,6 +136,7 @@ pub(crate) struct World {
     inboxes: Vec<Inbox>,
     topics: Vec<Topic>,
     groups: Vec<Group>,
+    mesh: Mesh,
     /// By group: the topics that it reads.
     reads: Vec<Vec<usize>>,
     joins: Vec<Join>,
@@ -155,6 +158,7 @@ impl World {
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
             reads: groups.iter().map(|group| group.topics().to_vec()).collect(),
+            mesh: Mesh::new(plan, &setup),
             groups,
             joins: setup
                 .topics
@@ -186,6 +190,7 @@ impl World {
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
+            Station::Mesh => self.mesh.next(),
             Station::Topic(index) => self.inboxes[index].next(),
             Station::Group(index) => {
                 let group = &mut self.groups[index];
@@ -198,6 +203,7 @@ impl World {
     fn advance(&mut self, station: Station, until: u64) {
         match station {
             Station::Source(index) => self.sources[index].advance(until, &mut self.inboxes),
+            Station::Mesh => self.mesh.advance(until, &mut self.inboxes),
             Station::Topic(index) => self.topics[index].release(&mut self.inboxes[index], until),
             Station::Group(index) => {
                 let group = &mut self.groups[index];
@@ -210,16 +216,17 @@ impl World {
     /// Positions of the stations whose next time may change when one is advanced: itself, and those that hear from it.
     fn affected(&self, order: &Order, station: Station) -> Vec<usize> {
         let mut found = vec![order.position(station)];
-        let publisher = match station {
-            Station::Source(index) => Publisher::Producer(index),
-            Station::Group(index) => Publisher::Consumer(index),
+        let published: Box<dyn Fn(&Publisher) -> bool> = match station {
+            Station::Source(index) => Box::new(move |who| *who == Publisher::Producer(index)),
+            Station::Group(index) => Box::new(move |who| *who == Publisher::Consumer(index)),
+            Station::Mesh => Box::new(|who| matches!(who, Publisher::Service(_))),
             Station::Topic(index) => {
                 let readers = &self.setup.topics[index].readers;
                 found.extend(readers.iter().map(|reader| order.position(Station::Group(*reader))));
                 return found;
             }
         };
-        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.contains(&publisher));
+        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.iter().any(&published));
         found.extend(topics.map(|(index, _)| order.position(Station::Topic(index))));
         found
     }
@@ -275,7 +282,8 @@ impl World {
         }
         let mut unsent = vec![0; topics.len()];
         let sources = self.sources.iter().flat_map(Source::unsent);
-        for (topic, count) in sources.chain(self.groups.iter().flat_map(Group::unsent)) {
+        let groups = self.groups.iter().flat_map(Group::unsent);
+        for (topic, count) in sources.chain(groups).chain(self.mesh.unsent()) {
             unsent[topic] += count;
         }
         let mut consumers = Vec::with_capacity(self.groups.len());
@@ -301,8 +309,9 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
+        let (services, resources, flows) = self.mesh.finish(end).map_err(RunError::Broken)?;
         let producers = self.sources.iter().map(Source::outcome).collect();
-        Ok(Outcome { ended, producers, topics, consumers, faults, trace })
+        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, faults, trace })
     }
 
     fn fault_outcome(&self, plan: &Plan, fault: &crate::plan::FaultPlan) -> FaultOutcome {

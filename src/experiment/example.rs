@@ -13,6 +13,9 @@ use crate::time::{SimSpan, SimTime};
 /// One producer, one topic with two partitions, two consumers, one fault that touches the first consumer, one change.
 pub(super) fn plan() -> Plan {
     Plan {
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         name: "example".into(),
         seed: 42,
         replications: 3,
@@ -100,6 +103,7 @@ fn producer() -> ProducerPlan {
         count: Dist::Constant(1.0),
         probability: 1.0,
         wait_for_ack: true,
+        otherwise: None,
     };
     ProducerPlan {
         name: "shop".into(),
@@ -169,6 +173,9 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
     let consumers = (0..2).map(|i| consumer_outcome(plan, i, extra)).collect();
     let ledger_created = 100 + extra;
     Outcome {
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         ended: Ended::AtDuration,
         producers: vec![ProducerOutcome {
             created: ledger_created,

@@ -9,7 +9,7 @@ use super::faults::{self, Things};
 use super::reader::{Fields, Reader};
 use super::tree::{Entry, Node, Place, Value};
 use super::{expect, handlers, keys, order, producers};
-use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, Step, TopicId, sequence_bits};
+use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, ServiceId, Step, TopicId, sequence_bits};
 use crate::time::SimSpan;
 use crate::units;
 
@@ -110,6 +110,9 @@ fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         faults: Vec::new(),
         changes: Vec::new(),
         expectations: Vec::new(),
@@ -224,7 +227,8 @@ fn refuse_too_many(reader: &mut Reader, plan: &Plan, duration: Place) {
         let publishes = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(to, _)| to.0 as usize == topic);
         let producers = plan.producers.iter().filter(|producer| publishes(&producer.clients));
         let consumers = plan.consumers.iter().filter(|consumer| publishes(&consumer.clients));
-        let publishers = producers.clone().count() + consumers.count();
+        let services = plan.services.iter().filter(|service| publishes(&service.clients));
+        let publishers = producers.clone().count() + consumers.count() + services.count();
         let most = 1_u64 << sequence_bits(publishers);
         for producer in producers {
             let arrivals = producer.arrivals.mean_rate(plan.duration) * plan.duration.seconds();
@@ -243,7 +247,8 @@ fn copies(steps: &[Step], topic: usize) -> f64 {
     let of = |step: &Step| match step {
         Step::Publish(publish) if publish.to.0 as usize == topic => publish.probability * publish.count.mean(),
         Step::Choose(branches) => branches.iter().map(|(share, steps)| share * copies(steps, topic)).sum(),
-        _ => 0.0,
+        // What is done in place of a failed step comes on top at worst.
+        other => other.nested().into_iter().map(|steps| copies(steps, topic)).sum(),
     };
     steps.iter().map(of).sum()
 }
@@ -288,13 +293,19 @@ fn mean_size(plan: &Plan, topic: usize) -> f64 {
                 Step::Choose(branches) => {
                     branches.iter().for_each(|(share, steps)| add(steps, topic, own, weight * share, sums))
                 }
-                _ => {}
+                other => other.nested().into_iter().for_each(|steps| add(steps, topic, own, weight, sums)),
             }
         }
     }
     let mut sums = (0.0, 0.0);
     for ProducerPlan { arrivals, handler, size, .. } in &plan.producers {
         add(&handler.steps, topic, size.mean(), arrivals.mean_rate(plan.duration), &mut sums);
+    }
+    for (service, id) in plan.services.iter().zip(0..) {
+        let roots = plan.roots_of(ServiceId(id));
+        let arrivals = roots.iter().filter_map(|root| plan.services[root.0 as usize].arrivals.as_ref());
+        let rate = arrivals.map(|arrivals| arrivals.mean_rate(plan.duration)).sum();
+        add(&service.handler.steps, topic, service.size.mean(), rate, &mut sums);
     }
     if sums.1 <= 0.0 {
         plan.consumers.iter().for_each(|consumer| add(&consumer.handler.steps, topic, 1024.0, 1.0, &mut sums));
@@ -310,6 +321,10 @@ fn number_keys(reader: &mut Reader, plan: &mut Plan) {
         keys.push(&mut producer.key);
         keys.extend(keys::of_handler(&mut producer.handler));
     }
+    for service in &mut plan.services {
+        keys.push(&mut service.key);
+        keys.extend(keys::of_handler(&mut service.handler));
+    }
     keys.extend(plan.consumers.iter_mut().flat_map(|consumer| keys::of_handler(&mut consumer.handler)));
     plan.key_labels = keys::number_labels(reader, &mut keys);
 }
@@ -319,6 +334,7 @@ fn note_silent_topics(reader: &mut Reader, plan: &Plan) {
     let mut fed: Vec<TopicId> =
         plan.producers.iter().flat_map(|producer| handlers::published(&producer.handler.steps)).collect();
     fed.extend(plan.consumers.iter().flat_map(|consumer| handlers::published(&consumer.handler.steps)));
+    fed.extend(plan.services.iter().flat_map(|service| handlers::published(&service.handler.steps)));
     fed.extend(plan.consumers.iter().filter_map(|consumer| consumer.dead_letter));
     for consumer in &plan.consumers {
         for topic in consumer.subscribes.iter().filter(|topic| !fed.contains(topic)) {

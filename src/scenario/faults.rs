@@ -16,6 +16,7 @@ use super::producers::MAX_PROCESSES;
 /// Effects by kind of target; each fits what is listed.
 const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"];
 const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
+const SERVICE_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "burst"];
 const LINK_EFFECTS: [&str; 4] = ["drop", "delay", "duplicate", "lost_response"];
 /// Effects of the format that this version does not have, on any target.
 const NOT_YET: [&str; 8] =
@@ -378,6 +379,7 @@ fn effect_of(
     let fits: &[&str] = match target? {
         FaultTarget::Consumer(..) => &CONSUMER_EFFECTS,
         FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
+        FaultTarget::Service(..) => &SERVICE_EFFECTS,
         FaultTarget::ProducerLink(_) | FaultTarget::ConsumerLink(_) => &LINK_EFFECTS,
     };
     if !fits.contains(&name) {

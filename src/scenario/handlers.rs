@@ -108,6 +108,7 @@ fn publish(reader: &mut Reader, node: &Node, place: Place, buses: &Buses) -> Opt
         count: Dist::Constant(1.0),
         probability: 1.0,
         wait_for_ack: true,
+        otherwise: None,
     };
     if node.text().is_some() {
         return buses.topic(reader, node).map(plain);
@@ -139,8 +140,7 @@ pub(super) fn published(steps: &[Step]) -> Vec<TopicId> {
     for step in steps {
         match step {
             Step::Publish(publish) => topics.push(publish.to),
-            Step::Choose(branches) => topics.extend(branches.iter().flat_map(|(_, steps)| published(steps))),
-            Step::Work(_) | Step::Wait(_) => {}
+            other => topics.extend(other.nested().into_iter().flat_map(published)),
         }
     }
     topics.sort_unstable();

@@ -162,5 +162,6 @@ pub(super) fn steady(handler: &Handler) -> bool {
         Step::Choose(branches) => branches
             .iter()
             .all(|(_, steps)| steps.iter().all(|step| matches!(step, Step::Publish(publish) if !publish.wait_for_ack))),
+        _ => false,
     })
 }
