@@ -10,6 +10,7 @@
 //! may run; it must not change a byte of the outcome. *Begun is state, completed is output*: a service in progress at a
 //! boundary is kept, and nothing is counted before its end lies below `until`.
 
+mod backoff;
 mod client;
 mod group;
 mod handler;

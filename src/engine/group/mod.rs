@@ -23,6 +23,8 @@ mod wire;
 
 use std::collections::BTreeSet;
 
+pub(super) use fate::slowed;
+
 use control::{Control, Timeline};
 use fate::{Conditions, Fates};
 use lag::LagMeter;
