@@ -30,7 +30,7 @@ mod tests;
 use group::{Group, GroupOptions};
 use join::Join;
 use log::Log;
-use mesh::Mesh;
+use mesh::{Mesh, MeshOutcome};
 use schedule::{Order, Station};
 use setup::{Publisher, Setup};
 use source::Source;
@@ -310,7 +310,7 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
-        let (services, resources, flows) = self.mesh.finish(end).map_err(RunError::Broken)?;
+        let MeshOutcome { services, resources, flows } = self.mesh.finish(end).map_err(RunError::Broken)?;
         let producers = self.sources.iter().map(Source::outcome).collect();
         Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, faults, trace })
     }

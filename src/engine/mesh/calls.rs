@@ -216,7 +216,7 @@ impl Mesh {
         if let Some(call) = attempt.call {
             self.attempt_over(call, key, how, now - attempt.began, now);
         }
-        self.let_go(attempt.root, now);
+        self.let_go(attempt.root);
     }
 
     /// An attempt gives its place in the pool to who waits for one.
@@ -255,7 +255,7 @@ impl Mesh {
         if !attempt.placed {
             // It has never left.
             let attempt = self.attempts.remove(key).expect("just seen");
-            return self.let_go(attempt.root, now);
+            return self.let_go(attempt.root);
         }
         let gone = attempt.clone();
         attempt.placed = false;

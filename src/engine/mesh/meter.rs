@@ -1,8 +1,8 @@
 //! Journeys, and the books of services, calls, sagas and resources.
 
 use super::visit::Root;
-use super::{Mesh, RootKey};
-use crate::outcome::{FlowOutcome, ResourceOutcome, ServiceOutcome};
+use super::{Mesh, MeshOutcome, RootKey};
+use crate::outcome::FlowOutcome;
 use crate::plan::FlowPlan;
 
 /// Follows one journey.
@@ -49,7 +49,7 @@ impl Mesh {
     }
 
     /// Nothing more comes of a user's request.
-    pub(super) fn judge_flows(&mut self, root: &Root, _now: u64) {
+    pub(super) fn judge_flows(&mut self, root: &Root) {
         for (index, done) in &root.flows {
             let flow = &mut self.flows[*index];
             if *done != flow.all() && root.created >= self.warm_up {
@@ -95,12 +95,8 @@ impl Mesh {
 ///
 /// # Errors
 /// What does not add up, with numbers.
-pub(super) fn check(
-    services: &[ServiceOutcome],
-    resources: &[ResourceOutcome],
-    flows: &[FlowOutcome],
-) -> Result<(), String> {
-    for (index, service) in services.iter().enumerate() {
+pub(super) fn check(outcome: &MeshOutcome) -> Result<(), String> {
+    for (index, service) in outcome.services.iter().enumerate() {
         let (u, v) = (&service.users, &service.visits);
         if u.arrived != u.answered + u.failed + u.refused + u.open || u.answered != service.response.count() {
             return Err(format!("the users of service {index} do not add up: {u:?}"));
@@ -117,12 +113,12 @@ pub(super) fn check(
             return Err(format!("service {index} was held for {} ns of {} ns", service.busy, service.available));
         }
     }
-    for (index, r) in resources.iter().enumerate() {
+    for (index, r) in outcome.resources.iter().enumerate() {
         if r.asked != r.granted + r.refused + r.timeouts + r.left + r.open {
             return Err(format!("the grants of resource {index} do not add up: {r:?}"));
         }
     }
-    for (index, f) in flows.iter().enumerate() {
+    for (index, f) in outcome.flows.iter().enumerate() {
         if f.begun != f.done + f.stuck + f.open {
             return Err(format!("flow {index} does not add up: {f:?}"));
         }

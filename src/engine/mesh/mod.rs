@@ -146,6 +146,14 @@ struct Streams {
     balance: Stream,
 }
 
+/// What a run says of all services.
+#[derive(Clone, Debug)]
+pub(super) struct MeshOutcome {
+    pub(super) services: Vec<ServiceOutcome>,
+    pub(super) resources: Vec<ResourceOutcome>,
+    pub(super) flows: Vec<FlowOutcome>,
+}
+
 /// All services of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Mesh {
@@ -310,15 +318,13 @@ impl Mesh {
     ///
     /// # Errors
     /// What does not add up.
-    pub(super) fn finish(
-        &mut self,
-        end: u64,
-    ) -> Result<(Vec<ServiceOutcome>, Vec<ResourceOutcome>, Vec<FlowOutcome>), String> {
+    pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
         self.close(end);
         let services: Vec<_> = self.services.iter().map(|service| service.outcome.clone()).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
         let flows: Vec<_> = self.flows.iter().map(|flow| flow.outcome.clone()).collect();
-        meter::check(&services, &resources, &flows)?;
-        Ok((services, resources, flows))
+        let outcome = MeshOutcome { services, resources, flows };
+        meter::check(&outcome)?;
+        Ok(outcome)
     }
 }

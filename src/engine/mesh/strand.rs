@@ -68,6 +68,16 @@ pub(super) struct Fork {
     decided: bool,
 }
 
+/// The branch that a number between 0 and 1 chooses, by share.
+fn chosen(branches: &[(f64, Block)], unit: f64) -> Option<Block> {
+    let mut left = unit;
+    let chosen = branches.iter().find(|(share, _)| {
+        left -= share;
+        left < 0.0
+    });
+    chosen.or(branches.last()).map(|(_, block)| *block)
+}
+
 impl Strand {
     pub(super) fn new(visit: VisitKey, fork: Option<ForkKey>, stack: Vec<Level>) -> Self {
         Self {
@@ -160,13 +170,9 @@ impl Mesh {
                     }
                 }
                 What::Choose(number, branches) => {
-                    let mut left = self.services[service].streams.choices.part(1).part(*number).unit(visit.number);
-                    let chosen = branches.iter().find(|(share, _)| {
-                        left -= share;
-                        left < 0.0
-                    });
-                    if let Some((_, block)) = chosen.or(branches.last()) {
-                        strand.stack.push(Level { block: *block, at: 0, kind: Kind::Chosen });
+                    let unit = self.services[service].streams.choices.part(1).part(*number).unit(visit.number);
+                    if let Some(block) = chosen(branches, unit) {
+                        strand.stack.push(Level { block, at: 0, kind: Kind::Chosen });
                     }
                 }
                 What::Publish(number) => {
@@ -194,20 +200,8 @@ impl Mesh {
                     }
                 }
                 What::Saga(number) => {
-                    let (number, root) = (*number, visit.root);
-                    let part = self.services[service].program.sagas[number].parts.first().copied();
-                    let measured = now >= self.warm_up;
-                    let runs = &mut self.roots[root].sagas;
-                    runs.push(SagaRun { service, measured, compensated: false, late: false });
-                    let run = runs.len() - 1;
-                    self.services[service].outcome.sagas.begun += u64::from(measured);
-                    match part {
-                        Some((block, _)) => {
-                            let kind = Kind::Part { saga: number, run, part: 0, tries: 1 };
-                            self.strands[key].stack.push(Level { block, at: 0, kind });
-                        }
-                        None => self.services[service].outcome.sagas.completed += u64::from(measured),
-                    }
+                    let number = *number;
+                    self.begin_saga(key, number, now);
                 }
             }
         }
@@ -272,6 +266,24 @@ impl Mesh {
                 }
                 true
             }
+        }
+    }
+
+    fn begin_saga(&mut self, key: StrandKey, number: usize, now: u64) {
+        let measured = self.measured(now);
+        let visit = &self.visits[self.strands[key].visit];
+        let service = visit.service;
+        let runs = &mut self.roots[visit.root].sagas;
+        runs.push(SagaRun { service, measured, compensated: false, late: false });
+        let run = runs.len() - 1;
+        let it = &mut self.services[service];
+        it.outcome.sagas.begun += u64::from(measured);
+        match it.program.sagas[number].parts.first() {
+            Some((block, _)) => {
+                let kind = Kind::Part { saga: number, run, part: 0, tries: 1 };
+                self.strands[key].stack.push(Level { block: *block, at: 0, kind });
+            }
+            None => it.outcome.sagas.completed += u64::from(measured),
         }
     }
 
@@ -371,7 +383,7 @@ impl Mesh {
             None => self.end_visit(strand.visit, how, now),
             Some(fork) => self.branch_over(fork, how, now),
         }
-        self.strand_over(strand.visit, now);
+        self.strand_over(strand.visit);
     }
 
     fn branch_over(&mut self, key: ForkKey, how: Result<(), ()>, now: u64) {

@@ -121,7 +121,7 @@ impl Mesh {
         if !reachable || (!free && at.queue.len() >= it.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
             self.reply(&visit, Err(Fail::Refused), now);
-            self.let_go(root, now);
+            self.let_go(root);
             return None;
         }
         let key = self.visits.insert(visit);
@@ -172,7 +172,7 @@ impl Mesh {
                 // Nobody wants the answer: no worker is spent on it.
                 let visit = self.visits.remove(key).expect("in the queue");
                 self.services[service].outcome.visits.cancelled += u64::from(visit.arrived >= self.warm_up);
-                self.let_go(visit.root, now);
+                self.let_go(visit.root);
             } else {
                 self.begin(key, now);
             }
@@ -234,23 +234,23 @@ impl Mesh {
     }
 
     /// One strand of a visit is over; the visit with the last one.
-    pub(super) fn strand_over(&mut self, key: VisitKey, now: u64) {
+    pub(super) fn strand_over(&mut self, key: VisitKey) {
         let Some(visit) = self.visits.get_mut(key) else { return };
         visit.strands -= 1;
         if visit.strands == 0 && visit.answered {
             let root = visit.root;
             self.visits.remove(key);
-            self.let_go(root, now);
+            self.let_go(root);
         }
     }
 
     /// Something that came from a user's request is over; its journeys are judged when all is.
-    pub(super) fn let_go(&mut self, key: RootKey, now: u64) {
+    pub(super) fn let_go(&mut self, key: RootKey) {
         let Some(root) = self.roots.get_mut(key) else { return };
         root.alive -= 1;
         if root.alive == 0 {
             let root = self.roots.remove(key).expect("just seen");
-            self.judge_flows(&root, now);
+            self.judge_flows(&root);
         }
     }
 
@@ -282,7 +282,7 @@ impl Mesh {
                 self.services[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
                 self.reply(&visit, Err(Fail::Error), now);
             }
-            self.let_go(visit.root, now);
+            self.let_go(visit.root);
         }
         let at = &mut self.services[service].instances[instance];
         at.busy = 0;
