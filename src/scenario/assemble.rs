@@ -1,14 +1,17 @@
 //! The top level of a scenario, and what is checked once all of it is known.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::buses::{self, Buses};
 use super::consumers::{self, Read};
 use super::diagnostics::Diagnostic;
 use super::faults::{self, Things};
+use super::handlers::{Known, Owner};
+use super::names::Names;
 use super::reader::{Fields, Reader};
-use super::tree::{Entry, Node, Place, Value};
-use super::{expect, handlers, keys, order, producers};
+use super::tree::{Node, Place, Value};
+use super::{expect, flows, handlers, keys, order, producers, resources, services};
 use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, ServiceId, Step, TopicId, sequence_bits};
 use crate::time::SimSpan;
 use crate::units;
@@ -23,23 +26,25 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let tree = &without_own_keys(tree);
     let at = tree.place;
     let mut fields = Fields::open(reader, tree, at, "", "a scenario")?;
-    fields.not_yet(reader, &["services", "resources", "flows", "reads", "zones"]);
+    fields.not_yet(reader, &["reads", "zones"]);
     fields.allow(&["vary"]);
     let mut plan = top_level(reader, &mut fields, file);
     reader.duration = plan.duration;
     reader.event_types = keys::event_types(tree);
-    let things = ["producers", "consumers"].into_iter().filter_map(|section| tree.get(section));
+    let things = NAME_SPACE.into_iter().filter_map(|(section, _)| tree.get(section));
     reader.declared = things.flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
+    let names = Names::of(tree);
     let nothing = Node { place: at, value: Value::Null };
-    let buses = fields.required(reader, "buses", "buses: { main: { profile: kafka, topics: { orders: } } }");
-    let buses = buses::read(reader, buses.unwrap_or(&nothing));
-    let section = fields.required(
-        reader,
-        "producers",
-        "producers: { shop: { publishes: orders, arrivals: { poisson: 500/s } } }",
-    );
-    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &buses);
-    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &buses);
+    let services = fields.get("services").unwrap_or(&nothing);
+    let buses = read_buses(reader, &mut fields, users_come_in(services));
+    let section = read_producers(reader, &mut fields, services);
+    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &buses, &names);
+    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &buses, &names);
+    let known = Known { buses: &buses, names: &names, owner: Owner::Service };
+    plan.services = services::read(reader, services, &known);
+    let (resources, per_key): (Vec<_>, Vec<_>) =
+        resources::read(reader, fields.get("resources").unwrap_or(&nothing)).into_iter().unzip();
+    plan.resources = resources;
     one_name_space(reader, tree);
     one_consumer_per_queue(reader, &read, &buses);
     plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
@@ -47,6 +52,8 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let shares: Vec<Option<Place>> = read.iter().map(|consumer| consumer.keys.map(|(_, place)| place)).collect();
     plan.consumers = divide_keys(reader, read);
     refuse_shares_of_no_keys(reader, &plan, &shares);
+    resources::refuse_keys_of_no_keys(reader, &plan, &per_key);
+    plan.flows = flows::read(reader, fields.get("flows").unwrap_or(&nothing), &names, &plan);
     limit_fetches(&mut plan, &fetch);
     plan.changes =
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
@@ -63,7 +70,45 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let promises: Vec<_> = plan.consumers.iter().map(|consumer| order::promise(&plan, consumer, &buses)).collect();
     plan.consumers.iter_mut().zip(promises).for_each(|(consumer, promise)| consumer.key_order = promise);
     note_silent_topics(reader, &plan);
+    services::note_idle_things(reader, &plan);
     Some(plan)
+}
+
+/// Sections whose names share one space, with what one of their things is called.
+const NAME_SPACE: [(&str, &str); 4] =
+    [("producers", "a producer"), ("consumers", "a consumer"), ("services", "a service"), ("resources", "a resource")];
+
+/// Whether users come in at some service.
+fn users_come_in(services: &Node) -> bool {
+    services.entries().iter().any(|entry| entry.value.get("arrivals").is_some_and(|node| !node.is_null()))
+}
+
+/// The buses; a scenario whose events begin at services may do without.
+fn read_buses(reader: &mut Reader, fields: &mut Fields<'_>, users: bool) -> Buses {
+    let other = fields.get("producers").is_some() || fields.get("consumers").is_some();
+    let none = Node { place: fields.at, value: Value::Map(Vec::new()) };
+    let nothing = Node { place: fields.at, value: Value::Null };
+    if users && !other {
+        return buses::read(reader, fields.get("buses").unwrap_or(&none));
+    }
+    let node = fields.required(reader, "buses", "buses: { main: { profile: kafka, topics: { orders: } } }");
+    buses::read(reader, node.unwrap_or(&nothing))
+}
+
+/// The section `producers`, which is there unless users come in at services.
+fn read_producers<'a>(reader: &mut Reader, fields: &mut Fields<'a>, services: &Node) -> Option<&'a Node> {
+    let section = fields.get("producers");
+    if section.is_some() || users_come_in(services) {
+        return section;
+    }
+    if services.entries().iter().any(|entry| !entry.value.is_null()) {
+        let message = "nothing ever happens: no service has `arrivals`, and there are no producers";
+        reader.error(
+            Diagnostic::at(services.place, message).help("add `arrivals: { poisson: 100/s }` where users come in"),
+        );
+        return None;
+    }
+    fields.required(reader, "producers", "producers: { shop: { publishes: orders, arrivals: { poisson: 500/s } } }")
 }
 
 /// Without the keys that begin with `x-`, which are the user's own.
@@ -162,16 +207,20 @@ fn warm_up(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<(SimSpan, Pla
     fields.span(reader, "warm_up").map(|span| (span, node.place))
 }
 
-/// Producers and consumers share one name space, so that a name alone says who is meant.
+/// Producers, consumers, services and resources share one name space, so that a name alone says who is meant.
 fn one_name_space(reader: &mut Reader, tree: &Node) {
-    let entries = |section: &str| tree.get(section).map_or(&[][..], Node::entries);
-    for producer in entries("producers") {
-        let same =
-            |consumer: &&Entry| consumer.key == producer.key && !consumer.value.is_null() && !producer.value.is_null();
-        if let Some(consumer) = entries("consumers").iter().find(same) {
-            let message = format!("`{}` is a producer and a consumer", producer.key);
-            let help = "they share one name space, so that a name alone says who is meant";
-            reader.error(Diagnostic::at(consumer.place, message).context(producer.place, "the producer").help(help));
+    let mut seen: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
+    for (section, what) in NAME_SPACE {
+        let entries = tree.get(section).map_or(&[][..], Node::entries);
+        for entry in entries.iter().filter(|entry| !entry.value.is_null()) {
+            if let Some((first, place)) = seen.get(entry.key.as_str()) {
+                let message = format!("`{}` is {first} and {what}", entry.key);
+                let help = "they share one name space, so that a name alone says who is meant";
+                let label = first.replacen("a ", "the ", 1);
+                reader.error(Diagnostic::at(entry.place, message).context(*place, label).help(help));
+            } else {
+                seen.insert(&entry.key, (what, entry.place));
+            }
         }
     }
 }

@@ -176,12 +176,12 @@ fn of_steps(steps: &mut [Step]) -> Vec<&mut KeyPlan> {
     found
 }
 
-/// All event types that producers and handlers of a scenario name, sorted, after "no type".
+/// All event types that producers, services and handlers of a scenario name, sorted, after "no type".
 pub(super) fn event_types(tree: &Node) -> Vec<String> {
     let mut types = BTreeSet::new();
-    for section in ["producers", "consumers"] {
+    for section in ["producers", "consumers", "services"] {
         for thing in tree.get(section).map_or(&[][..], Node::entries) {
-            if section == "producers" {
+            if section != "consumers" {
                 collect_types(thing.value.get("type"), &mut types);
             }
             collect_published(&thing.value, &mut types);
