@@ -297,7 +297,6 @@ const SERVICE_CASES: &[Case] = &[
     ("call-without-to", &[("- work", "- call: { timeout: 1s }")]),
     ("call-timeout-zero", &[("- work", "- call: { to: email, timeout: 0s }")]),
     ("call-unknown-key", &[("- work", "- call: { to: email, timout: 1s }")]),
-    ("call-retry-without-attempts", &[("- work", "- call: { to: email, retry: { backoff: 1s } }")]),
     ("call-retry-mode", &[("- work", "- call: { to: email, retry: { attempts: 3, mode: blocking } }")]),
     ("call-retry-when", &[("- work", "- call: { to: email, retry: { attempts: 3, when: [timeouts] } }")]),
     ("call-retry-never", &[("- work", "- call: { to: email, retry: { attempts: 3, when: [] } }")]),

@@ -64,8 +64,11 @@ fn retry(reader: &mut Reader, outer: &mut Fields<'_>) -> CallRetry {
     let Some(mut fields) = Fields::open(reader, &entry.value, entry.place, path.clone(), "`retry` of a call") else {
         return plan;
     };
-    fields.required(reader, "attempts", "attempts: 3");
     plan.attempts = fields.count32(reader, "attempts", 1, 1_000).unwrap_or(1);
+    if fields.get("attempts").is_none() {
+        reader.explain_default(&fields.path_of("attempts"), "1", "");
+        reader.notes.push(format!("{path} has no effect: without `attempts` nothing is tried again"));
+    }
     match fields.get("backoff") {
         Some(node) => {
             reader.explain(&format!("{path}.backoff"), node.to_text(), node.place);

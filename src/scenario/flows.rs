@@ -34,12 +34,13 @@ fn flow(reader: &mut Reader, entry: &Entry, names: &Names, plan: &Plan) -> Optio
         reader.error(Diagnostic::at(node.place, "with a deadline of 0s everything is late"));
     }
     fields.finish(reader);
-    let start = from.and_then(|node| service(reader, node, names, plan));
+    let mut start = from.and_then(|node| service(reader, node, names, plan));
     if let (Some(id), Some(node)) = (start, from)
         && plan.services[id.0 as usize].arrivals.is_none()
     {
         let message = format!("no users come in at `{}`, where this flow begins", plan.services[id.0 as usize].name);
         reader.error(Diagnostic::at(node.place, message).help("begin where there are `arrivals`"));
+        start = None;
     }
     let mut parts = Vec::new();
     for node in until.map_or(&[][..], items) {
