@@ -35,7 +35,8 @@ impl Unit {
 /// One metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Section of the result document: `consumers`, `producers`, `topics` or `events`.
+    /// Section of the result document: `consumers`, `producers`, `topics`, `services`, `resources`, `flows` or `events`;
+    /// or [`CALLS`].
     pub section: &'static str,
     /// Keys below the thing's name.
     pub keys: Vec<String>,
@@ -53,8 +54,11 @@ impl Metric {
     }
 }
 
+/// What a service's calls to one other service are listed as: their path is `services.NAME.calls.CALLEE.KEY`.
+pub const CALLS: &str = "calls";
+
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 53] = [
+const PATTERNS: [(&str, &str, Unit, bool); 86] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -105,6 +109,39 @@ const PATTERNS: [(&str, &str, Unit, bool); 53] = [
     ("topics", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("topics", "converged.count", Unit::Count, false),
     ("topics", "not_converged", Unit::Count, false),
+    ("services", "response.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("services", "response.count", Unit::Count, false),
+    ("services", "availability", Unit::Share, false),
+    ("services", "goodput", Unit::Rate, false),
+    ("services", "throughput", Unit::Rate, false),
+    ("services", "utilisation", Unit::Share, false),
+    ("services", "held", Unit::Share, false),
+    ("services", "offered_load", Unit::Number, false),
+    ("services", "wait.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("services", "wait.count", Unit::Count, false),
+    ("services", "queue.max", Unit::Count, false),
+    ("services", "users.{arrived,answered,failed,refused,open}", Unit::Count, false),
+    ("services", "visits.{arrived,done,failed,refused,cut_off,cancelled,open,wasted}", Unit::Count, false),
+    ("services", "saga.begun", Unit::Count, false),
+    ("services", "saga.{completed,compensated,stuck,open,late_success}.count", Unit::Count, false),
+    ("services", "saga.{completed,compensated,stuck,open,late_success}.share", Unit::Share, false),
+    ("services", "created", Unit::Count, false),
+    ("services", "publish.latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("services", "publish.latency.count", Unit::Count, false),
+    ("services", "publish.rate", Unit::Rate, false),
+    ("services", "publish.{rejected,indeterminate,publishing,retries}", Unit::Count, false),
+    (CALLS, "{calls,succeeded,failed,open,attempts,retries,hedges}", Unit::Count, false),
+    (CALLS, "{timeouts,refused,errors,broken,openings,withheld}", Unit::Count, false),
+    ("resources", "{asked,granted,refused,timeouts,left,open}", Unit::Count, false),
+    ("resources", "wait.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("resources", "wait.count", Unit::Count, false),
+    ("resources", "utilisation", Unit::Share, false),
+    ("resources", "{holders,offered_load}", Unit::Number, false),
+    ("flows", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("flows", "latency.count", Unit::Count, false),
+    ("flows", "{begun,done,open}", Unit::Count, false),
+    ("flows", "{late,stuck}.count", Unit::Count, false),
+    ("flows", "{late,stuck}.share", Unit::Share, false),
     ("events", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("events", "converged.count", Unit::Count, false),
     ("events", "not_converged", Unit::Count, false),
@@ -121,7 +158,16 @@ pub fn is_of_the_worst_run(key: &str) -> bool {
 }
 
 /// Short forms: section, what may be written, what it is short for.
-pub const SHORT: [(&str, &str, &str); 1] = [("consumers", "lost", "lost.total")];
+pub const SHORT: [(&str, &str, &str); 8] = [
+    ("consumers", "lost", "lost.total"),
+    ("services", "saga.completed", "saga.completed.count"),
+    ("services", "saga.compensated", "saga.compensated.count"),
+    ("services", "saga.stuck", "saga.stuck.count"),
+    ("services", "saga.open", "saga.open.count"),
+    ("services", "saga.late_success", "saga.late_success.count"),
+    ("flows", "late", "late.count"),
+    ("flows", "stuck", "stuck.count"),
+];
 
 /// All metrics.
 #[must_use]
@@ -168,6 +214,9 @@ mod tests {
         assert_eq!(find("consumers", "latency.p99.9").unwrap().keys, ["latency", "p99.9"]);
         assert_eq!(find("consumers", "latency.stages.wait.mean").unwrap().keys, ["latency", "stages", "wait", "mean"]);
         assert_eq!(find("consumers", "lost").unwrap().keys, ["lost", "total"]);
+        assert_eq!(find("services", "saga.stuck").unwrap().keys, ["saga", "stuck", "count"]);
+        assert_eq!(find(CALLS, "timeouts").unwrap().unit, Unit::Count);
+        assert_eq!(find("flows", "late.share").unwrap().unit, Unit::Share);
         assert_eq!(find("topics", "bytes").unwrap().unit, Unit::Bytes);
         assert!(find("topics", "latency.p99").is_none());
         let only: Vec<String> =

@@ -18,6 +18,12 @@ pub struct Outcome {
     pub topics: Vec<TopicOutcome>,
     /// By index of [`crate::plan::Plan::consumers`].
     pub consumers: Vec<ConsumerOutcome>,
+    /// By index of [`crate::plan::Plan::services`].
+    pub services: Vec<ServiceOutcome>,
+    /// By index of [`crate::plan::Plan::resources`].
+    pub resources: Vec<ResourceOutcome>,
+    /// By index of [`crate::plan::Plan::flows`].
+    pub flows: Vec<FlowOutcome>,
     /// What each fault did, by index of [`crate::plan::Plan::faults`].
     pub faults: Vec<FaultOutcome>,
     /// Per-delivery records, where the run was asked for them.
@@ -125,6 +131,163 @@ pub struct ConsumerOutcome {
     pub lag: LagOutcome,
     /// Surplus work cut off: handler runs dropped by a crash.
     pub cut_off: u64,
+}
+
+/// What one service saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceOutcome {
+    /// What users saw who came in here.
+    pub users: UserLedger,
+    /// From the intended arrival of a user's request to its good answer.
+    pub response: Histogram,
+    /// Sum of the same, ns.
+    pub response_sum: u128,
+    /// What reached its instances, from users and callers.
+    pub visits: VisitLedger,
+    /// Time in the queue of visits that began, ns.
+    pub wait: Histogram,
+    /// Sum of the same, ns.
+    pub wait_sum: u128,
+    /// Time that workers were held since the warm-up, ns.
+    pub busy: u128,
+    /// Of it, time in which they worked, ns.
+    pub working: u128,
+    /// Worker time available since the warm-up (instances that are up x workers), ns.
+    pub available: u128,
+    /// Most visits that waited at one instance.
+    pub queue_max: u64,
+    /// Its calls, by index of the service called.
+    pub calls: BTreeMap<usize, CallLedger>,
+    /// Its sagas.
+    pub sagas: SagaLedger,
+    /// Events created by its publish steps, and what became of them.
+    pub publish: ProducerOutcome,
+}
+
+/// Where every measured request of users ended: `arrived = answered + failed + refused + open`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLedger {
+    /// Requests.
+    pub arrived: u64,
+    /// Well.
+    pub answered: u64,
+    /// With an error, or cut off.
+    pub failed: u64,
+    /// Not accepted: the queue was full, or nobody there.
+    pub refused: u64,
+    /// Not answered when the run ended.
+    pub open: u64,
+}
+
+/// Where every visit since the warm-up ended: `arrived = done + failed + refused + cut_off + cancelled + open`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VisitLedger {
+    /// Reached an instance, or found none.
+    pub arrived: u64,
+    /// Handled.
+    pub done: u64,
+    /// Ended with an error.
+    pub failed: u64,
+    /// Not accepted: the queue was full, or nobody there.
+    pub refused: u64,
+    /// Dropped by a crash.
+    pub cut_off: u64,
+    /// Not handled, or not to the end, because the caller had given up.
+    pub cancelled: u64,
+    /// Waiting or at work when the run ended.
+    pub open: u64,
+    /// Of those done: nobody waited for the answer any more.
+    pub wasted: u64,
+}
+
+/// Where every call since the warm-up ended: `calls = succeeded + failed + open`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallLedger {
+    /// Call steps begun.
+    pub calls: u64,
+    /// Well, after one attempt or more.
+    pub succeeded: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Without an end when the run ended, or cut off with their caller.
+    pub open: u64,
+    /// Attempts sent.
+    pub attempts: u64,
+    /// Attempts without an answer in time.
+    pub timeouts: u64,
+    /// Attempts refused.
+    pub refused: u64,
+    /// Attempts answered with an error.
+    pub errors: u64,
+    /// Attempts that an open breaker stopped.
+    pub broken: u64,
+    /// Times that a breaker opened.
+    pub openings: u64,
+    /// Retries that the budget did not allow.
+    pub withheld: u64,
+    /// Second attempts sent before an answer to the first.
+    pub hedges: u64,
+}
+
+/// How sagas since the warm-up ended: `begun = completed + compensated + stuck + open`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SagaLedger {
+    /// Begun.
+    pub begun: u64,
+    /// All parts done.
+    pub completed: u64,
+    /// Undone, back to the start.
+    pub compensated: u64,
+    /// Half done for good: an undo failed, or the process is gone.
+    pub stuck: u64,
+    /// Neither when the run ended.
+    pub open: u64,
+    /// Compensated although a call that had been given up succeeded in the end.
+    pub late_success: u64,
+}
+
+/// What one resource saw since the warm-up: `asked = granted + refused + timeouts + left + open`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResourceOutcome {
+    /// Asked for.
+    pub asked: u64,
+    /// Granted.
+    pub granted: u64,
+    /// Not accepted: too many waited.
+    pub refused: u64,
+    /// Waited too long.
+    pub timeouts: u64,
+    /// Cut off while they waited.
+    pub left: u64,
+    /// Waiting when the run ended.
+    pub open: u64,
+    /// Time until granted.
+    pub wait: Histogram,
+    /// Sum of the same, ns.
+    pub wait_sum: u128,
+    /// Time held since the warm-up, summed over holders, ns.
+    pub held: u128,
+    /// Time measured, ns.
+    pub time: u128,
+}
+
+/// What one flow saw: `begun = done + stuck + open`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FlowOutcome {
+    /// Requests that began it.
+    pub begun: u64,
+    /// All parts done.
+    pub done: u64,
+    /// Of those, after the deadline.
+    pub late: u64,
+    /// Ended without all parts done.
+    pub stuck: u64,
+    /// Neither when the run ended.
+    pub open: u64,
+    /// From the intended arrival until the last part was done.
+    pub latency: Histogram,
+    /// Sum of the same, ns.
+    pub latency_sum: u128,
 }
 
 /// Sums over first effects, ns. The stages add up to `total` exactly.

@@ -19,6 +19,14 @@ pub struct ProducerId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(pub u32);
 
+/// Index of a service in [`Plan::services`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// Index of a resource in [`Plan::resources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(pub u32);
+
 /// One checked scenario. All lists are sorted by name (faults, changes and expectations: as written).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -38,6 +46,12 @@ pub struct Plan {
     pub producers: Vec<ProducerPlan>,
     /// Consumers, sorted by name.
     pub consumers: Vec<ConsumerPlan>,
+    /// Services, sorted by name.
+    pub services: Vec<ServicePlan>,
+    /// Resources, sorted by name.
+    pub resources: Vec<ResourcePlan>,
+    /// Journeys, sorted by name.
+    pub flows: Vec<FlowPlan>,
     /// Injected causes.
     pub faults: Vec<FaultPlan>,
     /// What operators do.
@@ -390,6 +404,99 @@ pub enum Membership {
     },
 }
 
+/// What answers calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServicePlan {
+    /// Name; also the path of its random streams.
+    pub name: String,
+    /// When users come in; none: it is only called by others.
+    pub arrivals: Option<Arrivals>,
+    /// Requests per arrival, each by itself.
+    pub events_per_arrival: Dist,
+    /// Key of each user's request.
+    pub key: KeyPlan,
+    /// Size of what it publishes, bytes.
+    pub size: Dist,
+    /// Shares of event types (index into [`Plan::event_types`]); empty: all have type 0.
+    pub types: Vec<(u16, f64)>,
+    /// Processes.
+    pub instances: u32,
+    /// Requests that one instance handles at once.
+    pub workers: u32,
+    /// Requests that may wait for a worker of one instance; the rest is refused.
+    pub queue: u32,
+    /// How callers choose an instance.
+    pub balance: Balance,
+    /// How requests reach it.
+    pub transport: TransportPlan,
+    /// What is done for each request.
+    pub handler: Handler,
+    /// How requests fail, by themselves.
+    pub failure: FailurePlan,
+    /// From the start of a process until it is ready.
+    pub startup: Dist,
+    /// Client settings, one per topic that the handler publishes to.
+    pub clients: Vec<(TopicId, ClientPlan)>,
+}
+
+/// How callers choose an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// In turn.
+    RoundRobin,
+    /// The one with the fewest requests at work or waiting; the first of several.
+    LeastOutstanding,
+    /// The less loaded of two drawn at random.
+    TwoChoices,
+    /// Each process of a caller keeps to one.
+    Pinned,
+}
+
+/// How requests reach a service and answers come back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransportPlan {
+    /// One way between a caller and the service, ns, drawn for each request and each answer.
+    pub network: Dist,
+    /// Round trips before the first request on a new connection.
+    pub handshakes: u32,
+    /// A connection without a call for so long is closed.
+    pub keep_alive: SimSpan,
+    /// Whether one connection carries many calls at a time.
+    pub multiplexed: bool,
+    /// Whether the service learns that its caller has given up, and stops.
+    pub cancels: bool,
+}
+
+/// Something shared that handlers hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourcePlan {
+    /// Name; also the path of its random streams.
+    pub name: String,
+    /// Holders at once; none: as many as come.
+    pub capacity: Option<u32>,
+    /// Whether each key has its own.
+    pub per_key: bool,
+    /// Grants per second, and how many may come at one instant after a pause.
+    pub rate: Option<(f64, u32)>,
+    /// Who may wait; the rest is refused.
+    pub queue: u32,
+    /// Longest wait.
+    pub timeout: Option<SimSpan>,
+}
+
+/// A journey through services: done when each has done its part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowPlan {
+    /// Name.
+    pub name: String,
+    /// Where users come in.
+    pub from: ServiceId,
+    /// Whose part belongs to it.
+    pub until: Vec<ServiceId>,
+    /// Later than this it is late.
+    pub deadline: Option<SimSpan>,
+}
+
 /// A handler: steps run in order, the worker held through all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handler {
@@ -408,6 +515,146 @@ pub enum Step {
     Publish(PublishStep),
     /// One branch, by share (shares add up to 1).
     Choose(Vec<(f64, Vec<Step>)>),
+    /// Calls a service and waits for its answer.
+    Call(CallStep),
+    /// Runs branches at once; goes on when `quorum` of them are done.
+    Parallel {
+        /// The branches.
+        branches: Vec<Vec<Step>>,
+        /// How many must be done.
+        quorum: u32,
+        /// What is done if so many cannot be.
+        otherwise: Otherwise,
+    },
+    /// Waits for a resource and holds it.
+    Hold {
+        /// The resource.
+        of: ResourceId,
+        /// What is done while it is held.
+        steps: Vec<Step>,
+        /// What is done if it is refused, or `steps` fail.
+        otherwise: Otherwise,
+    },
+    /// The local transaction, ns: the business fact exists from its end.
+    Commit(Dist),
+    /// Steps with compensations.
+    Saga(SagaStep),
+}
+
+/// What is done in place of a step that has failed; none: the handler fails.
+pub type Otherwise = Option<Vec<Step>>;
+
+/// A call step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallStep {
+    /// Whom.
+    pub to: ServiceId,
+    /// An attempt without an answer for so long has failed; none: it waits for ever.
+    pub timeout: Option<SimSpan>,
+    /// What follows a failed attempt.
+    pub retry: CallRetry,
+    /// Stops calling where calls fail.
+    pub breaker: Option<BreakerPlan>,
+    /// A second attempt is sent when the first has no answer for so long.
+    pub hedge: Option<Dist>,
+    /// Most calls at once of one process of the caller; none: no limit.
+    pub pool: Option<u32>,
+    /// What is done if the call fails.
+    pub otherwise: Otherwise,
+}
+
+/// Retries of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRetry {
+    /// Attempts, the first included.
+    pub attempts: u32,
+    /// Wait before the next.
+    pub backoff: Backoff,
+    /// Share of the wait that is random, as in [`RetryPlan::jitter`].
+    pub jitter: f64,
+    /// Which failures are tried again.
+    pub when: RetryWhen,
+    /// Retries per call that are allowed on average; none: no limit.
+    pub budget: Option<f64>,
+}
+
+/// Which failures of a call are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryWhen {
+    /// No answer in time.
+    pub timeout: bool,
+    /// Not accepted: queue full, or no process.
+    pub refused: bool,
+    /// Answered with an error.
+    pub failed: bool,
+}
+
+/// A circuit breaker over the last calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BreakerPlan {
+    /// Opens at this share of failed calls.
+    pub failure_rate: f64,
+    /// Opens at this share of slow calls.
+    pub slow_rate: f64,
+    /// A call is slow from here on.
+    pub slow: SimSpan,
+    /// Calls that are looked at.
+    pub window: u32,
+    /// Calls before it may open.
+    pub min_calls: u32,
+    /// Time until it lets calls through again.
+    pub open_for: SimSpan,
+    /// So many of them decide.
+    pub half_open: u32,
+}
+
+/// Steps of which each can be undone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SagaStep {
+    /// What is done, and what undoes it.
+    pub parts: Vec<(Vec<Step>, Vec<Step>)>,
+    /// From this part on (counted from 0) nothing is undone, only tried again.
+    pub pivot: Option<usize>,
+    /// What is done after it was undone.
+    pub otherwise: Otherwise,
+}
+
+impl Step {
+    /// The lists of steps inside this one.
+    #[must_use]
+    pub fn nested(&self) -> Vec<&[Step]> {
+        let lists: Vec<&Vec<Step>> = match self {
+            Self::Work(_) | Self::Wait(_) | Self::Commit(_) => Vec::new(),
+            Self::Publish(publish) => publish.otherwise.iter().collect(),
+            Self::Choose(branches) => branches.iter().map(|(_, steps)| steps).collect(),
+            Self::Call(call) => call.otherwise.iter().collect(),
+            Self::Parallel { branches, otherwise, .. } => branches.iter().chain(otherwise).collect(),
+            Self::Hold { steps, otherwise, .. } => std::iter::once(steps).chain(otherwise).collect(),
+            Self::Saga(saga) => saga.parts.iter().flat_map(|(act, undo)| [act, undo]).chain(&saga.otherwise).collect(),
+        };
+        lists.into_iter().map(Vec::as_slice).collect()
+    }
+
+    /// As [`Step::nested`], to be changed.
+    pub fn nested_mut(&mut self) -> Vec<&mut Vec<Step>> {
+        match self {
+            Self::Work(_) | Self::Wait(_) | Self::Commit(_) => Vec::new(),
+            Self::Publish(publish) => publish.otherwise.iter_mut().collect(),
+            Self::Choose(branches) => branches.iter_mut().map(|(_, steps)| steps).collect(),
+            Self::Call(call) => call.otherwise.iter_mut().collect(),
+            Self::Parallel { branches, otherwise, .. } => branches.iter_mut().chain(otherwise).collect(),
+            Self::Hold { steps, otherwise, .. } => std::iter::once(steps).chain(otherwise).collect(),
+            Self::Saga(saga) => {
+                saga.parts.iter_mut().flat_map(|(act, undo)| [act, undo]).chain(&mut saga.otherwise).collect()
+            }
+        }
+    }
+
+    /// This step and all inside of it, the outer before the inner.
+    pub fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Step)) {
+        see(self);
+        self.nested().into_iter().flatten().for_each(|step| step.visit(see));
+    }
 }
 
 /// A publish step.
@@ -427,6 +674,8 @@ pub struct PublishStep {
     pub probability: f64,
     /// Whether the worker waits for the acknowledgement.
     pub wait_for_ack: bool,
+    /// What is done if it is not acknowledged (services only).
+    pub otherwise: Otherwise,
 }
 
 /// An injected cause.
@@ -459,6 +708,8 @@ pub enum FaultTarget {
     ProducerLink(ProducerId),
     /// The connection between a consumer's members and its bus.
     ConsumerLink(ConsumerId),
+    /// Instances of a service, or (a burst) its arrivals.
+    Service(ServiceId, Members),
 }
 
 /// Which members.
@@ -555,6 +806,30 @@ pub fn sequence_bits(publishers: usize) -> u32 {
 }
 
 impl Plan {
+    /// Services with users from whose requests a service is called, itself included.
+    #[must_use]
+    pub fn roots_of(&self, service: ServiceId) -> Vec<ServiceId> {
+        let calls = |from: usize, to: u32| {
+            let mut found = false;
+            let mut see = |step: &Step| found |= matches!(step, Step::Call(call) if call.to.0 == to);
+            self.services[from].handler.steps.iter().for_each(|step| step.visit(&mut see));
+            found
+        };
+        let mut reached = vec![service.0];
+        let mut at = 0;
+        while let Some(to) = reached.get(at).copied() {
+            at += 1;
+            for from in (0..self.services.len()).filter(|from| calls(*from, to)) {
+                let from = u32::try_from(from).expect("services fit 32 bits");
+                if !reached.contains(&from) {
+                    reached.push(from);
+                }
+            }
+        }
+        reached.sort_unstable();
+        reached.into_iter().map(ServiceId).filter(|id| self.services[id.0 as usize].arrivals.is_some()).collect()
+    }
+
     /// The intervals for which expectations ask about a consumer, each once, in order of appearance.
     #[must_use]
     pub fn intervals_of(&self, consumer: usize) -> Vec<(SimTime, SimTime)> {

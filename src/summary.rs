@@ -22,8 +22,8 @@ pub struct Summary {
     pub warm_up: SimSpan,
     /// What would mislead a reader who skipped it, most important first.
     pub warnings: Vec<Warning>,
-    /// The sections `producers`, `topics`, `consumers`, `services`, `reads`, `flows`, `faults`, `events` of the result
-    /// document: numbers at the leaves (seconds, bytes, counts, shares 0 to 1; `null`: does not apply).
+    /// The sections `producers`, `topics`, `consumers`, `services`, `resources`, `reads`, `flows`, `faults`, `events` of the
+    /// result document: numbers at the leaves (seconds, bytes, counts, shares 0 to 1; `null`: does not apply).
     pub metrics: Value,
     /// For each number in `metrics`: `[low, high]`, its 95 % confidence interval across runs. The largest value of all runs
     /// has none. Empty with one run.
@@ -32,6 +32,8 @@ pub struct Summary {
     pub expectations: Vec<Judged>,
     /// Curves per consumer, in order of name.
     pub curves: Vec<ConsumerCurves>,
+    /// Response times of the services where users come in, in order of name.
+    pub responses: Vec<Response>,
     /// Fault and change windows, for shading and for the text.
     pub windows: Vec<Window>,
     /// The command that repeats the experiment.
@@ -95,6 +97,15 @@ pub struct ConsumerCurves {
     pub lag_max: Vec<f64>,
     /// Age of the oldest unsettled record, seconds: mean over runs at each point.
     pub lag_time: Vec<f64>,
+}
+
+/// What the pictures of one service need.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Name of the service.
+    pub name: String,
+    /// From the intended arrival of a user's request to its good answer, of all runs, ns.
+    pub time: Histogram,
 }
 
 /// A fault or change as an interval of virtual time (those of the first run where times are random).

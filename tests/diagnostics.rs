@@ -27,6 +27,35 @@ changes: []
 expect: []
 ";
 
+/// A scenario of services that loads; cases replace one line of it.
+const GOOD_SERVICES: &str = "\
+duration: 10m
+services:
+  checkout:
+    arrivals: { poisson: 100/s }
+    instances: 4
+    handler:
+      - work: 5ms
+      - call: { to: fraud, timeout: 1s, retry: { attempts: 3 }, breaker: { window: 50 } }
+      - parallel: [ { call: email }, { call: fraud } ]
+      - hold: { of: db, do: [ { local_commit: 3ms } ] }
+      - saga: [ { do: [ { call: email } ], undo: [ { call: email } ] } ]
+  email:
+    workers: 25
+  fraud:
+    service_time: 10ms
+resources:
+  db:
+    capacity: 10
+flows:
+  done:
+    from: checkout
+    until: [email, fraud]
+faults: []
+changes: []
+expect: []
+";
+
 /// Line to replace (by its beginning, without blanks), and what stands in its place, indented alike.
 type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
@@ -147,7 +176,10 @@ const CASES: &[Case] = &[
     ("keys-of-no-keys", &[("key:", ""), ("members", "members: 3\nkeys: 30%")]),
     ("handler-and-short", &[("members", "handler: [ { work: 1ms } ]")]),
     ("unknown-step", &[("service_time", "handler: [ { wrk: 1ms } ]")]),
-    ("step-not-built", &[("service_time", "handler: [ { call: fraud } ]")]),
+    (
+        "step-not-built",
+        &[("service_time", "handler: [ { call: fraud }, { hold: db }, { await: orders }, { transaction: [] } ]")],
+    ),
     ("publish-else", &[("service_time", "handler: [ { publish: { to: orders, else: [] } } ]")]),
     ("choice-weights", &[("service_time", "handler: [ { choose: [ { weight: 30%, do: [ { work: 1ms } ] } ] } ]")]),
     (
@@ -162,7 +194,22 @@ const CASES: &[Case] = &[
         "too-many-keys-asked",
         &[("email", "a: { subscribes: orders, keys: 70% }\nb: { subscribes: orders, keys: 40% }\nemail:")],
     ),
-    ("sections-not-built", &[("faults", "services: { checkout: }\nresources: { db: { capacity: 1 } }\nfaults: []")]),
+    (
+        "sections-not-built",
+        &[("faults", "reads: { recent: { of: email, after: 1s } }\nzones: { a: { within: 1ms } }\nfaults: []")],
+    ),
+    (
+        "services-without-users",
+        &[
+            ("producers:", "services: { tax: { workers: 5 } }"),
+            ("shop", ""),
+            ("publishes", ""),
+            ("arrivals", ""),
+            ("key:", ""),
+        ],
+    ),
+    ("producer-calls", &[("publishes", "handler: [ { call: fraud } ]")]),
+    ("flow-through-a-consumer", &[("faults", "flows: { done: { from: shop, until: [email] } }\nfaults: []")]),
     ("sample", &[("duration", "duration: 10m\nsample: 10%")]),
     ("warm-up-auto", &[("duration", "duration: 10m\nwarm_up: auto")]),
     ("producer-crash", &[("publishes", "publishes: orders\nfailure: { crash: 1% }")]),
@@ -224,11 +271,108 @@ const CASES: &[Case] = &[
     ),
 ];
 
+/// Mistakes in scenarios of services by name.
+const SERVICE_CASES: &[Case] = &[
+    // Sections and names.
+    ("service-unknown-key", &[("workers", "wokers: 25")]),
+    ("service-is-a-list", &[("email", "email: [1]\nother:")]),
+    (
+        "service-not-built",
+        &[(
+            "workers",
+            "outbox: { poll: 1s, batch: 5 }\nschema: 2\nzones: [a]\nsettings_file: x\nautoscale: { utilisation: 70% }",
+        )],
+    ),
+    ("service-unknown-profile", &[("workers", "profile: htp")]),
+    ("service-too-many-workers", &[("workers", "workers: 0\nqueue: 20M\ninstances: 0")]),
+    ("service-balance", &[("workers", "balance: random")]),
+    ("service-hang", &[("workers", "failure: { hang: 1% }")]),
+    ("service-settings-without-publish", &[("workers", "settings: { acks: all }")]),
+    ("service-publishes-nowhere", &[("workers", "publishes: orders")]),
+    ("service-name-taken", &[("db", "email:")]),
+    ("service-empty", &[("fraud", "fraud:"), ("service_time", "")]),
+    // Calls.
+    ("call-unknown", &[("- work", "- call: emial")]),
+    ("call-resource", &[("- work", "- call: db")]),
+    ("call-without-to", &[("- work", "- call: { timeout: 1s }")]),
+    ("call-timeout-zero", &[("- work", "- call: { to: email, timeout: 0s }")]),
+    ("call-unknown-key", &[("- work", "- call: { to: email, timout: 1s }")]),
+    ("call-retry-mode", &[("- work", "- call: { to: email, retry: { attempts: 3, mode: blocking } }")]),
+    ("call-retry-when", &[("- work", "- call: { to: email, retry: { attempts: 3, when: [timeouts] } }")]),
+    ("call-retry-never", &[("- work", "- call: { to: email, retry: { attempts: 3, when: [] } }")]),
+    ("call-breaker-never-opens", &[("- work", "- call: { to: email, breaker: { window: 10, min_calls: 20 } }")]),
+    ("call-breaker-always-opens", &[("- work", "- call: { to: email, breaker: { failure_rate: 0% } }")]),
+    ("call-pool", &[("- work", "- call: { to: email, pool: 0 }")]),
+    // Other steps.
+    ("service-unknown-step", &[("- work", "- cal: email")]),
+    ("else-as-a-step", &[("- work", "- else: []")]),
+    ("parallel-empty", &[("- work", "- parallel: []")]),
+    ("parallel-quorum", &[("- work", "- parallel: { do: [ { call: email }, { call: fraud } ], quorum: 3 }")]),
+    ("hold-unknown", &[("- work", "- hold: bd")]),
+    ("hold-service", &[("- work", "- hold: { of: email, do: [ { work: 1ms } ] }")]),
+    ("saga-empty", &[("- work", "- saga: []")]),
+    ("saga-without-do", &[("- work", "- saga: [ { undo: [ { call: email } ] } ]")]),
+    ("saga-pivot", &[("- work", "- saga: { steps: [ { do: [ { call: email } ] } ], pivot: 1 }")]),
+    (
+        "saga-undo-after-pivot",
+        &[("- work", "- saga: { steps: [ { do: [ { call: email } ], undo: [ { call: email } ] } ], pivot: 0 }")],
+    ),
+    ("step-of-a-service-not-built", &[("- work", "- await: { event: orders }")]),
+    (
+        "publish-else-without-ack",
+        &[
+            ("duration", "duration: 10m\nbuses: { main: { profile: ideal, topics: { orders: } } }"),
+            ("- work", "- publish: { to: orders, ack: ignore, else: [] }"),
+        ],
+    ),
+    // Resources and flows.
+    ("resource-without-limit", &[("capacity", "timeout: 1s")]),
+    ("resource-burst", &[("capacity", "capacity: 10\nburst: 5")]),
+    ("resource-rate", &[("capacity", "rate: 0/s")]),
+    ("resource-key-of-no-keys", &[("capacity", "capacity: 1\nper_key: true")]),
+    ("resource-unknown-key", &[("capacity", "capacty: 10")]),
+    ("flow-outcomes", &[("until", "outcomes: { paid: { event: orders } }")]),
+    ("flow-unknown", &[("until", "until: [emial]")]),
+    ("flow-without-users", &[("from", "from: email")]),
+    ("flow-without-until", &[("until", "")]),
+    ("flow-never-done", &[("fraud", "tax: { workers: 5 }\nfraud:"), ("until", "until: [tax]")]),
+    // Faults, changes, expectations.
+    ("fault-service-unknown", &[("faults", "faults: [ { target: services.emial, effect: crash } ]")]),
+    (
+        "fault-service-out-of-range",
+        &[("faults", "faults: [ { target: services.checkout.instances.4, effect: crash } ]")],
+    ),
+    ("fault-service-part", &[("faults", "faults: [ { target: services.checkout.members.0, effect: crash } ]")]),
+    ("fault-service-bare", &[("faults", "faults: [ { target: checkout, effect: crash } ]")]),
+    ("fault-service-effect", &[("faults", "faults: [ { target: services.email, effect: { poison: 3 } } ]")]),
+    ("fault-service-burst", &[("faults", "faults: [ { target: services.email, effect: { burst: 3x } } ]")]),
+    (
+        "fault-service-burst-of-an-instance",
+        &[("faults", "faults: [ { target: services.checkout.instances.any, effect: { burst: 3x } } ]")],
+    ),
+    ("fault-service-link", &[("faults", "faults: [ { target: links.checkout.email, effect: { drop: 1% } } ]")]),
+    ("fault-resource", &[("faults", "faults: [ { target: resources.db, effect: pause } ]")]),
+    ("change-service", &[("changes", "changes: [ { at: 1m, target: services.email, action: { scale: 3 } } ]")]),
+    ("expect-response-without-users", &[("expect", "expect: [ email.response.p99 < 1s ]")]),
+    ("expect-no-saga", &[("expect", "expect: [ services.email.saga.stuck == 0 ]")]),
+    ("expect-no-call", &[("expect", "expect: [ email.calls.fraud.timeouts == 0 ]")]),
+    ("expect-call-unknown", &[("expect", "expect: [ checkout.calls.emial.timeouts == 0 ]")]),
+    ("expect-call-metric", &[("expect", "expect: [ checkout.calls.email.timeout == 0 ]")]),
+    ("expect-service-metric", &[("expect", "expect: [ checkout.latency.p99 < 1s ]")]),
+    ("expect-service-unit", &[("expect", "expect: [ checkout.availability < 92 ]")]),
+    ("expect-service-none", &[("expect", "expect: [ services.*.calls.checkout.timeouts == 0 ]")]),
+];
+
 /// The good scenario with some lines replaced.
 fn with(replacements: &[(&str, &str)]) -> String {
+    replaced(GOOD, replacements)
+}
+
+/// A scenario with some lines replaced.
+fn replaced(good: &str, replacements: &[(&str, &str)]) -> String {
     let mut used = 0;
     let mut text = String::from("# A scenario with a mistake.\n");
-    for line in GOOD.lines() {
+    for line in good.lines() {
         let content = line.trim_start();
         let indent = &line[..line.len() - content.len()];
         let replacement = replacements.iter().find(|(start, _)| content.starts_with(start));
@@ -250,7 +394,10 @@ fn load(text: &str, overrides: &Overrides) -> Result<Loaded, String> {
 
 #[test]
 fn the_good_scenario_loads() {
-    load(&with(&[]), &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    for good in [GOOD, GOOD_SERVICES] {
+        let loaded = load(&replaced(good, &[]), &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
+    }
 }
 
 #[test]
@@ -259,8 +406,9 @@ fn every_mistake_is_explained() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for (name, replacements) in CASES {
-            let text = with(replacements);
+        let of = |good, cases: &'static [Case]| cases.iter().map(move |case| (good, case));
+        for (good, (name, replacements)) in of(GOOD, CASES).chain(of(GOOD_SERVICES, SERVICE_CASES)) {
+            let text = replaced(good, replacements);
             let wrong = load(&text, &Overrides::default()).err().unwrap_or_else(|| panic!("{name} loads:\n{text}"));
             assert!(wrong.lines().all(|line| line.chars().count() <= 200), "{name} has a very long line:\n{wrong}");
             insta::assert_snapshot!(*name, wrong);
@@ -270,10 +418,10 @@ fn every_mistake_is_explained() {
 
 #[test]
 fn names_of_cases_are_unique() {
-    let mut names: Vec<&str> = CASES.iter().map(|(name, _)| *name).collect();
+    let mut names: Vec<&str> = CASES.iter().chain(SERVICE_CASES).map(|(name, _)| *name).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), CASES.len());
+    assert_eq!(names.len(), CASES.len() + SERVICE_CASES.len());
 }
 
 #[test]

@@ -48,6 +48,18 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
+    /// A publish step with its own keys, if it has any, and its stream.
+    pub(super) fn new(plan: PublishStep, keys: Option<KeySampler>, stream: Stream) -> Self {
+        Self { plan, keys, stream }
+    }
+
+    /// Copies that it publishes for event `id`, if chance lets it.
+    pub(super) fn copies(&self, id: u64, about: About) -> Option<u64> {
+        let mut own = self.stream.at(id);
+        let done = self.plan.probability >= 1.0 || own.unit() < self.plan.probability;
+        done.then(|| self.plan.count.whole(&mut own, about))
+    }
+
     /// Key, type and size of one published copy: number `n` of those that this step publishes for event `id`.
     pub(super) fn draw(&self, id: u64, n: u64, inherited: (u32, u16, u32)) -> (u32, u16, u32) {
         let mut draws = self.stream.part(n + 1).at(id);
@@ -122,10 +134,7 @@ impl Program {
             match step {
                 Compiled::Spend(dist) => out.push(Action::Spend(self.rounding.up(dist.whole(draws, about)))),
                 Compiled::Publish(index) => {
-                    let publishing = &self.publishes[*index];
-                    let mut own = publishing.stream.at(id);
-                    if publishing.plan.probability >= 1.0 || own.unit() < publishing.plan.probability {
-                        let copies = publishing.plan.count.whole(&mut own, about);
+                    if let Some(copies) = self.publishes[*index].copies(id, about) {
                         out.push(Action::Publish { step: *index, copies });
                     }
                 }
@@ -152,12 +161,13 @@ fn compile(steps: &[Step], name: &str, seed: u64, publishes: &mut Vec<Publishing
             Step::Publish(plan) => {
                 let stream = Stream::named(seed, &format!("{name}/publishes/{}", publishes.len()));
                 let keys = plan.key.as_ref().map(KeySampler::new);
-                publishes.push(Publishing { plan: plan.clone(), keys, stream });
+                publishes.push(Publishing::new(plan.clone(), keys, stream));
                 Compiled::Publish(publishes.len() - 1)
             }
             Step::Choose(branches) => Compiled::Choose(
                 branches.iter().map(|(share, steps)| (*share, compile(steps, name, seed, publishes))).collect(),
             ),
+            _ => unreachable!("the loader leaves this step to services"),
         });
     }
     compiled

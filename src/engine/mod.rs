@@ -11,12 +11,14 @@
 //! boundary is kept, and nothing is counted before its end lies below `until`.
 
 mod ahead;
+mod backoff;
 mod client;
 mod earliest;
 mod group;
 mod handler;
 mod join;
 mod log;
+mod mesh;
 mod parallel;
 mod schedule;
 mod setup;
@@ -30,6 +32,7 @@ mod tests;
 use group::{Group, GroupOptions};
 use join::Join;
 use log::Log;
+use mesh::{Mesh, MeshOutcome};
 use schedule::{Order, Station};
 use setup::{Publisher, Setup};
 use source::Source;
@@ -136,6 +139,7 @@ pub(crate) struct World {
     inboxes: Vec<Inbox>,
     topics: Vec<Topic>,
     groups: Vec<Group>,
+    mesh: Mesh,
     joins: Vec<Join>,
 }
 
@@ -154,6 +158,7 @@ impl World {
             sources: (0..plan.producers.len()).map(|index| Source::new(plan, &setup, index)).collect(),
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
+            mesh: Mesh::new(plan, &setup),
             groups,
             joins: setup
                 .topics
@@ -186,6 +191,7 @@ impl World {
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
+            Station::Mesh => self.mesh.next(),
             Station::Topic(index) => self.inboxes[index].next(),
             Station::Group(index) => with_logs(&self.topics, &mut self.groups[index], Group::next),
         }
@@ -205,6 +211,10 @@ impl World {
                 self.topics[index].release(inbox, until);
                 inbox.next()
             }
+            Station::Mesh => {
+                self.mesh.advance(until, &mut self.inboxes);
+                self.mesh.next()
+            }
             Station::Group(index) => {
                 let group = &mut self.groups[index];
                 let next = with_logs(&self.topics, group, |group, logs| {
@@ -219,15 +229,16 @@ impl World {
 
     /// Positions of the stations whose next time may change when another is advanced: those that hear from it.
     fn affected(&self, order: &Order, station: Station) -> Vec<usize> {
-        let publisher = match station {
-            Station::Source(index) => Publisher::Producer(index),
-            Station::Group(index) => Publisher::Consumer(index),
+        let published: Box<dyn Fn(&Publisher) -> bool> = match station {
+            Station::Source(index) => Box::new(move |who| *who == Publisher::Producer(index)),
+            Station::Group(index) => Box::new(move |who| *who == Publisher::Consumer(index)),
+            Station::Mesh => Box::new(|who| matches!(who, Publisher::Service(_))),
             Station::Topic(index) => {
                 let readers = &self.setup.topics[index].readers;
                 return readers.iter().map(|reader| order.position(Station::Group(*reader))).collect();
             }
         };
-        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.contains(&publisher));
+        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.iter().any(&published));
         topics.map(|(index, _)| order.position(Station::Topic(index))).collect()
     }
 
@@ -282,7 +293,8 @@ impl World {
         }
         let mut unsent = vec![0; topics.len()];
         let sources = self.sources.iter().flat_map(Source::unsent);
-        for (topic, count) in sources.chain(self.groups.iter().flat_map(Group::unsent)) {
+        let groups = self.groups.iter().flat_map(Group::unsent);
+        for (topic, count) in sources.chain(groups).chain(self.mesh.unsent()) {
             unsent[topic] += count;
         }
         let mut consumers = Vec::with_capacity(self.groups.len());
@@ -308,8 +320,9 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
+        let MeshOutcome { services, resources, flows } = self.mesh.finish(end).map_err(RunError::Broken)?;
         let producers = self.sources.iter().map(Source::outcome).collect();
-        Ok(Outcome { ended, producers, topics, consumers, faults, trace })
+        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, faults, trace })
     }
 
     fn fault_outcome(&self, plan: &Plan, fault: &crate::plan::FaultPlan) -> FaultOutcome {

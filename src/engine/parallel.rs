@@ -26,7 +26,7 @@ impl Depths {
         let mut depths = Self { topics: vec![0; setup.topics.len()], groups: vec![0; world.groups.len()] };
         for station in world.order.components.iter().flatten() {
             match *station {
-                Station::Source(_) => {}
+                Station::Source(_) | Station::Mesh => {}
                 Station::Topic(index) => depths.topics[index] = depths.of_topic(setup, index),
                 Station::Group(index) => {
                     let reads = world.groups[index].topics().iter();
@@ -39,7 +39,7 @@ impl Depths {
 
     fn of_topic(&self, setup: &Setup, index: usize) -> usize {
         let publishers = setup.topics[index].who.iter().map(|who| match *who {
-            Publisher::Producer(_) => 0,
+            Publisher::Producer(_) | Publisher::Service(_) => 0,
             Publisher::Consumer(group) => self.groups[group] + 1,
         });
         publishers.max().unwrap_or(0)
@@ -102,6 +102,7 @@ pub(super) fn run(world: &mut World, target: u64, threads: usize, keep_going: &d
             for source in &mut world.sources {
                 source.advance(until, &mut world.inboxes);
             }
+            world.mesh.advance(until, &mut world.inboxes);
             take_groups(&shared, &depths);
             shared.barrier.wait();
             exchange(world, &shared, &depths);

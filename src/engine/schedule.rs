@@ -13,6 +13,8 @@ use crate::time::SimTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Station {
     Source(usize),
+    /// All services.
+    Mesh,
     Topic(usize),
     Group(usize),
 }
@@ -29,15 +31,17 @@ impl Order {
         let topics = setup.topics.len();
         let number = |station: Station| match station {
             Station::Source(i) => i,
-            Station::Topic(i) => sources + i,
-            Station::Group(i) => sources + topics + i,
+            Station::Mesh => sources,
+            Station::Topic(i) => sources + 1 + i,
+            Station::Group(i) => sources + 1 + topics + i,
         };
-        let mut hears = vec![Vec::new(); sources + topics + groups];
+        let mut hears = vec![Vec::new(); sources + 1 + topics + groups];
         for (index, topic) in setup.topics.iter().enumerate() {
             for who in &topic.who {
                 let from = match *who {
                     Publisher::Producer(i) => Station::Source(i),
                     Publisher::Consumer(i) => Station::Group(i),
+                    Publisher::Service(_) => Station::Mesh,
                 };
                 hears[number(Station::Topic(index))].push(number(from));
             }
@@ -48,10 +52,12 @@ impl Order {
         let station = |n: usize| {
             if n < sources {
                 Station::Source(n)
-            } else if n < sources + topics {
-                Station::Topic(n - sources)
+            } else if n == sources {
+                Station::Mesh
+            } else if n <= sources + topics {
+                Station::Topic(n - sources - 1)
             } else {
-                Station::Group(n - sources - topics)
+                Station::Group(n - sources - topics - 1)
             }
         };
         let mut components = strongly_connected(&hears);

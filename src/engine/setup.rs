@@ -8,8 +8,8 @@ use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, Step,
-    StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, ServiceId,
+    Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 
@@ -35,6 +35,8 @@ pub(super) enum Publisher {
     Producer(usize),
     /// A consumer, by index.
     Consumer(usize),
+    /// By index.
+    Service(usize),
 }
 
 /// One topic, ready to run.
@@ -249,6 +251,8 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     let consumers = plan.consumers.iter().enumerate();
     let consumers = consumers.filter(|(_, c)| publishes(&c.handler.steps, id) || c.dead_letter == Some(id));
     who.extend(consumers.map(|(index, _)| Publisher::Consumer(index)));
+    let services = plan.services.iter().enumerate().filter(|(_, s)| publishes(&s.handler.steps, id));
+    who.extend(services.map(|(index, _)| Publisher::Service(index)));
     let readers = plan.consumers.iter().enumerate().filter(|(_, c)| c.subscribes.contains(&id)).map(|(index, _)| index);
     let offsets = who.iter().map(|who| fnv1a(publisher_name(plan, *who).as_bytes())).collect();
     TopicSetup {
@@ -267,6 +271,7 @@ fn publisher_name(plan: &Plan, who: Publisher) -> &str {
     match who {
         Publisher::Producer(index) => &plan.producers[index].name,
         Publisher::Consumer(index) => &plan.consumers[index].name,
+        Publisher::Service(index) => &plan.services[index].name,
     }
 }
 
@@ -274,8 +279,7 @@ fn publisher_name(plan: &Plan, who: Publisher) -> &str {
 pub(super) fn publishes(steps: &[Step], topic: TopicId) -> bool {
     steps.iter().any(|step| match step {
         Step::Publish(publish) => publish.to == topic,
-        Step::Choose(branches) => branches.iter().any(|(_, steps)| publishes(steps, topic)),
-        Step::Work(_) | Step::Wait(_) => false,
+        other => other.nested().into_iter().any(|steps| publishes(steps, topic)),
     })
 }
 
@@ -292,10 +296,7 @@ fn own_key_space(key: &KeyPlan) -> u32 {
 fn step_key_space(steps: &[Step], topic: TopicId, inherited: u32) -> u32 {
     let spaces = steps.iter().map(|step| match step {
         Step::Publish(publish) if publish.to == topic => publish.key.as_ref().map_or(inherited, own_key_space),
-        Step::Choose(branches) => {
-            branches.iter().map(|(_, steps)| step_key_space(steps, topic, inherited)).max().unwrap_or(0)
-        }
-        _ => 0,
+        other => other.nested().into_iter().map(|steps| step_key_space(steps, topic, inherited)).max().unwrap_or(0),
     });
     spaces.max().unwrap_or(0)
 }
@@ -317,6 +318,11 @@ fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
                     let inherited = inherited.unwrap_or(0);
                     let dead = if consumer.dead_letter == Some(id) { inherited } else { 0 };
                     step_key_space(&consumer.handler.steps, id, inherited).max(dead)
+                }
+                Publisher::Service(index) => {
+                    let roots = plan.roots_of(ServiceId(u32::try_from(index).expect("services fit 32 bits")));
+                    let keys = roots.iter().map(|root| own_key_space(&plan.services[root.0 as usize].key));
+                    step_key_space(&plan.services[index].handler.steps, id, keys.max().unwrap_or(0))
                 }
             });
             let space = space.max().unwrap_or(0);
@@ -353,6 +359,7 @@ fn client_setup(
             let link = FaultTarget::ConsumerLink(ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits")));
             (&plan.consumers[consumer].clients, Link::of(plan, seed, link))
         }
+        Publisher::Service(service) => (&plan.services[service].clients, Link::default()),
     };
     let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
     let client = client.expect("a plan has client settings for every topic that is published to");

@@ -600,7 +600,7 @@ impl General {
 }
 
 /// The type of an event, by share.
-fn draw_type(types: &[(u16, f64)], unit: f64) -> u16 {
+pub(super) fn draw_type(types: &[(u16, f64)], unit: f64) -> u16 {
     let mut left = unit;
     let chosen = types.iter().find(|(_, share)| {
         left -= share;

@@ -68,6 +68,7 @@ pub(super) fn producer(name: &str, rate: f64, key: KeyPlan, to: u32) -> Producer
         count: Dist::Constant(1.0),
         probability: 1.0,
         wait_for_ack: true,
+        otherwise: None,
     };
     ProducerPlan {
         name: name.into(),
@@ -132,6 +133,9 @@ pub(super) fn topic(name: &str, partitions: u32, append: Dist) -> TopicPlan {
 
 pub(super) fn plan(seconds: u64) -> Plan {
     Plan {
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         name: "test".into(),
         seed: 1,
         replications: 1,

@@ -2,8 +2,9 @@
 
 use crate::dist::{Arrivals, Dist};
 use crate::outcome::{
-    ConsumerOutcome, Ended, FaultOutcome, IntervalOutcome, LagOutcome, Ledger, LossCause, OrderOutcome, Outcome,
-    PartitionLag, ProducerOutcome, StageSums, TopicOutcome, Touched,
+    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, IntervalOutcome, LagOutcome, Ledger, LossCause,
+    OrderOutcome, Outcome, PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums,
+    TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::*;
 use crate::random::Stream;
@@ -13,6 +14,9 @@ use crate::time::{SimSpan, SimTime};
 /// One producer, one topic with two partitions, two consumers, one fault that touches the first consumer, one change.
 pub(super) fn plan() -> Plan {
     Plan {
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         name: "example".into(),
         seed: 42,
         replications: 3,
@@ -54,6 +58,156 @@ pub(super) fn expectation(
         during: during.map(|(from, to)| (second(from), second(to))),
         place: (1, 1),
     }
+}
+
+/// Two services, a resource and a flow beside the rest: checkout calls payments, holds the database, and has sagas.
+pub(super) fn plan_of_services() -> Plan {
+    let call = Step::Call(CallStep {
+        to: ServiceId(1),
+        timeout: Some(SimSpan::from_seconds(1)),
+        retry: CallRetry {
+            attempts: 2,
+            backoff: Backoff::Drawn(Dist::Constant(0.0)),
+            jitter: 0.0,
+            when: RetryWhen { timeout: true, refused: true, failed: true },
+            budget: None,
+        },
+        breaker: None,
+        hedge: None,
+        pool: None,
+        otherwise: None,
+    });
+    let saga = Step::Saga(SagaStep { parts: vec![(vec![call], Vec::new())], pivot: None, otherwise: None });
+    let hold = Step::Hold { of: ResourceId(0), steps: vec![saga], otherwise: None };
+    let resource = ResourcePlan {
+        name: "db".into(),
+        capacity: Some(10),
+        per_key: false,
+        rate: None,
+        queue: u32::MAX,
+        timeout: Some(SimSpan::from_seconds(30)),
+    };
+    let flow = FlowPlan {
+        name: "paid".into(),
+        from: ServiceId(0),
+        until: vec![ServiceId(1)],
+        deadline: Some(SimSpan::from_seconds(1)),
+    };
+    let users = Some(Arrivals::Poisson(10.0));
+    Plan {
+        services: vec![service("checkout", users, (2, 5), vec![hold]), service("payments", None, (1, 4), Vec::new())],
+        resources: vec![resource],
+        flows: vec![flow],
+        ..plan()
+    }
+}
+
+fn service(name: &str, arrivals: Option<Arrivals>, (instances, workers): (u32, u32), steps: Vec<Step>) -> ServicePlan {
+    ServicePlan {
+        name: name.into(),
+        arrivals,
+        events_per_arrival: Dist::Constant(1.0),
+        key: KeyPlan::None,
+        size: Dist::Constant(1024.0),
+        types: Vec::new(),
+        instances,
+        workers,
+        queue: 100,
+        balance: Balance::RoundRobin,
+        transport: TransportPlan {
+            network: Dist::Constant(0.0),
+            handshakes: 0,
+            keep_alive: SimSpan::FOREVER,
+            multiplexed: true,
+            cancels: false,
+        },
+        handler: Handler { steps },
+        failure: FailurePlan::default(),
+        startup: Dist::Constant(0.0),
+        clients: Vec::new(),
+    }
+}
+
+/// An outcome of the plan with services; seed 0 is the one whose metrics are worked out by hand.
+pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
+    let extra = if seed == 0 { 0 } else { Stream::named(seed, "example").bits(1) % 100 };
+    let calls = CallLedger {
+        calls: 960,
+        succeeded: 900,
+        failed: 60,
+        attempts: 1150 + extra,
+        timeouts: 100 + extra,
+        refused: 30,
+        errors: 80,
+        broken: 20,
+        openings: 2,
+        withheld: 5,
+        hedges: 10,
+        ..CallLedger::default()
+    };
+    let checkout = ServiceOutcome {
+        users: UserLedger { arrived: 1000 + extra, answered: 900 + extra, failed: 60, refused: 30, open: 10 },
+        response: ramp(900, 1_000_000 + extra),
+        response_sum: ramp_sum(900, 1_000_000 + extra),
+        visits: VisitLedger {
+            arrived: 1000 + extra,
+            done: 900 + extra,
+            failed: 60,
+            refused: 30,
+            open: 10,
+            ..VisitLedger::default()
+        },
+        wait: ramp(960, 1_000),
+        wait_sum: ramp_sum(960, 1_000),
+        busy: 480_000_000_000,
+        working: 96_000_000_000,
+        available: 1_000_000_000_000,
+        queue_max: 7 + extra,
+        calls: [(1, calls)].into(),
+        sagas: SagaLedger { begun: 100, completed: 90, compensated: 7, stuck: 1, open: 2, late_success: 1 },
+        ..ServiceOutcome::default()
+    };
+    let payments = ServiceOutcome {
+        visits: VisitLedger {
+            arrived: 1150,
+            done: 1000,
+            failed: 80,
+            refused: 30,
+            cancelled: 30,
+            open: 10,
+            wasted: 100,
+            ..VisitLedger::default()
+        },
+        wait: ramp(1110, 1_000_000),
+        wait_sum: ramp_sum(1110, 1_000_000),
+        busy: 396_000_000_000,
+        working: 396_000_000_000,
+        available: 400_000_000_000,
+        queue_max: 100,
+        ..ServiceOutcome::default()
+    };
+    let db = ResourceOutcome {
+        asked: 1000,
+        granted: 990,
+        refused: 3,
+        timeouts: 5,
+        left: 1,
+        open: 1,
+        wait: ramp(990, 10_000),
+        wait_sum: ramp_sum(990, 10_000),
+        held: 99_000_000_000,
+        time: 100_000_000_000,
+    };
+    let paid = FlowOutcome {
+        begun: 1000,
+        done: 950,
+        late: 19,
+        stuck: 40,
+        open: 10,
+        latency: ramp(950, 1_000_000),
+        latency_sum: ramp_sum(950, 1_000_000),
+    };
+    Outcome { services: vec![checkout, payments], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) }
 }
 
 fn topic() -> TopicPlan {
@@ -100,6 +254,7 @@ fn producer() -> ProducerPlan {
         count: Dist::Constant(1.0),
         probability: 1.0,
         wait_for_ack: true,
+        otherwise: None,
     };
     ProducerPlan {
         name: "shop".into(),
@@ -169,6 +324,9 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
     let consumers = (0..2).map(|i| consumer_outcome(plan, i, extra)).collect();
     let ledger_created = 100 + extra;
     Outcome {
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         ended: Ended::AtDuration,
         producers: vec![ProducerOutcome {
             created: ledger_created,

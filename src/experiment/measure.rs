@@ -11,7 +11,8 @@
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
-use crate::outcome::{ConsumerOutcome, LagOutcome, LossCause, PartitionLag, StageSums, Touched};
+use super::services;
+use crate::outcome::{ConsumerOutcome, LagOutcome, LossCause, PartitionLag, ProducerOutcome, StageSums, Touched};
 use crate::plan::{ConsumerPlan, Dispatch, Plan, Settle, TopicId, WorkerOrder};
 use crate::stats::Histogram;
 use crate::time::SimTime;
@@ -32,9 +33,10 @@ pub(super) fn measure(plan: &Plan, pooled: &Pooled) -> Value {
         "producers": named(plan.producers.iter().map(|p| &p.name).collect(), &|i| producer(pooled, i)),
         "topics": named(plan.topics.iter().map(|t| &t.name).collect(), &|i| topic(plan, pooled, i)),
         "consumers": named(plan.consumers.iter().map(|c| &c.name).collect(), &|i| consumer(plan, pooled, i)),
-        "services": {},
+        "services": named(plan.services.iter().map(|s| &s.name).collect(), &|i| services::service(plan, pooled, i)),
+        "resources": named(plan.resources.iter().map(|r| &r.name).collect(), &|i| services::resource(plan, pooled, i)),
         "reads": {},
-        "flows": {},
+        "flows": named(plan.flows.iter().map(|f| &f.name).collect(), &|i| services::flow(&pooled.outcome.flows[i])),
         "faults": (0..pooled.outcome.faults.len()).map(|i| fault(plan, pooled, i)).collect::<Vec<_>>(),
         "events": events(pooled),
     })
@@ -57,17 +59,17 @@ fn mean_seconds(sum: u128, count: u64) -> Value {
 }
 
 /// A number that must not be summed over runs.
-fn level(value: f64) -> Value {
+pub(super) fn level(value: f64) -> Value {
     Value::from(nine_decimals(value))
 }
 
 /// A quotient; `null` where it is undefined.
-fn ratio(numerator: f64, denominator: f64) -> Value {
+pub(super) fn ratio(numerator: f64, denominator: f64) -> Value {
     if denominator > 0.0 { level(numerator / denominator) } else { Value::Null }
 }
 
 /// Mean, percentiles, maximum and number of the times in a histogram.
-fn distribution(histogram: &Histogram, sum: u128) -> Map<String, Value> {
+pub(super) fn distribution(histogram: &Histogram, sum: u128) -> Map<String, Value> {
     let count = histogram.count();
     let of = |nanos: u64| if count == 0 { Value::Null } else { seconds(nanos) };
     let mut metrics = Map::new();
@@ -86,16 +88,18 @@ pub(super) const PERCENTILES: [(&str, f64); 6] =
 
 fn producer(pooled: &Pooled, index: usize) -> Value {
     let seen = &pooled.outcome.producers[index];
+    json!({ "created": seen.created, "publish": publishing(seen, pooled) })
+}
+
+/// What publishing clients saw.
+pub(super) fn publishing(seen: &ProducerOutcome, pooled: &Pooled) -> Value {
     json!({
-        "created": seen.created,
-        "publish": {
-            "latency": distribution(&seen.publish_latency, seen.publish_latency_sum),
-            "rate": ratio(seen.publish_latency.count() as f64, pooled.measured_seconds()),
-            "rejected": seen.rejected,
-            "indeterminate": seen.indeterminate,
-            "publishing": seen.publishing,
-            "retries": seen.retries,
-        },
+        "latency": distribution(&seen.publish_latency, seen.publish_latency_sum),
+        "rate": ratio(seen.publish_latency.count() as f64, pooled.measured_seconds()),
+        "rejected": seen.rejected,
+        "indeterminate": seen.indeterminate,
+        "publishing": seen.publishing,
+        "retries": seen.retries,
     })
 }
 
@@ -362,8 +366,8 @@ fn anomalies(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome) -> Valu
 
 /// Whether every client that publishes to what the consumer reads is idempotent.
 fn published_idempotently(plan: &Plan, policy: &ConsumerPlan) -> bool {
-    let producers = plan.producers.iter().flat_map(|p| &p.clients);
-    let mut clients = producers.chain(plan.consumers.iter().flat_map(|c| &c.clients));
+    let outside = plan.producers.iter().flat_map(|p| &p.clients).chain(plan.services.iter().flat_map(|s| &s.clients));
+    let mut clients = outside.chain(plan.consumers.iter().flat_map(|c| &c.clients));
     clients.all(|(topic, client)| client.idempotent || !policy.subscribes.contains(topic))
 }
 

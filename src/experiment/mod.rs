@@ -20,6 +20,7 @@ mod expect;
 mod jackknife;
 mod measure;
 mod pool;
+mod services;
 mod summarise;
 mod warnings;
 

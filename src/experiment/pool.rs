@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    ConsumerOutcome, Ended, FaultOutcome, LagOutcome, Ledger, OrderOutcome, Outcome, PartitionLag, ProducerOutcome,
-    StageSums, TopicOutcome, Touched,
+    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, LagOutcome, Ledger, OrderOutcome, Outcome,
+    PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums, TopicOutcome, Touched,
+    UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::time::{SimSpan, SimTime};
@@ -171,6 +172,9 @@ impl Outcome {
         merge_each(&mut self.producers, other.producers, ProducerOutcome::merge);
         merge_each(&mut self.topics, other.topics, TopicOutcome::merge);
         merge_each(&mut self.consumers, other.consumers, ConsumerOutcome::merge);
+        merge_each(&mut self.services, other.services, ServiceOutcome::merge);
+        merge_each(&mut self.resources, other.resources, ResourceOutcome::merge);
+        merge_each(&mut self.flows, other.flows, FlowOutcome::merge);
         merge_each(&mut self.faults, other.faults, FaultOutcome::merge);
     }
 }
@@ -234,6 +238,104 @@ impl ConsumerOutcome {
         self.arrived += other.arrived;
         self.lag.merge(other.lag);
         self.cut_off += other.cut_off;
+    }
+}
+
+impl ServiceOutcome {
+    fn merge(&mut self, other: Self) {
+        self.users.merge(other.users);
+        self.response.merge(&other.response);
+        self.response_sum += other.response_sum;
+        self.visits.merge(other.visits);
+        self.wait.merge(&other.wait);
+        self.wait_sum += other.wait_sum;
+        self.busy += other.busy;
+        self.working += other.working;
+        self.available += other.available;
+        self.queue_max = self.queue_max.max(other.queue_max);
+        for (callee, calls) in other.calls {
+            self.calls.entry(callee).or_default().merge(calls);
+        }
+        self.sagas.merge(other.sagas);
+        self.publish.merge(other.publish);
+    }
+}
+
+impl UserLedger {
+    fn merge(&mut self, other: Self) {
+        self.arrived += other.arrived;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.refused += other.refused;
+        self.open += other.open;
+    }
+}
+
+impl VisitLedger {
+    fn merge(&mut self, other: Self) {
+        self.arrived += other.arrived;
+        self.done += other.done;
+        self.failed += other.failed;
+        self.refused += other.refused;
+        self.cut_off += other.cut_off;
+        self.cancelled += other.cancelled;
+        self.open += other.open;
+        self.wasted += other.wasted;
+    }
+}
+
+impl CallLedger {
+    fn merge(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.open += other.open;
+        self.attempts += other.attempts;
+        self.timeouts += other.timeouts;
+        self.refused += other.refused;
+        self.errors += other.errors;
+        self.broken += other.broken;
+        self.openings += other.openings;
+        self.withheld += other.withheld;
+        self.hedges += other.hedges;
+    }
+}
+
+impl SagaLedger {
+    fn merge(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.completed += other.completed;
+        self.compensated += other.compensated;
+        self.stuck += other.stuck;
+        self.open += other.open;
+        self.late_success += other.late_success;
+    }
+}
+
+impl ResourceOutcome {
+    fn merge(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.granted += other.granted;
+        self.refused += other.refused;
+        self.timeouts += other.timeouts;
+        self.left += other.left;
+        self.open += other.open;
+        self.wait.merge(&other.wait);
+        self.wait_sum += other.wait_sum;
+        self.held += other.held;
+        self.time += other.time;
+    }
+}
+
+impl FlowOutcome {
+    fn merge(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.done += other.done;
+        self.late += other.late;
+        self.stuck += other.stuck;
+        self.open += other.open;
+        self.latency.merge(&other.latency);
+        self.latency_sum += other.latency_sum;
     }
 }
 

@@ -7,7 +7,7 @@ use super::pool::Pooled;
 use super::warnings::Findings;
 use crate::outcome::{Outcome, TraceRecord};
 use crate::plan::Plan;
-use crate::summary::{ConsumerCurves, Summary, Window};
+use crate::summary::{ConsumerCurves, Response, Summary, Window};
 use crate::time::SimTime;
 
 /// Most occurrences of one fault that pictures shade.
@@ -75,6 +75,7 @@ impl<'p> Collected<'p> {
             metrics,
             expectations,
             curves: curves(plan, &pooled),
+            responses: responses(plan, &pooled),
             windows: windows(plan, &pooled),
             command: format!("edasim run {}.yaml --seed {} --replications {asked}", plan.name, plan.seed),
         };
@@ -103,6 +104,12 @@ fn curves(plan: &Plan, pooled: &Pooled) -> Vec<ConsumerCurves> {
             lag_time: sums.mean_time().into_iter().map(|nanos| nanos as f64 / 1e9).collect(),
         })
         .collect()
+}
+
+/// Response times of the services where users come in.
+fn responses(plan: &Plan, pooled: &Pooled) -> Vec<Response> {
+    let services = plan.services.iter().zip(&pooled.outcome.services).filter(|(policy, _)| policy.arrivals.is_some());
+    services.map(|(policy, seen)| Response { name: policy.name.clone(), time: seen.response.clone() }).collect()
 }
 
 /// Faults (of the first run, with the consumers that noticed them in any run) and changes, by their start.

@@ -41,13 +41,20 @@ impl Findings<'_> {
         let per_consumer = |warn: &dyn Fn(usize) -> Option<Warning>| {
             (0..self.plan.consumers.len()).filter_map(warn).collect::<Vec<_>>()
         };
+        let per_service = |warn: &dyn Fn(usize) -> Option<Warning>| {
+            (0..self.plan.services.len()).filter_map(warn).collect::<Vec<_>>()
+        };
         let mut warnings = Vec::new();
         warnings.extend(self.stopped());
         warnings.extend(self.interrupted());
         warnings.extend(per_consumer(&|i| self.overload(i)));
+        warnings.extend(per_service(&|i| self.busy_service(i)));
+        warnings.extend((0..self.plan.resources.len()).filter_map(|i| self.busy_resource(i)));
         warnings.extend(per_consumer(&|i| self.unfinished(i)));
+        warnings.extend(per_service(&|i| self.unanswered(i)));
         warnings.extend(self.undecided());
-        warnings.extend(per_consumer(&|i| self.short_tail(i)));
+        warnings.extend(per_consumer(&|i| self.short_tail(&self.latencies(i))));
+        warnings.extend(per_service(&|i| self.short_tail(&self.responses(i)?)));
         warnings.extend(self.few_runs());
         warnings
     }
@@ -92,6 +99,26 @@ impl Findings<'_> {
         Some(self.about(index, "W001", text))
     }
 
+    /// More worker time is asked of a service than there is.
+    fn busy_service(&self, index: usize) -> Option<Warning> {
+        let name = &self.plan.services[index].name;
+        let load = number_at(self.metrics, &["services", name, "offered_load"]).filter(|load| *load >= 1.0)?;
+        let text = format!(
+            "Overload: {} of the time of its workers is asked for, that in which they wait for others included. \
+             What does not fit waits, or is refused.",
+            percent(load)
+        );
+        Some(warning("services", name, "W001", text))
+    }
+
+    /// More is asked of a resource than it can grant.
+    fn busy_resource(&self, index: usize) -> Option<Warning> {
+        let name = &self.plan.resources[index].name;
+        let load = number_at(self.metrics, &["resources", name, "offered_load"]).filter(|load| *load >= 1.0)?;
+        let text = format!("Overload: {} of what it can grant is asked of it.", percent(load));
+        Some(warning("resources", name, "W001", text))
+    }
+
     /// Since when lag (the mean over runs) grows to the end of the run; `None` where it does not.
     fn grows_since(&self, index: usize) -> Option<SimTime> {
         let interval = self.pooled.outcome.consumers[index].lag.interval;
@@ -119,6 +146,20 @@ impl Findings<'_> {
         (share > UNFINISHED).then(|| self.about(index, "W002", text))
     }
 
+    /// Measured requests of users that had no end yet.
+    fn unanswered(&self, index: usize) -> Option<Warning> {
+        let users = &self.pooled.outcome.services[index].users;
+        let share = users.open as f64 / users.arrived as f64;
+        let text = format!(
+            "{} of the requests of its users ({} of {}) had no end when the run ended. They are missing from the response \
+             times: the percentiles shown are a lower bound.",
+            percent(share),
+            users.open,
+            users.arrived
+        );
+        (share > UNFINISHED).then(|| warning("services", &self.plan.services[index].name, "W002", text))
+    }
+
     fn undecided(&self) -> Vec<Warning> {
         let undecided = self.claims.iter().zip(self.judged).filter(|(_, judged)| judged.verdict == Verdict::Undecided);
         let text = |judged: &Judged| match (judged.needed, &judged.reason) {
@@ -140,26 +181,48 @@ impl Findings<'_> {
     }
 
     /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for.
-    fn short_tail(&self, index: usize) -> Option<Warning> {
-        let count = self.pooled.outcome.consumers[index].latency.count();
+    fn short_tail(&self, times: &Times<'_>) -> Option<Warning> {
+        let Times { section, name: thing, count, noun, none, .. } = *times;
         if count == 0 {
-            let text = "No measured event took effect: there are no latencies to show.".into();
-            return Some(self.about(index, "W003", text));
+            return Some(warning(section, thing, "W003", none.into()));
         }
-        let asked_for =
-            |name: &str| name == "p99" || self.claims.iter().any(|c| asks(c.path(self.plan), self.name(index), name));
+        let asked_for = |name: &str| name == "p99" || self.claims.iter().any(|c| asks(c.path(self.plan), times, name));
         let beyond = |share: f64| count as f64 * (1.0 - share);
         let mut short =
             PERCENTILES.iter().filter(|(name, share)| asked_for(name) && beyond(*share) < TAIL_SAMPLES - 1e-6);
         let (name, share) = short.next()?;
         let furthest = short.next_back().map_or(String::new(), |(furthest, _)| format!(" to {furthest}"));
         let text = format!(
-            "Too short for the tail: {count} events give about {:.0} beyond {name}, and 100 are wanted. \
+            "Too short for the tail: {count} {noun} give about {:.0} beyond {name}, and 100 are wanted. \
              Read {name}{furthest} as a rough figure; a run {:.0} times as long would do.",
             beyond(*share),
             (TAIL_SAMPLES / beyond(*share)).ceil()
         );
-        Some(self.about(index, "W003", text))
+        Some(warning(section, thing, "W003", text))
+    }
+
+    fn latencies(&self, index: usize) -> Times<'_> {
+        Times {
+            section: "consumers",
+            name: self.name(index),
+            figure: "latency",
+            count: self.pooled.outcome.consumers[index].latency.count(),
+            noun: "events",
+            none: "No measured event took effect: there are no latencies to show.",
+        }
+    }
+
+    /// None where no users come in.
+    fn responses(&self, index: usize) -> Option<Times<'_>> {
+        let service = &self.plan.services[index];
+        service.arrivals.is_some().then(|| Times {
+            section: "services",
+            name: &service.name,
+            figure: "response",
+            count: self.pooled.outcome.services[index].response.count(),
+            noun: "requests",
+            none: "No measured request was answered well: there are no response times to show.",
+        })
     }
 
     fn few_runs(&self) -> Option<Warning> {
@@ -179,18 +242,37 @@ impl Findings<'_> {
     }
 
     fn about(&self, index: usize, code: &'static str, text: String) -> Warning {
-        Warning { code, about: format!("consumers.{}", self.name(index)), text }
+        warning("consumers", self.name(index), code, text)
     }
+}
+
+/// Times whose percentiles are shown.
+#[derive(Clone, Copy, Debug)]
+struct Times<'a> {
+    section: &'static str,
+    name: &'a str,
+    /// Their key below the thing.
+    figure: &'static str,
+    count: u64,
+    /// What they are of.
+    noun: &'static str,
+    /// What to say where there are none.
+    none: &'static str,
+}
+
+fn warning(section: &str, name: &str, code: &'static str, text: String) -> Warning {
+    Warning { code, about: format!("{section}.{name}"), text }
 }
 
 fn experiment(code: &'static str, text: String) -> Warning {
     Warning { code, about: "experiment".into(), text }
 }
 
-/// Whether a claim is about this percentile of the consumer.
-fn asks(path: &[String], consumer: &str, percentile: &str) -> bool {
+/// Whether a claim is about this percentile of these times.
+fn asks(path: &[String], times: &Times<'_>, percentile: &str) -> bool {
     let [section, name, metric @ ..] = path else { return false };
-    section == "consumers" && name == consumer && metric.join(".").ends_with(&format!("latency.{percentile}"))
+    let asked = || metric.join(".").ends_with(&format!("{}.{percentile}", times.figure));
+    section == times.section && name == times.name && asked()
 }
 
 /// A share in per cent, to about three digits.
@@ -269,8 +351,11 @@ mod tests {
     #[test]
     fn percentiles_are_matched_by_consumer() {
         let path = ["consumers", "email", "latency", "p99.9"].map(String::from);
-        assert!(asks(&path, "email", "p99.9"));
-        assert!(!asks(&path, "email", "p99"));
-        assert!(!asks(&path, "fraud", "p99.9"));
+        let email =
+            Times { section: "consumers", name: "email", figure: "latency", count: 1, noun: "events", none: "" };
+        assert!(asks(&path, &email, "p99.9"));
+        assert!(!asks(&path, &email, "p99"));
+        assert!(!asks(&path, &Times { name: "fraud", ..email }, "p99.9"));
+        assert!(!asks(&path, &Times { section: "services", figure: "response", ..email }, "p99.9"));
     }
 }

@@ -1,11 +1,15 @@
-//! What each bus promises, as data.
+//! What each bus, and each kind of server, promises, as data.
 //!
 //! A [`BusProfile`] is a set of neutral values (`linger`, `session_timeout`), each with its source, and a table that says
 //! which official setting of the vendor sets which of them. Presets are YAML files in this folder; a scenario may name
 //! a file of its own in the same format. Two systems that differ by a number or by a choice among known mechanisms
 //! differ in data.
 
+mod server;
+
 use std::collections::BTreeMap;
+
+pub use server::{BALANCES, SERVER_VALUES, SERVERS, ServerProfile, USUAL_SERVER};
 
 use crate::dist::Dist;
 use crate::time::SimSpan;

@@ -11,7 +11,11 @@ use crate::summary::{Judged, Summary, Verdict, Warning};
 const WIDTH: usize = 110;
 
 /// The sections of the document that come from the metrics, in order.
-const SECTIONS: [&str; 8] = ["producers", "topics", "consumers", "services", "reads", "flows", "faults", "events"];
+const SECTIONS: [&str; 9] =
+    ["producers", "topics", "consumers", "services", "resources", "reads", "flows", "faults", "events"];
+
+/// The section that is left out where it is empty.
+const OPTIONAL: &str = "resources";
 
 /// The result document of a summary.
 ///
@@ -40,7 +44,10 @@ fn render(summary: &Summary, digest: Option<&str>) -> String {
     }
     document["warnings"] = summary.warnings.iter().map(warning).collect();
     for section in SECTIONS {
-        document[section] = summary.metrics.get(section).cloned().unwrap_or_else(|| json!({}));
+        let metrics = summary.metrics.get(section).cloned().unwrap_or_else(|| json!({}));
+        if section != OPTIONAL || metrics.as_object().is_some_and(|things| !things.is_empty()) {
+            document[section] = metrics;
+        }
     }
     document["ci95"] = summary.ci95.clone();
     document["expect"] = summary.expectations.iter().map(judged).collect();
@@ -214,6 +221,7 @@ mod tests {
                 place: (1, 1),
             }],
             curves: Vec::new(),
+            responses: Vec::new(),
             windows: Vec::new(),
             command: String::new(),
         }
@@ -229,7 +237,8 @@ mod tests {
         let value: Value = serde_json::from_str(&document(&summary())).expect("valid JSON");
         let keys = value.as_object().expect("a map").keys().map(String::as_str).collect::<Vec<_>>();
         let head = ["schema", "version", "scenario", "seed", "replications", "duration", "digest", "warnings"];
-        assert_eq!(keys, [&head[..], &SECTIONS[..], &["ci95", "expect"][..]].concat());
+        let sections = SECTIONS.into_iter().filter(|section| *section != OPTIONAL).collect::<Vec<_>>();
+        assert_eq!(keys, [&head[..], &sections[..], &["ci95", "expect"][..]].concat());
         assert_eq!(value["seed"], json!(u64::MAX));
         assert_eq!(value["consumers"]["b"]["latency"]["p50"], json!(1e-9));
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::stats::Histogram;
-use crate::summary::{ConsumerCurves, Judged, Summary, Verdict, Warning, Window};
+use crate::summary::{ConsumerCurves, Judged, Response, Summary, Verdict, Warning, Window};
 use crate::time::{SimSpan, SimTime};
 
 /// A log-logistic latency with this median (seconds) and shape: heavy tails without a random number.
@@ -76,6 +76,18 @@ fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reaso
     }
 }
 
+/// A summary of services alone, for their pictures.
+pub(super) fn services() -> Summary {
+    let response = |name: &str, median: f64| Response { name: name.into(), time: latency(median, 3.0, 20_000) };
+    Summary {
+        curves: Vec::new(),
+        responses: vec![response("checkout", 0.21), response("search", 0.03)],
+        warnings: Vec::new(),
+        windows: Vec::new(),
+        ..summary()
+    }
+}
+
 /// The summary.
 pub(super) fn summary() -> Summary {
     let (email, fraud, analytics) =
@@ -134,6 +146,7 @@ pub(super) fn summary() -> Summary {
             curves("email", email, 142_000.0),
             curves("fraud", fraud, 40.0),
         ],
+        responses: Vec::new(),
         windows: vec![
             window("slow consumers.email", true, "email", 1_800, 2_400),
             window("scale consumers.email to 12", false, "email", 2_700, 7_200),

@@ -1,15 +1,18 @@
 //! The top level of a scenario, and what is checked once all of it is known.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::buses::{self, Buses};
 use super::consumers::{self, Read};
 use super::diagnostics::Diagnostic;
 use super::faults::{self, Things};
+use super::handlers::{Known, Owner};
+use super::names::Names;
 use super::reader::{Fields, Reader};
-use super::tree::{Entry, Node, Place, Value};
-use super::{expect, handlers, keys, order, producers};
-use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, Step, TopicId, sequence_bits};
+use super::tree::{Node, Place, Value};
+use super::{expect, flows, handlers, keys, order, producers, resources, services};
+use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, ServiceId, Step, TopicId, sequence_bits};
 use crate::time::SimSpan;
 use crate::units;
 
@@ -23,23 +26,25 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let tree = &without_own_keys(tree);
     let at = tree.place;
     let mut fields = Fields::open(reader, tree, at, "", "a scenario")?;
-    fields.not_yet(reader, &["services", "resources", "flows", "reads", "zones"]);
+    fields.not_yet(reader, &["reads", "zones"]);
     fields.allow(&["vary"]);
     let mut plan = top_level(reader, &mut fields, file);
     reader.duration = plan.duration;
     reader.event_types = keys::event_types(tree);
-    let things = ["producers", "consumers"].into_iter().filter_map(|section| tree.get(section));
+    let things = NAME_SPACE.into_iter().filter_map(|(section, _)| tree.get(section));
     reader.declared = things.flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
+    let names = Names::of(tree);
     let nothing = Node { place: at, value: Value::Null };
-    let buses = fields.required(reader, "buses", "buses: { main: { profile: kafka, topics: { orders: } } }");
-    let buses = buses::read(reader, buses.unwrap_or(&nothing));
-    let section = fields.required(
-        reader,
-        "producers",
-        "producers: { shop: { publishes: orders, arrivals: { poisson: 500/s } } }",
-    );
-    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &buses);
-    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &buses);
+    let services = fields.get("services").unwrap_or(&nothing);
+    let buses = read_buses(reader, &mut fields, users_come_in(services));
+    let section = read_producers(reader, &mut fields, services);
+    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &buses, &names);
+    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &buses, &names);
+    let known = Known { buses: &buses, names: &names, owner: Owner::Service };
+    plan.services = services::read(reader, services, &known);
+    let (resources, per_key): (Vec<_>, Vec<_>) =
+        resources::read(reader, fields.get("resources").unwrap_or(&nothing)).into_iter().unzip();
+    plan.resources = resources;
     one_name_space(reader, tree);
     one_consumer_per_queue(reader, &read, &buses);
     plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
@@ -47,6 +52,8 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let shares: Vec<Option<Place>> = read.iter().map(|consumer| consumer.keys.map(|(_, place)| place)).collect();
     plan.consumers = divide_keys(reader, read);
     refuse_shares_of_no_keys(reader, &plan, &shares);
+    resources::refuse_keys_of_no_keys(reader, &plan, &per_key);
+    plan.flows = flows::read(reader, fields.get("flows").unwrap_or(&nothing), &names, &plan);
     limit_fetches(&mut plan, &fetch);
     plan.changes =
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
@@ -63,7 +70,45 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let promises: Vec<_> = plan.consumers.iter().map(|consumer| order::promise(&plan, consumer, &buses)).collect();
     plan.consumers.iter_mut().zip(promises).for_each(|(consumer, promise)| consumer.key_order = promise);
     note_silent_topics(reader, &plan);
+    services::note_idle_things(reader, &plan);
     Some(plan)
+}
+
+/// Sections whose names share one space, with what one of their things is called.
+const NAME_SPACE: [(&str, &str); 4] =
+    [("producers", "a producer"), ("consumers", "a consumer"), ("services", "a service"), ("resources", "a resource")];
+
+/// Whether users come in at some service.
+fn users_come_in(services: &Node) -> bool {
+    services.entries().iter().any(|entry| entry.value.get("arrivals").is_some_and(|node| !node.is_null()))
+}
+
+/// The buses; a scenario whose events begin at services may do without.
+fn read_buses(reader: &mut Reader, fields: &mut Fields<'_>, users: bool) -> Buses {
+    let other = fields.get("producers").is_some() || fields.get("consumers").is_some();
+    let none = Node { place: fields.at, value: Value::Map(Vec::new()) };
+    let nothing = Node { place: fields.at, value: Value::Null };
+    if users && !other {
+        return buses::read(reader, fields.get("buses").unwrap_or(&none));
+    }
+    let node = fields.required(reader, "buses", "buses: { main: { profile: kafka, topics: { orders: } } }");
+    buses::read(reader, node.unwrap_or(&nothing))
+}
+
+/// The section `producers`, which is there unless users come in at services.
+fn read_producers<'a>(reader: &mut Reader, fields: &mut Fields<'a>, services: &Node) -> Option<&'a Node> {
+    let section = fields.get("producers");
+    if section.is_some() || users_come_in(services) {
+        return section;
+    }
+    if services.entries().iter().any(|entry| !entry.value.is_null()) {
+        let message = "nothing ever happens: no service has `arrivals`, and there are no producers";
+        reader.error(
+            Diagnostic::at(services.place, message).help("add `arrivals: { poisson: 100/s }` where users come in"),
+        );
+        return None;
+    }
+    fields.required(reader, "producers", "producers: { shop: { publishes: orders, arrivals: { poisson: 500/s } } }")
 }
 
 /// Without the keys that begin with `x-`, which are the user's own.
@@ -110,6 +155,9 @@ fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),
+        services: Vec::new(),
+        resources: Vec::new(),
+        flows: Vec::new(),
         faults: Vec::new(),
         changes: Vec::new(),
         expectations: Vec::new(),
@@ -159,16 +207,20 @@ fn warm_up(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<(SimSpan, Pla
     fields.span(reader, "warm_up").map(|span| (span, node.place))
 }
 
-/// Producers and consumers share one name space, so that a name alone says who is meant.
+/// Producers, consumers, services and resources share one name space, so that a name alone says who is meant.
 fn one_name_space(reader: &mut Reader, tree: &Node) {
-    let entries = |section: &str| tree.get(section).map_or(&[][..], Node::entries);
-    for producer in entries("producers") {
-        let same =
-            |consumer: &&Entry| consumer.key == producer.key && !consumer.value.is_null() && !producer.value.is_null();
-        if let Some(consumer) = entries("consumers").iter().find(same) {
-            let message = format!("`{}` is a producer and a consumer", producer.key);
-            let help = "they share one name space, so that a name alone says who is meant";
-            reader.error(Diagnostic::at(consumer.place, message).context(producer.place, "the producer").help(help));
+    let mut seen: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
+    for (section, what) in NAME_SPACE {
+        let entries = tree.get(section).map_or(&[][..], Node::entries);
+        for entry in entries.iter().filter(|entry| !entry.value.is_null()) {
+            if let Some((first, place)) = seen.get(entry.key.as_str()) {
+                let message = format!("`{}` is {first} and {what}", entry.key);
+                let help = "they share one name space, so that a name alone says who is meant";
+                let label = first.replacen("a ", "the ", 1);
+                reader.error(Diagnostic::at(entry.place, message).context(*place, label).help(help));
+            } else {
+                seen.insert(&entry.key, (what, entry.place));
+            }
         }
     }
 }
@@ -224,7 +276,8 @@ fn refuse_too_many(reader: &mut Reader, plan: &Plan, duration: Place) {
         let publishes = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(to, _)| to.0 as usize == topic);
         let producers = plan.producers.iter().filter(|producer| publishes(&producer.clients));
         let consumers = plan.consumers.iter().filter(|consumer| publishes(&consumer.clients));
-        let publishers = producers.clone().count() + consumers.count();
+        let services = plan.services.iter().filter(|service| publishes(&service.clients));
+        let publishers = producers.clone().count() + consumers.count() + services.count();
         let most = 1_u64 << sequence_bits(publishers);
         for producer in producers {
             let arrivals = producer.arrivals.mean_rate(plan.duration) * plan.duration.seconds();
@@ -243,7 +296,8 @@ fn copies(steps: &[Step], topic: usize) -> f64 {
     let of = |step: &Step| match step {
         Step::Publish(publish) if publish.to.0 as usize == topic => publish.probability * publish.count.mean(),
         Step::Choose(branches) => branches.iter().map(|(share, steps)| share * copies(steps, topic)).sum(),
-        _ => 0.0,
+        // What is done in place of a failed step comes on top at worst.
+        other => other.nested().into_iter().map(|steps| copies(steps, topic)).sum(),
     };
     steps.iter().map(of).sum()
 }
@@ -288,13 +342,19 @@ fn mean_size(plan: &Plan, topic: usize) -> f64 {
                 Step::Choose(branches) => {
                     branches.iter().for_each(|(share, steps)| add(steps, topic, own, weight * share, sums))
                 }
-                _ => {}
+                other => other.nested().into_iter().for_each(|steps| add(steps, topic, own, weight, sums)),
             }
         }
     }
     let mut sums = (0.0, 0.0);
     for ProducerPlan { arrivals, handler, size, .. } in &plan.producers {
         add(&handler.steps, topic, size.mean(), arrivals.mean_rate(plan.duration), &mut sums);
+    }
+    for (service, id) in plan.services.iter().zip(0..) {
+        let roots = plan.roots_of(ServiceId(id));
+        let arrivals = roots.iter().filter_map(|root| plan.services[root.0 as usize].arrivals.as_ref());
+        let rate = arrivals.map(|arrivals| arrivals.mean_rate(plan.duration)).sum();
+        add(&service.handler.steps, topic, service.size.mean(), rate, &mut sums);
     }
     if sums.1 <= 0.0 {
         plan.consumers.iter().for_each(|consumer| add(&consumer.handler.steps, topic, 1024.0, 1.0, &mut sums));
@@ -310,6 +370,10 @@ fn number_keys(reader: &mut Reader, plan: &mut Plan) {
         keys.push(&mut producer.key);
         keys.extend(keys::of_handler(&mut producer.handler));
     }
+    for service in &mut plan.services {
+        keys.push(&mut service.key);
+        keys.extend(keys::of_handler(&mut service.handler));
+    }
     keys.extend(plan.consumers.iter_mut().flat_map(|consumer| keys::of_handler(&mut consumer.handler)));
     plan.key_labels = keys::number_labels(reader, &mut keys);
 }
@@ -319,6 +383,7 @@ fn note_silent_topics(reader: &mut Reader, plan: &Plan) {
     let mut fed: Vec<TopicId> =
         plan.producers.iter().flat_map(|producer| handlers::published(&producer.handler.steps)).collect();
     fed.extend(plan.consumers.iter().flat_map(|consumer| handlers::published(&consumer.handler.steps)));
+    fed.extend(plan.services.iter().flat_map(|service| handlers::published(&service.handler.steps)));
     fed.extend(plan.consumers.iter().filter_map(|consumer| consumer.dead_letter));
     for consumer in &plan.consumers {
         for topic in consumer.subscribes.iter().filter(|topic| !fed.contains(topic)) {

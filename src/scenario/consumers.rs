@@ -3,8 +3,9 @@
 use super::buses::{Buses, check_name, named_entries};
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
-use super::handlers;
+use super::handlers::{self, Known, Owner};
 use super::keys;
+use super::names::Names;
 use super::producers::{self, MAX_PROCESSES};
 use super::reader::{Fields, Reader, items};
 use super::settings::{self, Overrides, Table, Values};
@@ -35,13 +36,13 @@ pub(super) struct Read {
 }
 
 /// Reads the section `consumers`, sorted by name.
-pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<Read> {
+pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses, names: &Names) -> Vec<Read> {
     let mut consumers = Vec::new();
     let mut entries = named_entries(reader, section, "consumers");
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
         check_name(reader, entry);
-        consumers.extend(consumer(reader, entry, buses));
+        consumers.extend(consumer(reader, entry, &Known { buses, names, owner: Owner::Consumer }));
     }
     consumers
 }
@@ -61,7 +62,7 @@ struct Own {
     idempotent: Option<IdempotencePlan>,
 }
 
-fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, buses: &Buses) -> Own {
+fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, known: &Known<'_>) -> Own {
     fields.explain(reader, &["types", "keys", "group"]);
     let share = |reader: &mut Reader, node: &Node| reader.quantity(node, units::parse_share, "a share");
     Own {
@@ -70,11 +71,11 @@ fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, buses: &Buses) 
         group: fields.get("group").and_then(Node::text).unwrap_or(name).to_owned(),
         members: counted(reader, fields, "members"),
         workers: counted(reader, fields, "workers"),
-        handler: handlers::read(reader, fields, buses).unwrap_or_default(),
+        handler: handlers::read(reader, fields, known).unwrap_or_default(),
         failure: handlers::failure(reader, fields),
         batch: fields.entry("batch").and_then(|entry| batch(reader, fields, entry)),
         schedule: fields.entry("schedule").and_then(|entry| schedule(reader, fields, entry)),
-        dead_letter: dead_letter(reader, fields, buses),
+        dead_letter: dead_letter(reader, fields, known.buses),
         idempotent: fields.entry("idempotent").and_then(|entry| idempotent(reader, fields, entry)),
     }
 }
@@ -82,14 +83,15 @@ fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, buses: &Buses) 
 /// Keys that the profile has a say in.
 const WITH_PROFILE: [&str; 6] = ["order", "retry", "settle", "startup", "settings", "settings_file"];
 
-fn consumer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Read> {
+fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Read> {
+    let buses = known.buses;
     let path = format!("consumers.{}", entry.key);
     reader.explained.things.push(path.clone());
     let mut fields = Fields::open(reader, &entry.value, entry.place, path, format!("the consumer `{}`", entry.key))?;
     fields.not_yet(reader, &["window", "join", "state", "schema", "autoscale", "zones"]);
     let subscribes = fields.required(reader, "subscribes", "subscribes: orders");
     let subscribes = subscribes.and_then(|node| subscriptions(reader, &fields, node, buses));
-    let own = own(reader, &mut fields, &entry.key, buses);
+    let own = own(reader, &mut fields, &entry.key, known);
     let Some((topics, bus, discipline)) = subscribes else {
         fields.allow(&WITH_PROFILE);
         fields.finish(reader);
@@ -338,17 +340,24 @@ fn retry(reader: &mut Reader, outer: &mut Fields<'_>, kind: &Kind<'_>) -> RetryP
         }
         None => settings::explain_profile(reader, &format!("{path}.backoff"), kind.profile, "backoff"),
     }
-    plan.jitter = match fields.get("jitter") {
-        None => {
-            reader.explain_default(&format!("{path}.jitter"), "none", "");
-            0.0
-        }
-        Some(node) if node.text() == Some("none") => 0.0,
-        Some(node) if node.text() == Some("full") => 1.0,
-        Some(_) => fields.share(reader, "jitter").unwrap_or(0.0),
-    };
+    plan.jitter = jitter(reader, &mut fields);
     fields.finish(reader);
     plan
+}
+
+/// Share of a wait that is random.
+pub(super) fn jitter(reader: &mut Reader, fields: &mut Fields<'_>) -> f64 {
+    match fields.get("jitter") {
+        None => {
+            reader.explain_default(&fields.path_of("jitter"), "none", "");
+            0.0
+        }
+        Some(node) if matches!(node.text(), Some("none" | "full")) => {
+            reader.explain(&fields.path_of("jitter"), node.to_text(), node.place);
+            if node.text() == Some("full") { 1.0 } else { 0.0 }
+        }
+        Some(_) => fields.share(reader, "jitter").unwrap_or(0.0),
+    }
 }
 
 fn retry_mode(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> RetryMode {
@@ -370,7 +379,8 @@ fn retry_mode(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> 
     mode.unwrap_or(RetryMode::Blocking)
 }
 
-fn backoff(reader: &mut Reader, node: &Node) -> Option<Backoff> {
+/// `backoff`: drawn, a list, or growing.
+pub(super) fn backoff(reader: &mut Reader, node: &Node) -> Option<Backoff> {
     match &node.value {
         Value::List(steps) => {
             let spans: Vec<SimSpan> =

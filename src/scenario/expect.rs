@@ -3,8 +3,8 @@
 use super::diagnostics::{Diagnostic, listed, nearest};
 use super::reader::{Reader, items};
 use super::tree::{Node, Place};
-use crate::metrics::{self, Metric, Unit};
-use crate::plan::{Comparison, Expectation, Plan};
+use crate::metrics::{self, CALLS, Metric, Unit};
+use crate::plan::{Comparison, Expectation, Plan, Step};
 use crate::time::SimTime;
 use crate::units::{self, UnitError};
 
@@ -88,26 +88,33 @@ fn expectation(reader: &mut Reader, node: &Node, plan: &Plan) -> Option<Expectat
     Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place })
 }
 
+/// The things of a plan that are measured: sections with the names in them.
+fn measured(plan: &Plan) -> [(&'static str, Vec<&str>); 6] {
+    [
+        ("consumers", plan.consumers.iter().map(|consumer| consumer.name.as_str()).collect()),
+        ("producers", plan.producers.iter().map(|producer| producer.name.as_str()).collect()),
+        ("topics", plan.topics.iter().map(|topic| topic.name.as_str()).collect()),
+        ("services", plan.services.iter().map(|service| service.name.as_str()).collect()),
+        ("resources", plan.resources.iter().map(|resource| resource.name.as_str()).collect()),
+        ("flows", plan.flows.iter().map(|flow| flow.name.as_str()).collect()),
+    ]
+}
+
 /// The metric, and its path in the result document for each thing it stands for.
 fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, Vec<Vec<String>>)> {
-    let consumers: Vec<&str> = plan.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
-    let producers: Vec<&str> = plan.producers.iter().map(|producer| producer.name.as_str()).collect();
-    let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
-    let sections: [(&'static str, &[&str]); 3] =
-        [("consumers", &consumers), ("producers", &producers), ("topics", &topics)];
+    let sections = measured(plan);
     if let Some(tail) = path.text.strip_prefix("events.") {
         let metric = metric(reader, path, "events", tail)?;
         let keys = std::iter::once("events".to_owned()).chain(metric.keys.iter().cloned()).collect();
         return Some((metric, vec![keys]));
     }
-    for (section, names) in sections {
+    for (section, names) in &sections {
         if let Some(tail) = path
             .text
             .strip_prefix(section)
             .and_then(|tail| tail.strip_prefix("*.").or_else(|| tail.strip_prefix(".*.")))
         {
-            let metric = metric(reader, path, section, tail)?;
-            return Some((metric.clone(), names.iter().map(|name| document_path(section, name, &metric)).collect()));
+            return of_all(reader, path, section, names, tail, plan);
         }
     }
     let explicit = sections
@@ -116,7 +123,7 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
     let text = explicit.map_or(path.text, |(_, tail)| tail);
     let mut fits: Vec<(usize, &'static str, &str, &str)> = Vec::new();
     for (section, names) in sections.iter().filter(|(section, _)| explicit.is_none_or(|(only, _)| only == *section)) {
-        for name in *names {
+        for name in names {
             if let Some(tail) = text.strip_prefix(name).and_then(|tail| tail.strip_prefix('.')) {
                 fits.push((name.len(), section, name, tail));
             }
@@ -126,9 +133,15 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
     fits.retain(|fit| Some(fit.0) == longest);
     match fits.as_slice() {
         [(_, section, name, tail)] => {
-            let metric = metric(reader, path, section, tail)?;
-            let keys = document_path(section, name, &metric);
-            Some((metric, vec![keys]))
+            let (metric, below) = metric_of(reader, path, section, tail, plan)?;
+            if *section == "services"
+                && let Some(why) = missing(plan, name, &below)
+            {
+                let error = Diagnostic::at(path.place, format!("`{}` is never measured: {why}", path.text));
+                reader.error(error.label("no such figure"));
+                return None;
+            }
+            Some((metric, vec![document_path(section, name, &below)]))
         }
         [] => {
             // What is declared but could not be read has been said.
@@ -147,7 +160,7 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
     }
 }
 
-fn unknown_thing(path: Part<'_>, text: &str, sections: &[(&'static str, &[&str])]) -> Diagnostic {
+fn unknown_thing(path: Part<'_>, text: &str, sections: &[(&'static str, Vec<&str>)]) -> Diagnostic {
     let names = || sections.iter().flat_map(|(_, names)| names.iter().copied());
     let first = text.split('.').next().unwrap_or_default();
     let near = nearest(first, names());
@@ -157,8 +170,80 @@ fn unknown_thing(path: Part<'_>, text: &str, sections: &[(&'static str, &[&str])
         .help(help)
 }
 
-fn document_path(section: &str, name: &str, metric: &Metric) -> Vec<String> {
-    [section, name].into_iter().map(str::to_owned).chain(metric.keys.iter().cloned()).collect()
+/// The metric of each thing of a section; of services, of those that have it.
+fn of_all(
+    reader: &mut Reader,
+    path: Part<'_>,
+    section: &'static str,
+    names: &[&str],
+    tail: &str,
+    plan: &Plan,
+) -> Option<(Metric, Vec<Vec<String>>)> {
+    let (metric, below) = metric_of(reader, path, section, tail, plan)?;
+    let has = |name: &&&str| section != "services" || missing(plan, name, &below).is_none();
+    let paths: Vec<_> = names.iter().filter(has).map(|name| document_path(section, name, &below)).collect();
+    if paths.is_empty() && section == "services" {
+        reader.error(Diagnostic::at(path.place, format!("no service has `{tail}`")).label("no such figure"));
+        return None;
+    }
+    Some((metric, paths))
+}
+
+/// A metric, and its keys below the thing: those of calls have the name of the service called among them.
+fn metric_of(
+    reader: &mut Reader,
+    path: Part<'_>,
+    section: &'static str,
+    tail: &str,
+    plan: &Plan,
+) -> Option<(Metric, Vec<String>)> {
+    let Some(rest) = tail.strip_prefix("calls.").filter(|_| section == "services") else {
+        let metric = metric(reader, path, section, tail)?;
+        let keys = metric.keys.clone();
+        return Some((metric, keys));
+    };
+    let called = |name: &&str| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    let names = || plan.services.iter().map(|service| service.name.as_str());
+    let Some(callee) = names().filter(called).max_by_key(|name| name.len()) else {
+        let first = rest.split('.').next().unwrap_or_default();
+        let help = match nearest(first, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write `calls.SERVICE.timeouts`; services are {}", listed(names())),
+        };
+        let message = format!("`{}` names no service that is called", path.text);
+        reader.error(Diagnostic::at(path.place, message).label("unknown name").help(help));
+        return None;
+    };
+    let metric = metric(reader, path, CALLS, &rest[callee.len() + 1..])?;
+    let keys = ["calls", callee].into_iter().map(str::to_owned).chain(metric.keys.iter().cloned()).collect();
+    Some((metric, keys))
+}
+
+/// Why a service has no figure with these keys, if it has none.
+fn missing(plan: &Plan, name: &str, keys: &[String]) -> Option<String> {
+    let service = plan.services.iter().find(|service| service.name == name)?;
+    let has = |wanted: &dyn Fn(&Step) -> bool| {
+        let mut found = false;
+        service.handler.steps.iter().for_each(|step| step.visit(&mut |step| found |= wanted(step)));
+        found
+    };
+    match keys.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["response" | "availability" | "users", ..] if service.arrivals.is_none() => {
+            Some(format!("no users come in at `{name}`"))
+        }
+        ["saga", ..] if !has(&|step| matches!(step, Step::Saga(_))) => Some(format!("`{name}` has no saga")),
+        ["created" | "publish", ..] if service.clients.is_empty() => Some(format!("`{name}` publishes nothing")),
+        ["calls", callee, ..] => {
+            let calls =
+                |step: &Step| matches!(step, Step::Call(call) if plan.services[call.to.0 as usize].name == *callee);
+            (!has(&calls)).then(|| format!("`{name}` does not call `{callee}`"))
+        }
+        _ => None,
+    }
+}
+
+fn document_path(section: &str, name: &str, keys: &[String]) -> Vec<String> {
+    [section, name].into_iter().map(str::to_owned).chain(keys.iter().cloned()).collect()
 }
 
 fn metric(reader: &mut Reader, path: Part<'_>, section: &'static str, tail: &str) -> Option<Metric> {

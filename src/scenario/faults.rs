@@ -7,7 +7,10 @@ use super::handlers;
 use super::reader::{Choice, Fields, Reader, items};
 use super::tree::{Node, Place};
 use crate::dist::Dist;
-use crate::plan::{ChangePlan, ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Plan, ProducerId};
+use crate::plan::{
+    ChangePlan, ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Plan, ProducerId, ServiceId,
+    ServicePlan,
+};
 use crate::time::{SimSpan, SimTime};
 use crate::units;
 
@@ -16,6 +19,7 @@ use super::producers::MAX_PROCESSES;
 /// Effects by kind of target; each fits what is listed.
 const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"];
 const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
+const SERVICE_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "burst"];
 const LINK_EFFECTS: [&str; 4] = ["drop", "delay", "duplicate", "lost_response"];
 /// Effects of the format that this version does not have, on any target.
 const NOT_YET: [&str; 8] =
@@ -145,6 +149,9 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
         let help = "what a consumer is sent cannot arrive twice; `lost_response` makes it be delivered again";
         reader.error(Diagnostic::at(effect_place, message).help(help));
     }
+    if let (FaultTarget::Service(service, members), Effect::Burst(_)) = (target, &effect) {
+        check_burst(reader, &target_text, effect_place, &things.plan.services[service.0 as usize], members);
+    }
     if let Some((Dist::Constant(every), place)) = &every
         && *every < 1.0
     {
@@ -160,6 +167,17 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
     let stream = name.unwrap_or_else(|| index.to_string());
     let dist = |time: Option<(Dist, Place)>| time.map(|(dist, _)| dist);
     Some(FaultPlan { name: shown, stream, at, every: dist(every), lasts: dist(lasts), target, effect })
+}
+
+/// A burst is of the users of a whole service.
+fn check_burst(reader: &mut Reader, target: &str, place: Place, service: &ServicePlan, members: Members) {
+    if service.arrivals.is_none() {
+        let message = format!("`burst` does nothing on `{target}`, where no users come in");
+        reader.error(Diagnostic::at(place, message).help("it fits producers, and services with `arrivals`"));
+    } else if members != Members::All {
+        let message = format!("`burst` is of arrivals, which are those of the service and not of `{target}`");
+        reader.error(Diagnostic::at(place, message).help(format!("write `target: services.{}`", service.name)));
+    }
 }
 
 /// A time of a fault, which may be random.
@@ -191,8 +209,18 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
     };
     let consumers = || things.plan.consumers.iter().map(|consumer| consumer.name.as_str());
     let producers = || things.plan.producers.iter().map(|producer| producer.name.as_str());
+    let services = || things.plan.services.iter().map(|service| service.name.as_str());
     let (section, tail) = path.split_once('.').unwrap_or((path, ""));
     match section {
+        "services" => {
+            let Some((index, tail)) = longest(tail, services()) else {
+                reject(reader, undeclared(node, path, tail, services()), tail);
+                return None;
+            };
+            let ServicePlan { name, instances, .. } = &things.plan.services[index];
+            let instances = part(reader, node, tail, &Parts { of: name, word: "instances", count: *instances })?;
+            Some(FaultTarget::Service(ServiceId(id(index)), instances))
+        }
         "consumers" => {
             let Some((index, tail)) = longest(tail, consumers()) else {
                 reject(reader, undeclared(node, path, tail, consumers()), tail);
@@ -213,7 +241,7 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             }
         },
         "links" => link(reader, node, tail, things),
-        "buses" | "zones" | "services" | "resources" => {
+        "buses" | "zones" | "resources" => {
             let what = if path.ends_with(".leader") { "the leader of a partition" } else { section };
             reader.not_yet(node.place, &format!("{what} as a target (`{path}`)"));
             None
@@ -222,9 +250,11 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             let named = consumers().find(|name| *name == path).map(|name| format!("consumers.{name}"));
             let named =
                 named.or_else(|| producers().find(|name| *name == path).map(|name| format!("producers.{name}")));
+            let named = named.or_else(|| services().find(|name| *name == path).map(|name| format!("services.{name}")));
             let help = named.map_or_else(
                 || {
-                    "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, `links.A.B`"
+                    "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, \
+                     `services.NAME`, `links.A.B`"
                         .into()
                 },
                 |path| format!("write the whole path: `{path}`"),
@@ -252,31 +282,38 @@ fn undeclared<'a>(node: &Node, path: &str, tail: &str, names: impl Iterator<Item
 
 fn members(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>, consumer: usize) -> Option<Members> {
     let plan = &things.plan.consumers[consumer];
-    match tail.strip_prefix("members").map(|tail| tail.strip_prefix('.').unwrap_or(tail)) {
+    let changes = things.plan.changes.iter().filter(|change| change.consumer.0 as usize == consumer);
+    let most = changes.map(|change| change.members).chain([plan.members]).max().unwrap_or(1);
+    part(reader, node, tail, &Parts { of: &plan.name, word: "members", count: most })
+}
+
+/// The numbered parts of a thing: members of a consumer, instances of a service.
+struct Parts<'a> {
+    of: &'a str,
+    word: &'static str,
+    count: u32,
+}
+
+/// What the end of a path names: nothing or `members`, then `0`, `any` or `each`.
+fn part(reader: &mut Reader, node: &Node, tail: &str, parts: &Parts<'_>) -> Option<Members> {
+    let Parts { of, word, count } = parts;
+    match tail.strip_prefix(word).map(|tail| tail.strip_prefix('.').unwrap_or(tail)) {
         Some("any") => Some(Members::Any),
         Some("each") => Some(Members::Each),
         Some("") => Some(Members::All),
         None if tail.is_empty() => Some(Members::All),
-        Some(index) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let scaled = things
-                .plan
-                .changes
-                .iter()
-                .filter(|change| change.consumer.0 as usize == consumer)
-                .map(|change| change.members);
-            let most = scaled.chain([plan.members]).max().unwrap_or(1);
-            match index.parse::<u32>() {
-                Ok(index) if index < most => Some(Members::One(index)),
-                _ => {
-                    let message = format!("`{}` has members 0 to {}, and no member {index}", plan.name, most - 1);
-                    reader.error(Diagnostic::at(node.place, message).label("index out of range"));
-                    None
-                }
+        Some(index) if index.bytes().all(|byte| byte.is_ascii_digit()) => match index.parse::<u32>() {
+            Ok(index) if index < *count => Some(Members::One(index)),
+            _ => {
+                let noun = word.trim_end_matches('s');
+                let message = format!("`{of}` has {word} 0 to {}, and no {noun} {index}", count - 1);
+                reader.error(Diagnostic::at(node.place, message).label("index out of range"));
+                None
             }
-        }
+        },
         _ => {
-            let message = format!("`{}` has no part `{tail}`", plan.name);
-            let help = "a target may end in `members.0`, `members.any` or `members.each`";
+            let message = format!("`{of}` has no part `{tail}`");
+            let help = format!("a target may end in `{word}.0`, `{word}.any` or `{word}.each`");
             reader.error(Diagnostic::at(node.place, message).help(help));
             None
         }
@@ -286,10 +323,12 @@ fn members(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>, co
 /// A link between a producer or consumer and its bus, in either order.
 fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Option<FaultTarget> {
     let plan = things.plan;
+    // Buses last: they may have the name of something else, and are meant then.
     let names: Vec<&str> = plan
-        .consumers
+        .services
         .iter()
-        .map(|consumer| consumer.name.as_str())
+        .map(|service| service.name.as_str())
+        .chain(plan.consumers.iter().map(|consumer| consumer.name.as_str()))
         .chain(plan.producers.iter().map(|producer| producer.name.as_str()))
         .chain(things.buses.list.iter().map(|bus| bus.name.as_str()))
         .collect();
@@ -307,6 +346,12 @@ fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Op
         return None;
     };
     debug_assert!(!rest.is_empty());
+    let services = plan.services.len();
+    let (Some(a), Some(b)) = (a.checked_sub(services), b.checked_sub(services)) else {
+        reader.not_yet(node.place, &format!("a link of a service as a target (`links.{tail}`)"));
+        return None;
+    };
+    let names = &names[services..];
     let clients = plan.consumers.len() + plan.producers.len();
     let (client, bus) = match (a < clients, b < clients) {
         (true, false) => (a, b - clients),
@@ -378,6 +423,7 @@ fn effect_of(
     let fits: &[&str] = match target? {
         FaultTarget::Consumer(..) => &CONSUMER_EFFECTS,
         FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
+        FaultTarget::Service(..) => &SERVICE_EFFECTS,
         FaultTarget::ProducerLink(_) | FaultTarget::ConsumerLink(_) => &LINK_EFFECTS,
     };
     if !fits.contains(&name) {

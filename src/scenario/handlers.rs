@@ -4,17 +4,55 @@ use super::buses::Buses;
 use super::diagnostics::{Diagnostic, listed, nearest};
 use super::distributions::{self, Of};
 use super::keys;
+use super::names::Names;
 use super::reader::{Choice, Fields, Reader, items};
-use super::tree::{Node, Place};
+use super::tree::{Node, Place, Value};
+use super::{calls, steps as nesting};
 use crate::dist::Dist;
-use crate::plan::{FailurePlan, Handler, PublishStep, Step, TopicId};
+use crate::plan::{FailurePlan, Handler, Otherwise, PublishStep, Step, TopicId};
 use crate::units;
 
+/// Steps of every handler.
+const STEPS: [&str; 4] = ["work", "wait", "publish", "choose"];
+/// Steps that only services have in this version.
+const OF_SERVICES: [&str; 5] = ["call", "parallel", "hold", "local_commit", "saga"];
 /// Steps of the format that this version does not have.
-const NOT_YET: [&str; 8] = ["call", "parallel", "hold", "local_commit", "transaction", "await", "saga", "else"];
+const NOT_YET: [&str; 2] = ["transaction", "await"];
 
-/// Reads the handler of a producer or consumer; `None` if it has none.
-pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, buses: &Buses) -> Option<Handler> {
+/// Whose handler it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A producer's.
+    Producer,
+    /// A consumer's.
+    Consumer,
+    /// A service's.
+    Service,
+}
+
+impl Owner {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// What the steps of a handler may name.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Topics and queues.
+    pub(super) buses: &'a Buses,
+    /// Services and resources.
+    pub(super) names: &'a Names,
+    /// Whose steps they are.
+    pub(super) owner: Owner,
+}
+
+/// Reads the handler of a producer, consumer or service; `None` if it has none.
+pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, known: &Known<'_>) -> Option<Handler> {
     let service_time = fields.entry("service_time");
     let publishes = fields.entry("publishes");
     let handler = fields.entry("handler");
@@ -29,7 +67,7 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, buses: &Buses) 
     }
     if let Some(handler) = handler {
         reader.explain(&fields.path_of("handler"), handler.value.to_text(), handler.value.place);
-        return Some(Handler { steps: steps(reader, &handler.value, buses, 0) });
+        return Some(Handler { steps: steps(reader, &handler.value, known, &fields.path_of("handler"), 0) });
     }
     if service_time.is_none() && publishes.is_none() {
         return None;
@@ -42,52 +80,92 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, buses: &Buses) 
     if let Some(entry) = publishes {
         reader.explain(&fields.path_of("publishes"), entry.value.to_text(), entry.value.place);
         for item in items(&entry.value) {
-            steps.extend(publish(reader, item, entry.place, buses).map(Step::Publish));
+            steps.extend(publish(reader, item, entry.place, known, 0).map(Step::Publish));
         }
     }
     Some(Handler { steps })
 }
 
-fn steps(reader: &mut Reader, node: &Node, buses: &Buses, depth: u32) -> Vec<Step> {
+/// A list of steps, or one alone. `path` is that of the list.
+pub(super) fn steps(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &str, depth: u32) -> Vec<Step> {
     if depth > 20 {
         reader.error(Diagnostic::at(node.place, "steps are nested too deeply"));
         return Vec::new();
     }
-    items(node).iter().filter_map(|item| step(reader, item, buses, depth)).collect()
+    let listed = matches!(node.value, Value::List(_));
+    let path_of = |index| if listed { format!("{path}.{index}") } else { path.to_owned() };
+    let items = items(node).iter().enumerate();
+    items.filter_map(|(index, item)| step(reader, item, known, &path_of(index), depth)).collect()
 }
 
-fn step(reader: &mut Reader, node: &Node, buses: &Buses, depth: u32) -> Option<Step> {
+/// One step. `path` is that of the map that holds its name.
+pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &str, depth: u32) -> Option<Step> {
     let choice = Choice::of(reader, node, "a step", "work: 5ms")?;
     let (name, place) = choice.name(node);
-    if NOT_YET.contains(&name) {
-        reader.not_yet(place, &format!("the step `{name}`"));
+    if let Some(what) = not_yet(name, known.owner) {
+        reader.not_yet(place, &what);
         return None;
     }
-    match choice {
-        Choice::Map(entry) if name == "work" => distributions::read(reader, &entry.value, Of::Time).map(Step::Work),
-        Choice::Map(entry) if name == "wait" => distributions::read(reader, &entry.value, Of::Time).map(Step::Wait),
-        Choice::Map(entry) if name == "publish" => publish(reader, &entry.value, place, buses).map(Step::Publish),
-        Choice::Map(entry) if name == "choose" => choose(reader, &entry.value, place, buses, depth),
+    let Choice::Map(entry) = choice else {
+        unknown_step(reader, name, place);
+        return None;
+    };
+    let (node, path) = (&entry.value, &format!("{path}.{name}"));
+    match name {
+        "work" => distributions::read(reader, node, Of::Time).map(Step::Work),
+        "wait" => distributions::read(reader, node, Of::Time).map(Step::Wait),
+        "publish" => publish(reader, node, place, known, depth).map(Step::Publish),
+        "choose" => choose(reader, node, place, known, path, depth),
+        "call" => calls::read(reader, node, place, known, path, depth).map(Step::Call),
+        "parallel" => nesting::parallel(reader, node, place, known, path, depth),
+        "hold" => nesting::hold(reader, node, place, known, path, depth),
+        "local_commit" => distributions::read(reader, node, Of::Time).map(Step::Commit),
+        "saga" => nesting::saga(reader, node, place, known, path, depth),
         _ => {
-            let known = ["work", "wait", "publish", "choose"];
-            let near = nearest(name, known.into_iter().chain(NOT_YET));
-            let help =
-                near.map_or_else(|| format!("steps are {}", listed(known)), |near| format!("did you mean `{near}`?"));
-            reader.error(Diagnostic::at(place, format!("there is no step `{name}`")).label("unknown step").help(help));
+            unknown_step(reader, name, place);
             None
         }
     }
 }
 
-fn choose(reader: &mut Reader, node: &Node, place: Place, buses: &Buses, depth: u32) -> Option<Step> {
+/// What is missing in this version for a step of this name, if anything is.
+fn not_yet(name: &str, owner: Owner) -> Option<String> {
+    match name {
+        "call" if owner != Owner::Service => Some(format!("a {} that calls services", owner.noun())),
+        _ if NOT_YET.contains(&name) => Some(format!("the step `{name}`")),
+        _ if OF_SERVICES.contains(&name) && owner != Owner::Service => {
+            Some(format!("the step `{name}` of a {}", owner.noun()))
+        }
+        _ => None,
+    }
+}
+
+fn unknown_step(reader: &mut Reader, name: &str, place: Place) {
+    let near = nearest(name, STEPS.into_iter().chain(OF_SERVICES).chain(NOT_YET));
+    let help = match near {
+        Some(near) if near != name => format!("did you mean `{near}`?"),
+        _ if name == "else" => "`else` is a key of the step before it: `call: { to: fraud, else: [] }`".into(),
+        _ => format!("steps are {}", listed(STEPS.into_iter().chain(OF_SERVICES))),
+    };
+    reader.error(Diagnostic::at(place, format!("there is no step `{name}`")).label("unknown step").help(help));
+}
+
+/// `else`: what is done in place of a step that has failed.
+pub(super) fn otherwise(reader: &mut Reader, fields: &mut Fields<'_>, known: &Known<'_>, depth: u32) -> Otherwise {
+    let path = fields.path_of("else");
+    fields.get("else").map(|node| steps(reader, node, known, &path, depth + 1))
+}
+
+fn choose(reader: &mut Reader, node: &Node, place: Place, known: &Known<'_>, path: &str, depth: u32) -> Option<Step> {
     let mut branches = Vec::new();
-    for item in items(node) {
-        let mut fields = Fields::open(reader, item, item.place, "", "a branch")?;
+    for (index, item) in items(node).iter().enumerate() {
+        let mut fields = Fields::open(reader, item, item.place, format!("{path}.{index}"), "a branch")?;
         let weight = fields.required(reader, "weight", "weight: 30%");
         let body = fields.required(reader, "do", "do: [ { work: 5ms } ]");
+        let inner = fields.path_of("do");
         fields.finish(reader);
         let weight = reader.quantity(weight?, units::parse_share, "a share")?;
-        branches.push((weight, steps(reader, body?, buses, depth + 1)));
+        branches.push((weight, steps(reader, body?, known, &inner, depth + 1)));
     }
     let total: f64 = branches.iter().map(|(weight, _)| weight).sum();
     if branches.is_empty() || (total - 1.0).abs() > 1e-6 {
@@ -99,7 +177,7 @@ fn choose(reader: &mut Reader, node: &Node, place: Place, buses: &Buses, depth: 
 }
 
 /// A publish step: a topic, or the long form.
-fn publish(reader: &mut Reader, node: &Node, place: Place, buses: &Buses) -> Option<PublishStep> {
+fn publish(reader: &mut Reader, node: &Node, place: Place, known: &Known<'_>, depth: u32) -> Option<PublishStep> {
     let plain = |to| PublishStep {
         to,
         event_type: None,
@@ -108,21 +186,31 @@ fn publish(reader: &mut Reader, node: &Node, place: Place, buses: &Buses) -> Opt
         count: Dist::Constant(1.0),
         probability: 1.0,
         wait_for_ack: true,
+        otherwise: None,
     };
     if node.text().is_some() {
-        return buses.topic(reader, node).map(plain);
+        return known.buses.topic(reader, node).map(plain);
     }
     let mut fields = Fields::open(reader, node, place, "publishes", "a publish step")?;
-    fields.not_yet(reader, &["else"]);
-    let to = fields.required(reader, "to", "to: orders").and_then(|node| buses.topic(reader, node));
+    if known.owner != Owner::Service {
+        fields.not_yet(reader, &["else"]);
+    }
+    let to = fields.required(reader, "to", "to: orders").and_then(|node| known.buses.topic(reader, node));
     let event_type = fields.get("type").and_then(|node| keys::event_type(reader, node));
     let key = fields.get("key").and_then(|node| keys::read(reader, node));
     let size = fields.get("size").and_then(|node| distributions::read(reader, node, Of::Size));
     let count = fields.get("count").and_then(|node| distributions::read(reader, node, Of::Count));
     let probability = fields.get("probability").and_then(|node| reader.quantity(node, units::parse_share, "a share"));
     let ack = fields.get("ack").and_then(|node| reader.word(node, &[("wait", true), ("ignore", false)]));
+    let place_of_else = fields.entry("else").map(|entry| entry.place);
+    if let (Some(false), Some(place)) = (ack, place_of_else) {
+        let error = Diagnostic::at(place, "with `ack: ignore` nobody hears that it failed");
+        reader.error(error.label("this is never done").help("take one of the two away"));
+    }
+    let otherwise = if known.owner == Owner::Service { otherwise(reader, &mut fields, known, depth) } else { None };
     fields.finish(reader);
     Some(PublishStep {
+        otherwise,
         event_type,
         key,
         size,
@@ -139,8 +227,7 @@ pub(super) fn published(steps: &[Step]) -> Vec<TopicId> {
     for step in steps {
         match step {
             Step::Publish(publish) => topics.push(publish.to),
-            Step::Choose(branches) => topics.extend(branches.iter().flat_map(|(_, steps)| published(steps))),
-            Step::Work(_) | Step::Wait(_) => {}
+            other => topics.extend(other.nested().into_iter().flat_map(published)),
         }
     }
     topics.sort_unstable();

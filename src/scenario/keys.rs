@@ -6,7 +6,7 @@ use super::diagnostics::{Diagnostic, nearest};
 use super::reader::{Choice, Fields, Reader};
 use super::traces::Column;
 use super::tree::{Node, Value};
-use crate::plan::{Handler, KeyPlan, Plan, Step};
+use crate::plan::{Handler, KeyPlan, Plan, ServiceId, Step};
 use crate::units;
 
 /// Most keys that have numbers.
@@ -22,14 +22,17 @@ pub(super) fn keyless_topics(plan: &Plan) -> Vec<bool> {
                 Step::Publish(publish) => {
                     keyless[publish.to.0 as usize] |= publish.key.as_ref().map_or(own, |key| *key == KeyPlan::None);
                 }
-                Step::Choose(branches) => branches.iter().for_each(|(_, steps)| note(steps, own, keyless)),
-                Step::Work(_) | Step::Wait(_) => {}
+                other => other.nested().into_iter().for_each(|steps| note(steps, own, keyless)),
             }
         }
     }
     let mut keyless = vec![false; plan.topics.len()];
     for producer in &plan.producers {
         note(&producer.handler.steps, producer.key == KeyPlan::None, &mut keyless);
+    }
+    for (service, id) in plan.services.iter().zip(0..) {
+        let own = plan.roots_of(ServiceId(id)).iter().any(|root| plan.services[root.0 as usize].key == KeyPlan::None);
+        note(&service.handler.steps, own, &mut keyless);
     }
     loop {
         let before = keyless.clone();
@@ -163,20 +166,22 @@ fn of_steps(steps: &mut [Step]) -> Vec<&mut KeyPlan> {
     let mut found = Vec::new();
     for step in steps {
         match step {
-            Step::Publish(publish) => found.extend(&mut publish.key),
-            Step::Choose(branches) => found.extend(branches.iter_mut().flat_map(|(_, steps)| of_steps(steps))),
-            Step::Work(_) | Step::Wait(_) => {}
+            Step::Publish(publish) => {
+                found.extend(&mut publish.key);
+                found.extend(publish.otherwise.iter_mut().flat_map(|steps| of_steps(steps)));
+            }
+            other => found.extend(other.nested_mut().into_iter().flat_map(|steps| of_steps(steps))),
         }
     }
     found
 }
 
-/// All event types that producers and handlers of a scenario name, sorted, after "no type".
+/// All event types that producers, services and handlers of a scenario name, sorted, after "no type".
 pub(super) fn event_types(tree: &Node) -> Vec<String> {
     let mut types = BTreeSet::new();
-    for section in ["producers", "consumers"] {
+    for section in ["producers", "consumers", "services"] {
         for thing in tree.get(section).map_or(&[][..], Node::entries) {
-            if section == "producers" {
+            if section != "consumers" {
                 collect_types(thing.value.get("type"), &mut types);
             }
             collect_published(&thing.value, &mut types);

@@ -57,8 +57,7 @@ fn keys(handler: &Handler, topic: TopicId, own: &KeyPlan) -> bool {
     fn any(steps: &[Step], topic: TopicId, own: &KeyPlan) -> bool {
         steps.iter().any(|step| match step {
             Step::Publish(publish) => publish.to == topic && *publish.key.as_ref().unwrap_or(own) != KeyPlan::None,
-            Step::Choose(branches) => branches.iter().any(|(_, steps)| any(steps, topic, own)),
-            Step::Work(_) | Step::Wait(_) => false,
+            other => other.nested().into_iter().any(|steps| any(steps, topic, own)),
         })
     }
     any(&handler.steps, topic, own)

@@ -4,12 +4,13 @@ use super::arrivals;
 use super::buses::{Buses, check_name, named_entries};
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
-use super::handlers;
+use super::handlers::{self, Known, Owner};
 use super::keys;
+use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::settings::{self, Table, Values};
 use super::tree::{Entry, Node, Place};
-use crate::dist::Dist;
+use crate::dist::{Arrivals, Dist};
 use crate::plan::{ClientPlan, Handler, KeyPlan, ProducerPlan, TopicId};
 use crate::profile::Scope;
 
@@ -17,40 +18,27 @@ use crate::profile::Scope;
 pub(super) const MAX_PROCESSES: u32 = 10_000;
 
 /// Reads the section `producers`, sorted by name.
-pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses) -> Vec<ProducerPlan> {
+pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses, names: &Names) -> Vec<ProducerPlan> {
     let mut producers = Vec::new();
     let mut entries = named_entries(reader, section, "producers");
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
         check_name(reader, entry);
-        producers.extend(producer(reader, entry, buses));
+        producers.extend(producer(reader, entry, &Known { buses, names, owner: Owner::Producer }));
     }
     producers
 }
 
-fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<ProducerPlan> {
+fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<ProducerPlan> {
     let path = format!("producers.{}", entry.key);
     reader.explained.things.push(path.clone());
     let what = format!("the producer `{}`", entry.key);
     let mut fields = Fields::open(reader, &entry.value, entry.place, path.clone(), what.clone())?;
     fields.not_yet(reader, &["outbox", "schema", "zones", "startup"]);
-    let arrivals = fields.required(reader, "arrivals", "arrivals: { poisson: 500/s }");
-    let arrivals = arrivals.and_then(|node| {
-        reader.explain(&fields.path_of("arrivals"), node.to_text(), node.place);
-        arrivals::read(reader, node)
-    });
+    fields.required(reader, "arrivals", "arrivals: { poisson: 500/s }");
+    let arrivals = arrivals(reader, &mut fields);
     let events_per_arrival = dist(reader, &mut fields, "events_per_arrival", Of::Count, "1", 1.0);
-    let key_path = fields.path_of("key");
-    let key = match fields.get("key") {
-        Some(node) => {
-            reader.explain(&key_path, node.to_text(), node.place);
-            keys::read(reader, node)
-        }
-        None => {
-            reader.explain_default(&key_path, "none", "");
-            Some(KeyPlan::None)
-        }
-    };
+    let key = key(reader, &mut fields);
     let size = dist(reader, &mut fields, "size", Of::Size, "1KiB", 1024.0);
     fields.explain(reader, &["type"]);
     let types = fields.get("type").map_or_else(Vec::new, |node| types(reader, node));
@@ -58,7 +46,7 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
     if instances.is_none() {
         reader.explain_default(&fields.path_of("instances"), "1", "");
     }
-    let handler = handlers::read(reader, &mut fields, buses);
+    let handler = handlers::read(reader, &mut fields, known);
     if handler.is_none() && !["handler", "publishes", "service_time"].into_iter().any(|key| fields.get(key).is_some()) {
         let error = Diagnostic::at(entry.place, format!("{what} lacks `publishes`"));
         reader.error(error.label("it does nothing").help("add `publishes: TOPIC`, or a `handler` with a publish step"));
@@ -73,7 +61,7 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
     if handler.steps.iter().len() > 0 && topics.is_empty() && reader.errors.is_empty() {
         reader.notes.push(format!("{path} publishes nothing"));
     }
-    let clients = clients(reader, &mut fields, buses, &topics, None).0;
+    let clients = clients(reader, &mut fields, known.buses, &topics, None).0;
     fields.finish(reader);
     Some(ProducerPlan {
         name: entry.key.clone(),
@@ -87,6 +75,24 @@ fn producer(reader: &mut Reader, entry: &Entry, buses: &Buses) -> Option<Produce
         failure,
         clients,
     })
+}
+
+/// `arrivals`, where there are some.
+pub(super) fn arrivals(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Arrivals> {
+    let node = fields.get("arrivals")?;
+    reader.explain(&fields.path_of("arrivals"), node.to_text(), node.place);
+    arrivals::read(reader, node)
+}
+
+/// `key`: of what begins here.
+pub(super) fn key(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<KeyPlan> {
+    let path = fields.path_of("key");
+    let Some(node) = fields.get("key") else {
+        reader.explain_default(&path, "none", "");
+        return Some(KeyPlan::None);
+    };
+    reader.explain(&path, node.to_text(), node.place);
+    keys::read(reader, node)
 }
 
 /// A distribution with a default.
@@ -108,7 +114,7 @@ pub(super) fn dist(
 }
 
 /// Shares of event types.
-fn types(reader: &mut Reader, node: &Node) -> Vec<(u16, f64)> {
+pub(super) fn types(reader: &mut Reader, node: &Node) -> Vec<(u16, f64)> {
     if node.text().is_some() {
         return keys::event_type(reader, node).map(|index| (index, 1.0)).into_iter().collect();
     }
@@ -162,5 +168,6 @@ pub(super) fn steady(handler: &Handler) -> bool {
         Step::Choose(branches) => branches
             .iter()
             .all(|(_, steps)| steps.iter().all(|step| matches!(step, Step::Publish(publish) if !publish.wait_for_ack))),
+        _ => false,
     })
 }

@@ -1,4 +1,4 @@
-//! Bus profiles from YAML: the built-in presets, and files in the same format.
+//! Profiles of buses and servers from YAML: the built-in presets, and files in the same format.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,10 @@ use super::files;
 use super::layers;
 use super::reader::{Fields, Reader, items};
 use super::tree::{self, Entry, Layer, Node, Place, Value};
-use crate::profile::{BusProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, Scope, Setting, VALUES};
+use crate::profile::{
+    BusProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, SERVER_VALUES, SERVERS, Scope, ServerProfile,
+    Setting, VALUES,
+};
 use crate::units::{self, UnitError};
 
 /// The text that a profile name or file name in a scenario stands for.
@@ -17,19 +20,40 @@ pub(super) fn load(reader: &mut Reader, node: &Node) -> Option<BusProfile> {
         reader.wrong_kind(node, "the name of a profile");
         return None;
     };
-    let tree = profile_tree(reader, name, node.place, 0)?;
+    let tree = profile_tree(reader, &PRESETS, name, node.place, 0)?;
     read(reader, &tree, node.place)
 }
 
+/// The kind of server that a profile name or file name in a scenario stands for.
+pub(super) fn load_server(reader: &mut Reader, name: &str, place: Place) -> Option<ServerProfile> {
+    let tree = profile_tree(reader, &SERVERS, name, place, 0)?;
+    let mut fields = Fields::open(reader, &tree, place, "profile", "a profile of a server")?;
+    let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
+    let name = text(fields.required(reader, "name", "name: ours"));
+    let about = text(fields.get("about"));
+    let mut profile = ServerProfile { name, about, ..ServerProfile::default() };
+    for entry in fields.required(reader, "values", "values: { network: { value: 1ms, source: measured } }")?.entries() {
+        profile.values.extend(read_value(reader, entry, &SERVER_VALUES));
+    }
+    for (name, ..) in SERVER_VALUES.iter().filter(|(name, ..)| !profile.values.contains_key(*name)) {
+        reader.error(Diagnostic::at(place, format!("the profile `{}` lacks the value `{name}`", profile.name)));
+    }
+    fields.finish(reader);
+    Some(profile)
+}
+
+/// The built-in profiles of a kind of thing: name and text.
+type Presets = [(&'static str, &'static str)];
+
 /// The tree of a profile, on top of the one that it extends.
-fn profile_tree(reader: &mut Reader, name: &str, place: Place, depth: u32) -> Option<Node> {
-    let preset = PRESETS.iter().find(|(preset, _)| *preset == name);
+fn profile_tree(reader: &mut Reader, presets: &Presets, name: &str, place: Place, depth: u32) -> Option<Node> {
+    let preset = presets.iter().find(|(preset, _)| *preset == name);
     let (shown, text) = if let Some((name, text)) = preset {
         (format!("profile {name}"), (*text).to_owned())
     } else if name.starts_with("./") || name.starts_with("../") || name.ends_with(".yaml") || name.ends_with(".yml") {
         (name.to_owned(), files::text(reader, name, place)?)
     } else {
-        let names = || PRESETS.iter().map(|(name, _)| *name);
+        let names = || presets.iter().map(|(name, _)| *name);
         let help = nearest(name, names()).map_or_else(
             || format!("built in are {}; a file is written `./ours.yaml`", listed(names())),
             |near| format!("did you mean `{near}`?"),
@@ -51,7 +75,7 @@ fn profile_tree(reader: &mut Reader, name: &str, place: Place, depth: u32) -> Op
         reader.error(Diagnostic::at(place, format!("`{name}` extends itself, directly or in a circle")));
         return None;
     }
-    let mut under = profile_tree(reader, &base, place, depth + 1)?;
+    let mut under = profile_tree(reader, presets, &base, place, depth + 1)?;
     if let Value::Map(entries) = &mut tree.value {
         entries.retain(|entry| entry.key != "extends");
     }
@@ -76,7 +100,7 @@ fn read(reader: &mut Reader, tree: &Node, at: Place) -> Option<BusProfile> {
         }
     }
     for entry in fields.required(reader, "values", "values: { network: { value: 1ms, source: measured } }")?.entries() {
-        profile.values.extend(read_value(reader, entry));
+        profile.values.extend(read_value(reader, entry, &VALUES));
     }
     for (name, ..) in VALUES.iter().filter(|(name, ..)| is_required(name, &profile)) {
         if !profile.values.contains_key(*name) {
@@ -106,9 +130,13 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
     }
 }
 
-fn read_value(reader: &mut Reader, entry: &Entry) -> Option<(String, ProfileValue)> {
-    let Some((name, kind, _)) = VALUES.iter().find(|(name, ..)| *name == entry.key) else {
-        let near = nearest(&entry.key, VALUES.iter().map(|(name, ..)| *name));
+fn read_value(
+    reader: &mut Reader,
+    entry: &Entry,
+    known: &[(&'static str, Kind, &'static str)],
+) -> Option<(String, ProfileValue)> {
+    let Some((name, kind, _)) = known.iter().find(|(name, ..)| *name == entry.key) else {
+        let near = nearest(&entry.key, known.iter().map(|(name, ..)| *name));
         let error = Diagnostic::at(entry.place, format!("profiles have no value `{}`", entry.key));
         reader.error(error.label("unknown value").maybe_help(near.map(|name| format!("did you mean `{name}`?"))));
         return None;

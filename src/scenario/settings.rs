@@ -8,7 +8,7 @@ use super::reader::{Fields, Reader};
 use super::tree::{Layer, Node, Place, Value};
 use crate::dist::Dist;
 use crate::plan;
-use crate::profile::{BusProfile, Kind, Quantity, Scope, Setting, VALUES};
+use crate::profile::{BusProfile, Kind, ProfileValue, Quantity, Scope, Setting, VALUES};
 use crate::time::SimSpan;
 use crate::units;
 
@@ -289,10 +289,15 @@ fn explain_defaults(reader: &mut Reader, path: &str, tables: &[Table<'_>], over:
 /// Records a profile's value.
 pub(super) fn explain_profile(reader: &mut Reader, path: &str, profile: &BusProfile, name: &str) {
     if let Some(value) = profile.values.get(name) {
-        let origin = super::explain::Origin::Profile { profile: profile.name.clone(), source: value.source.clone() };
-        let path = path.to_owned();
-        reader.explained.values.push(super::explain::ExplainedValue { path, value: value.text.clone(), origin });
+        explain_value(reader, path, &profile.name, value);
     }
+}
+
+/// Records a value of the profile of this name.
+pub(super) fn explain_value(reader: &mut Reader, path: &str, profile: &str, value: &ProfileValue) {
+    let origin = super::explain::Origin::Profile { profile: profile.to_owned(), source: value.source.clone() };
+    let path = path.to_owned();
+    reader.explained.values.push(super::explain::ExplainedValue { path, value: value.text.clone(), origin });
 }
 
 /// The names and values of a file in Java's properties format.

@@ -9,6 +9,8 @@ use crate::plan::*;
 use crate::time::{SimSpan, SimTime};
 
 const ORDER_PLACEMENT: &str = include_str!("../../tests/scenarios/order-placement.yaml");
+const CHECKOUT_REST: &str = include_str!("../../tests/scenarios/checkout-rest.yaml");
+const BOOKING_SAGA: &str = include_str!("../../tests/scenarios/booking-saga.yaml");
 const LEADER_CRASH: &str = include_str!("../../tests/scenarios/leader-crash.yaml");
 
 fn folder() -> &'static Path {
@@ -166,6 +168,193 @@ fn a_leader_as_target_is_refused_by_name() {
     assert_eq!(one.plan.expectations[0].op, Comparison::Greater);
 }
 
+fn service<'a>(plan: &'a Plan, name: &str) -> &'a ServicePlan {
+    plan.services.iter().find(|service| service.name == name).unwrap()
+}
+
+fn simple_call(to: u32) -> CallStep {
+    CallStep {
+        to: ServiceId(to),
+        timeout: None,
+        retry: CallRetry {
+            attempts: 1,
+            backoff: Backoff::Drawn(Dist::Constant(5e8)),
+            jitter: 0.0,
+            when: RetryWhen { timeout: true, refused: true, failed: true },
+            budget: None,
+        },
+        breaker: None,
+        hedge: None,
+        pool: None,
+        otherwise: None,
+    }
+}
+
+#[test]
+fn checkout_over_rest() {
+    let loaded = loaded(CHECKOUT_REST);
+    let plan = &loaded.plan;
+    assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
+    let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["checkout", "email", "fraud", "tax"]);
+    assert!(plan.producers.is_empty() && plan.topics.is_empty());
+    let checkout = service(plan, "checkout");
+    assert_eq!((&checkout.arrivals, &checkout.key), (&Some(Arrivals::Poisson(100.0)), &KeyPlan::None));
+    assert_eq!((checkout.instances, checkout.workers, checkout.queue), (4, 50, 100));
+    assert_eq!((checkout.balance, checkout.startup.constant()), (Balance::RoundRobin, Some(1e10)));
+    let transport = TransportPlan {
+        network: Dist::lognormal_through((0.5, 100_000.0), (0.99, 1_000_000.0)).unwrap(),
+        handshakes: 2,
+        keep_alive: SimSpan::from_seconds(60),
+        multiplexed: false,
+        cancels: false,
+    };
+    assert_eq!(checkout.transport, transport);
+    let guarded = |to, otherwise| {
+        let plain = simple_call(to);
+        let (base, max) = (SimSpan::from_millis(100), SimSpan::FOREVER);
+        let backoff = Backoff::Exponential { base, factor: 2.0, max };
+        let breaker = BreakerPlan {
+            failure_rate: 0.5,
+            slow_rate: 1.0,
+            slow: SimSpan::from_seconds(60),
+            window: 100,
+            min_calls: 100,
+            open_for: SimSpan::from_seconds(30),
+            half_open: 10,
+        };
+        vec![Step::Call(CallStep {
+            timeout: Some(SimSpan::from_seconds(1)),
+            retry: CallRetry { attempts: 3, backoff, jitter: 1.0, budget: Some(0.2), ..plain.retry },
+            breaker: Some(breaker),
+            otherwise,
+            ..simple_call(to)
+        })]
+    };
+    let branches = vec![guarded(1, None), guarded(2, None), guarded(3, Some(Vec::new()))];
+    let parallel = Step::Parallel { branches, quorum: 3, otherwise: None };
+    assert_eq!(checkout.handler.steps, [Step::Work(Dist::gamma(5e6, 0.5).unwrap()), parallel]);
+    assert_eq!(service(plan, "tax").workers, 200);
+    assert!((service(plan, "tax").failure.transient - 0.001).abs() < 1e-12);
+    let until = vec![ServiceId(1), ServiceId(2), ServiceId(3)];
+    assert_eq!(plan.flows, [FlowPlan { name: "order-done".into(), from: ServiceId(0), until, deadline: None }]);
+    assert_eq!(plan.faults[0].target, FaultTarget::Service(ServiceId(1), Members::All));
+    assert_eq!(plan.expectations[0].metrics, [["services", "checkout", "availability"]]);
+    insta::assert_snapshot!(loaded.explained.render(100));
+}
+
+#[test]
+fn a_booking_saga() {
+    let plan = loaded(BOOKING_SAGA).plan;
+    let limits = ResourcePlan {
+        name: "db".into(),
+        capacity: Some(10),
+        per_key: false,
+        rate: None,
+        queue: u32::MAX,
+        timeout: Some(SimSpan::from_seconds(30)),
+    };
+    assert_eq!(plan.resources, [limits]);
+    let hold = Step::Hold { of: ResourceId(0), steps: vec![Step::Commit(Dist::Constant(3e6))], otherwise: None };
+    let call = |to, seconds| Step::Call(CallStep { timeout: Some(SimSpan::from_seconds(seconds)), ..simple_call(to) });
+    let parts = vec![(vec![call(1, 2)], vec![Step::Call(simple_call(1))]), (vec![call(2, 5)], Vec::new())];
+    let saga = Step::Saga(SagaStep { parts, pivot: None, otherwise: None });
+    assert_eq!(service(&plan, "booking").handler.steps, [hold, saga]);
+    assert_eq!(plan.expectations[0].metrics, [["services", "booking", "saga", "stuck", "count"]]);
+    assert_eq!(plan.expectations[1].metrics, [["services", "booking", "saga", "compensated", "share"]]);
+}
+
+/// Services beside a bus: every form of every step.
+const SERVICES: &str = "duration: 10m
+buses: { main: { profile: ideal, topics: { orders: , audit: } } }
+services:
+  shop:
+    arrivals: { poisson: 10/s }
+    key: { uniform: 50 }
+    type: { view: 80%, buy: 20% }
+    size: 2KiB
+    handler:
+      - publish: { to: orders, else: [ { call: tax } ] }
+      - parallel: { do: [ { call: tax }, [ { wait: 1ms }, { call: { to: shop, hedge: { exponential: 5ms }, pool: 7 } } ] ], quorum: 1, else: [] }
+      - hold: quota
+      - hold: { of: row, else: [ { wait: 1ms } ] }
+      - saga: { steps: [ { do: { call: tax } }, { do: [ { call: tax } ] } ], pivot: 1, else: [ { publish: audit } ] }
+      - call: { to: tax, retry: { attempts: 2, jitter: 50%, when: timeout }, breaker: { window: 20 } }
+  tax: { profile: grpc, instances: 3, queue: unlimited, service_time: { by_type: { view: 1ms, other: 5ms } } }
+  idle: { profile: ideal, key: { uniform: 5 }, size: 1KiB }
+resources:
+  quota: { rate: 600/min, burst: 5, queue: 0 }
+  row: { capacity: 1, per_key: true }
+  spare: { capacity: 3 }
+consumers: { mail: { subscribes: orders } }
+faults:
+  - { at: 1m, for: 1m, target: services.tax.instances.2, effect: pause }
+  - { at: 1m, for: 1m, target: services.tax.instances.each, effect: { fail: 5% } }
+  - { at: 1m, for: 1m, target: services.shop, effect: { burst: 3x } }
+expect: [ services.*.calls.tax.retries < 100, shop.saga.begun > 0, services.*.response.p99 < 1s, quota.refused == 0 ]
+";
+
+#[test]
+fn every_form_of_every_step() {
+    let loaded = loaded(SERVICES);
+    let plan = &loaded.plan;
+    let shop = service(plan, "shop");
+    assert_eq!(plan.event_types, ["", "buy", "view"]);
+    assert_eq!((shop.types.len(), &shop.size, shop.clients.len()), (2, &Dist::Constant(2048.0), 2));
+    let [publish, parallel, quota, row, saga, call] = shop.handler.steps.as_slice() else { panic!("six steps") };
+    let tax = Step::Call(simple_call(2));
+    assert!(matches!(publish, Step::Publish(step) if step.otherwise == Some(vec![tax.clone()])));
+    let Step::Parallel { branches, quorum: 1, otherwise: Some(none) } = parallel else { panic!("{parallel:?}") };
+    assert_eq!((branches[0].as_slice(), branches[1].len(), none.len()), ([tax.clone()].as_slice(), 2, 0));
+    let Step::Call(own) = &branches[1][1] else { panic!("{branches:?}") };
+    assert_eq!((own.to, &own.hedge, own.pool), (ServiceId(1), &Some(Dist::Exponential(5e6)), Some(7)));
+    assert_eq!(quota, &Step::Hold { of: ResourceId(0), steps: Vec::new(), otherwise: None });
+    assert!(matches!(row, Step::Hold { of: ResourceId(1), otherwise: Some(steps), .. } if steps.len() == 1));
+    assert!(
+        matches!(saga, Step::Saga(saga) if saga.pivot == Some(1) && saga.parts.len() == 2 && saga.otherwise.is_some())
+    );
+    let Step::Call(call) = call else { panic!("{call:?}") };
+    let retry = CallRetry {
+        attempts: 2,
+        jitter: 0.5,
+        when: RetryWhen { timeout: true, refused: false, failed: false },
+        ..simple_call(0).retry
+    };
+    assert_eq!(call.retry, retry);
+    assert!(matches!(call.breaker, Some(breaker) if breaker.window == 20 && breaker.min_calls == 20));
+    let tax = service(plan, "tax");
+    assert_eq!((tax.queue, tax.balance, tax.transport.cancels), (u32::MAX, Balance::Pinned, true));
+    let idle = service(plan, "idle");
+    assert_eq!((idle.transport.handshakes, idle.startup.constant()), (0, Some(0.0)));
+    assert_eq!((plan.resources[0].rate, plan.resources[0].queue), (Some((10.0, 5)), 0));
+    let targets: Vec<_> = plan.faults.iter().map(|fault| fault.target).collect();
+    let of = |id, members| FaultTarget::Service(ServiceId(id), members);
+    assert_eq!(targets, [of(2, Members::One(2)), of(2, Members::Each), of(1, Members::All)]);
+    let claims: Vec<_> = plan.expectations.iter().map(|claim| claim.metrics.len()).collect();
+    assert_eq!(claims, [1, 1, 1, 1], "wildcards stand for the services that have the figure");
+    assert_eq!(plan.expectations[0].metrics[0], ["services", "shop", "calls", "tax", "retries"]);
+    let notes = loaded.notes.join("\n");
+    for part in [
+        "services.idle.key has no effect: no users come in here",
+        "services.idle.size has no effect: it publishes nothing",
+        "services.idle: no users come in here, and nobody calls it",
+        "resources.spare: nobody holds it",
+    ] {
+        assert!(notes.contains(part), "{notes}");
+    }
+}
+
+#[test]
+fn own_kinds_of_server_extend_built_in_ones() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = "name: ours\nextends: grpc\nvalues: { network: { value: 3ms, source: measured } }\n";
+    std::fs::write(file.path(), text).unwrap();
+    let text = SERVICES.replace("profile: grpc", &format!("profile: {}", file.path().display()));
+    let plan = loaded(&text).plan;
+    let tax = service(&plan, "tax");
+    assert_eq!((&tax.transport.network, tax.balance), (&Dist::Constant(3e6), Balance::Pinned));
+}
+
 #[test]
 fn the_starter_loads() {
     let loaded = loaded(STARTER);
@@ -176,9 +365,10 @@ fn the_starter_loads() {
 
 #[test]
 fn explanations_fit_the_terminal() {
-    for text in [ORDER_PLACEMENT, STARTER] {
+    for text in [ORDER_PLACEMENT, STARTER, CHECKOUT_REST, BOOKING_SAGA, SERVICES] {
         let top = ["duration", "name", "replications", "seed", "warm_up"];
-        let sections = ["buses.", "producers.", "consumers.", "faults.", "changes."];
+        let sections =
+            ["buses.", "producers.", "consumers.", "services.", "resources.", "flows.", "faults.", "changes."];
         for value in loaded(text).explained.values {
             let known =
                 top.contains(&value.path.as_str()) || sections.iter().any(|start| value.path.starts_with(start));
@@ -217,7 +407,7 @@ fn shuffle(node: &mut Node, state: &mut u64) {
 #[test]
 fn the_order_of_keys_never_matters() {
     let labels = small("kafka", "", "").replace("{ uniform: 10 }", "{ weighted: { zoe: 20%, anna: 50%, bert: 30% } }");
-    for text in [ORDER_PLACEMENT, STARTER, &labels] {
+    for text in [ORDER_PLACEMENT, STARTER, CHECKOUT_REST, BOOKING_SAGA, SERVICES, &labels] {
         let plan = placeless(loaded(text).plan);
         for seed in 0..20 {
             let mut tree = tree::parse(text, 0, Layer::File, &mut Vec::new()).unwrap();
@@ -572,8 +762,9 @@ proptest! {
     }
 
     #[test]
-    fn mutated_scenarios_never_panic(edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..8, "\\PC{0,3}"), 1..6), starter in any::<bool>()) {
-        let mut text: Vec<char> = if starter { STARTER } else { ORDER_PLACEMENT }.chars().collect();
+    fn mutated_scenarios_never_panic(edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..8, "\\PC{0,3}"), 1..6), which in 0_usize..5) {
+        let texts = [STARTER, ORDER_PLACEMENT, CHECKOUT_REST, BOOKING_SAGA, SERVICES];
+        let mut text: Vec<char> = texts[which].chars().collect();
         for (at, cut, insert) in edits {
             let at = at.index(text.len());
             let end = (at + cut).min(text.len());

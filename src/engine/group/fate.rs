@@ -2,10 +2,11 @@
 
 use crate::dist::{About, Dist, NO_KEY};
 use crate::engine::ahead::Ahead;
+use crate::engine::backoff::Wait;
 use crate::engine::handler::Program;
 use crate::engine::log::{Extra, Record};
 use crate::engine::setup::{Rounding, TopicSetup, plain_work};
-use crate::plan::{Backoff, ConsumerPlan, FailurePlan, RetryMode, RetryPlan};
+use crate::plan::{ConsumerPlan, FailurePlan, RetryMode, RetryPlan};
 use crate::random::{Stream, fnv1a};
 
 /// Blocking attempts that are worked out before a message counts as stuck for good.
@@ -244,32 +245,15 @@ impl Fates {
     }
 
     /// Wait after failed attempt number `attempt`, ns.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "waits are not negative; casts saturate"
-    )]
     pub(super) fn backoff(&self, id: u64, attempt: u32) -> u64 {
-        let stream = self.streams.backoff.part(u64::from(attempt));
-        let wait = match &self.retry.backoff {
-            Backoff::Drawn(dist) => dist.whole(&mut stream.at(id), About::default()),
-            Backoff::Steps(steps) => steps.get(attempt as usize - 1).or(steps.last()).map_or(0, |span| span.0),
-            Backoff::Exponential { base, factor, max } => {
-                let grown = crate::math::pow(*factor, f64::from((attempt - 1).min(1000))) * base.0 as f64;
-                (grown as u64).min(max.0)
-            }
-        };
-        if self.retry.jitter <= 0.0 {
-            return self.rounding.up(wait);
-        }
-        let unit = stream.part(1).unit(id);
-        self.rounding.span(wait as f64 * (1.0 - self.retry.jitter * unit))
+        let wait = Wait { backoff: &self.retry.backoff, jitter: self.retry.jitter, rounding: self.rounding };
+        wait.after(attempt, self.streams.backoff, id)
     }
 }
 
 /// A service time under a slow-down.
 #[inline]
 #[expect(clippy::float_cmp, reason = "the factor of a calm member is exactly one")]
-pub(super) fn slowed(time: u64, factor: f64) -> u64 {
+pub(in crate::engine) fn slowed(time: u64, factor: f64) -> u64 {
     if factor == 1.0 { time } else { crate::time::SimSpan::from_nanos_f64(time as f64 * factor).0 }
 }

@@ -82,6 +82,7 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
         FaultTarget::Producer(id) | FaultTarget::ProducerLink(id) => {
             upstream.contains(&Publisher::Producer(id.0 as usize))
         }
+        FaultTarget::Service(id, _) => upstream.contains(&Publisher::Service(id.0 as usize)),
     };
     let own = |target: FaultTarget| matches!(target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
     let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(fault.target));

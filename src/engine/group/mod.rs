@@ -24,6 +24,8 @@ mod wire;
 
 use std::collections::BTreeSet;
 
+pub(super) use fate::slowed;
+
 use control::{Control, Timeline};
 use fate::{Conditions, Fate, Fates};
 use lag::LagMeter;

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use page::{EDGE, Font, Page, Pen, WIDTH};
 
 use crate::report::show;
+use crate::stats::Histogram;
 use crate::summary::Summary;
 
 const BLUE: &str = "#0072b2";
@@ -29,15 +30,62 @@ const DASHES: [&str; 5] = ["", "9 4", "2 3", "12 3 2 3", "5 2"];
 #[must_use]
 pub fn plots(summary: &Summary) -> Vec<(String, String)> {
     let mut plots = Vec::new();
-    plots.extend(percentiles::draw(summary).map(|svg| ("latency-percentiles.svg".to_owned(), svg)));
+    let latencies: Vec<Line<'_>> =
+        summary.curves.iter().map(|curves| (curves.name.as_str(), &curves.latency)).collect();
+    let responses: Vec<Line<'_>> =
+        summary.responses.iter().map(|response| (response.name.as_str(), &response.time)).collect();
+    for (lines, words) in [(&latencies, &LATENCY), (&responses, &RESPONSE)] {
+        let file = format!("{}-percentiles.svg", words.file);
+        plots.extend(percentiles::draw(summary, lines, words).map(|svg| (file, svg)));
+    }
     let mut taken = BTreeSet::new();
-    for curves in &summary.curves {
+    for (curves, line) in summary.curves.iter().zip(latencies) {
         let name = file_part(&curves.name, &mut taken);
-        plots.extend(histogram::draw(summary, curves).map(|svg| (format!("latency-spread-{name}.svg"), svg)));
+        let file = format!("{}-spread-{name}.svg", LATENCY.file);
+        plots.extend(histogram::draw(summary, line, &LATENCY).map(|svg| (file, svg)));
         plots.extend(lag::draw(summary, curves).map(|svg| (format!("lag-{name}.svg"), svg)));
+    }
+    for line in responses {
+        let file = format!("{}-spread-{}.svg", RESPONSE.file, file_part(line.0, &mut taken));
+        plots.extend(histogram::draw(summary, line, &RESPONSE).map(|svg| (file, svg)));
     }
     plots
 }
+
+/// Times of one thing: its name, and how they are distributed, ns.
+type Line<'a> = (&'a str, &'a Histogram);
+
+/// What pictures call times, and what takes them.
+struct Words {
+    /// Beginning of file names.
+    file: &'static str,
+    /// The question of the picture of all.
+    question: &'static str,
+    /// One kind of time.
+    time: &'static str,
+    /// What takes it.
+    events: &'static str,
+    /// Whose they are.
+    things: &'static str,
+}
+
+/// Of consumers.
+const LATENCY: Words = Words {
+    file: "latency",
+    question: "How long does an event take until it has its effect?",
+    time: "latency",
+    events: "events",
+    things: "consumers",
+};
+
+/// Of services.
+const RESPONSE: Words = Words {
+    file: "response",
+    question: "How long does a user wait for the answer?",
+    time: "response time",
+    events: "requests",
+    things: "services",
+};
 
 /// A name as part of a file name, different from those taken already.
 fn file_part(name: &str, taken: &mut BTreeSet<String>) -> String {
@@ -64,14 +112,17 @@ fn runs(summary: &Summary) -> String {
     format!("{}: {runs} of {}", summary.scenario, show::span(summary.duration))
 }
 
-/// The first warning about a consumer (about anything, without one), so that no picture travels without it.
+/// The consumer or service that a warning is about.
+fn concerned(about: &str) -> Option<&str> {
+    about.strip_prefix("consumers.").or_else(|| about.strip_prefix("services."))
+}
+
+/// The first warning about a consumer or service (about anything, without one), so that no picture travels without it.
 fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
-    let concerns = |about: &str| {
-        about == "experiment" || consumer.is_none_or(|name| about.strip_prefix("consumers.") == Some(name))
-    };
+    let concerns = |about: &str| about == "experiment" || consumer.is_none_or(|name| concerned(about) == Some(name));
     let mut warnings = summary.warnings.iter().filter(|warning| concerns(&warning.about));
     let Some(first) = warnings.next() else { return };
-    let about = match first.about.strip_prefix("consumers.") {
+    let about = match concerned(&first.about) {
         Some(name) if consumer.is_none() && !first.text.contains(name) => format!("{name}: "),
         _ => String::new(),
     };
@@ -120,7 +171,10 @@ mod tests {
         summary.scenario = "a scenario with an uncommonly long name, as people sometimes give them ".repeat(3);
         summary.curves[0].name = "a-consumer-with-an-uncommonly-long-name-as-people-sometimes-give-them".repeat(2);
         summary.windows[1].name = "a change with an uncommonly long name ".repeat(5);
-        for (name, svg) in plots(&summary).into_iter().chain(plots(&sample::summary())) {
+        let services = plots(&sample::services());
+        let names: Vec<&str> = services.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["response-percentiles.svg", "response-spread-checkout.svg", "response-spread-search.svg"]);
+        for (name, svg) in plots(&summary).into_iter().chain(plots(&sample::summary())).chain(services) {
             let height: f64 = svg.split('"').nth(3).unwrap().split(' ').nth(3).unwrap().parse().unwrap();
             for tag in svg.lines().filter(|line| line.starts_with("<text")) {
                 let text = tag.split('>').nth(1).unwrap().split('<').next().unwrap();
@@ -150,7 +204,7 @@ mod tests {
         for n in 0..34 {
             assert!(pen(n).color != pen(n + 1).color && pen(n).dash != pen(n + 1).dash, "lines {n} and {}", n + 1);
         }
-        let svg = percentiles::draw(&sample::summary()).unwrap();
+        let (_, svg) = plots(&sample::summary()).swap_remove(0);
         let drawn: BTreeSet<_> = svg
             .lines()
             .filter(|line| line.contains("stroke-width=\"2.2\""))
@@ -176,9 +230,10 @@ mod tests {
     fn nothing_measured_gives_no_picture() {
         let mut summary = sample::summary();
         summary.curves.iter_mut().for_each(|curves| {
-            curves.latency = crate::stats::Histogram::default();
+            curves.latency = Histogram::default();
             curves.lag.clear();
         });
+        summary.responses.clear();
         assert_eq!(plots(&summary), []);
     }
 
@@ -186,7 +241,7 @@ mod tests {
     #[ignore = "writes the sample's pictures to the directory in PLOTS, for looking at them"]
     fn write_the_samples() {
         let directory = std::path::PathBuf::from(std::env::var_os("PLOTS").unwrap());
-        for (name, svg) in plots(&sample::summary()) {
+        for (name, svg) in plots(&sample::summary()).into_iter().chain(plots(&sample::services())) {
             std::fs::write(directory.join(name), svg).unwrap();
         }
     }

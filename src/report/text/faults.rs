@@ -51,9 +51,13 @@ fn one(fault: &Value, runs: u32, style: Style) -> String {
     {
         table.row(&format!("  {consumer}"), row(hit));
     }
-    let nobody = !table.speaks();
-    out.push_str(&if nobody { "    nobody noticed\n".into() } else { table.render(style) });
     let out_of_reach = names(fault, "out_of_reach");
+    // Only consumers notice; where there are none the figures of the services tell.
+    match (table.speaks(), unnoticed.is_empty()) {
+        (true, _) => out.push_str(&table.render(style)),
+        (false, false) => out.push_str("    nobody noticed\n"),
+        (false, true) => {}
+    }
     let in_reach: Vec<&str> = unnoticed.into_iter().filter(|name| !out_of_reach.contains(name)).collect();
     let who = match (in_reach.join(", "), out_of_reach.join(", ")) {
         (near, far) if far.is_empty() => near,

@@ -96,7 +96,8 @@ pub(super) fn publishing(summary: &Summary, style: Style) -> String {
         if_any("under way"),
         if_any("retries"),
     ]);
-    for producer in things(summary, "producers") {
+    let services = things(summary, "services").into_iter().filter(|service| service.map(&["publish"]).is_some());
+    for producer in things(summary, "producers").into_iter().chain(services) {
         let time = |name: &str| Cell::from(show::seconds(producer.number(&["publish", "latency", name])));
         let counts = ["rejected", "indeterminate", "publishing", "retries"];
         let row = [

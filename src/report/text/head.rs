@@ -36,7 +36,9 @@ fn about(summary: &Summary) -> String {
 fn warnings(summary: &Summary, style: Style) -> String {
     let mut out = String::new();
     for warning in summary.warnings.iter().take(WARNINGS) {
-        let about = warning.about.rsplit_once("consumers.").map_or(warning.about.as_str(), |(_, name)| name);
+        let section = ["consumers.", "services.", "resources."].into_iter();
+        let name = section.filter_map(|section| warning.about.strip_prefix(section)).next();
+        let about = name.unwrap_or(warning.about.as_str());
         let text = match about {
             "experiment" => warning.text.clone(),
             about if warning.text.contains(about) => warning.text.clone(),

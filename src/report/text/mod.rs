@@ -7,6 +7,7 @@ mod flow;
 mod head;
 mod latency;
 mod paint;
+mod services;
 mod table;
 
 use serde_json::{Map, Value};
@@ -27,12 +28,18 @@ pub struct Style {
 pub fn render(summary: &Summary, style: Style) -> String {
     let sections = [
         head::render(summary, style),
+        services::services(summary, style),
+        services::flows(summary, style),
+        services::calls(summary, style),
+        services::resources(summary, style),
+        services::sagas(summary, style),
         latency::latency(summary, style),
         latency::stages(summary, style),
         flow::lag(summary, style),
         flow::load(summary, style),
         flow::publishing(summary, style),
         flow::topics(summary, style),
+        services::ledgers(summary, style),
         books::ledger(summary, style),
         books::defects(summary, style),
         faults::render(summary, style),

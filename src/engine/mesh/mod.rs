@@ -1,0 +1,330 @@
+//! The station Mesh: services that call each other, with what they hold, event by event on one calendar.
+//!
+//! ```text
+//! users --requests--> visit at an instance --handler--> strands --call--> attempt --request--> visit at another ...
+//!                          ^                               |                 ^                       |
+//!                      queue, workers             publish, hold, fork        +--------answer---------+
+//! ```
+//!
+//! Calls answer back, so services are coupled both ways: whoever is reachable by calls is in this one station, and hears
+//! nobody else. A **visit** is one request at one instance, and holds a worker from its start to its answer. A **strand** is
+//! one thread of its handler. An **attempt** is one request on its way, and lives until its answer has come.
+
+mod caller;
+mod calls;
+mod faults;
+mod meter;
+mod program;
+mod publish;
+mod resource;
+mod server;
+mod strand;
+#[cfg(test)]
+mod tests;
+mod users;
+mod visit;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use slotmap::{SlotMap, new_key_type};
+
+use caller::Caller;
+use calls::{Attempt, Call, Fail};
+use faults::Timeline;
+use meter::FlowMeter;
+use program::{Compiler, Program, Site};
+use publish::Outputs;
+use resource::{Resource, Wait};
+use server::Instance;
+use strand::{Fork, Strand};
+use users::Users;
+use visit::{Root, Visit};
+
+use super::setup::{Rounding, Setup};
+use super::topic::Inbox;
+use crate::outcome::{FlowOutcome, ResourceOutcome, ServiceOutcome};
+use crate::plan::{Balance, FailurePlan, Plan, TransportPlan};
+use crate::random::Stream;
+
+new_key_type! {
+    /// A user's request with all that follows from it.
+    struct RootKey;
+    /// A request at an instance.
+    struct VisitKey;
+    /// A thread of a handler.
+    struct StrandKey;
+    /// Strands that run at once.
+    struct ForkKey;
+    /// A call step at work.
+    struct CallKey;
+    /// A request on its way.
+    struct AttemptKey;
+    /// Waiting for a resource.
+    struct WaitKey;
+}
+
+/// What comes at a time of its own.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A step's time is over.
+    Spent(StrandKey),
+    /// A strand goes on when its process does.
+    Wake(StrandKey, Result<(), ()>),
+    /// A request reaches the service.
+    Deliver(AttemptKey),
+    /// An answer reaches the caller.
+    Answer(AttemptKey, Result<(), Fail>),
+    /// An attempt has had no answer for too long.
+    TimeOut(AttemptKey),
+    /// The next attempt of a call is due.
+    Retry(CallKey),
+    /// A second attempt is due.
+    Hedge(CallKey),
+    /// Someone has waited too long for a resource.
+    GiveUp(WaitKey),
+    /// A resource may grant again.
+    Refresh(usize),
+    /// An instance that stood still goes on.
+    Resume(usize, usize),
+}
+
+/// An entry of the calendar: in order of time, those of one time as they were made.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: u64,
+    number: u64,
+    event: Event,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Entry {}
+
+/// One service.
+#[derive(Clone, Debug)]
+struct Service {
+    program: Program,
+    instances: Vec<Instance>,
+    workers: u32,
+    queue: u32,
+    balance: Balance,
+    turn: u64,
+    transport: TransportPlan,
+    failure: FailurePlan,
+    outputs: Outputs,
+    streams: Streams,
+    outcome: ServiceOutcome,
+    /// Since when `available` is up to date, and the instances that are up.
+    available_since: u64,
+}
+
+/// The random streams of one service.
+#[derive(Clone, Copy, Debug)]
+struct Streams {
+    service: Stream,
+    choices: Stream,
+    transient: Stream,
+    permanent: Stream,
+    fault: Stream,
+    balance: Stream,
+}
+
+/// What a run says of all services.
+#[derive(Clone, Debug)]
+pub(super) struct MeshOutcome {
+    pub(super) services: Vec<ServiceOutcome>,
+    pub(super) resources: Vec<ResourceOutcome>,
+    pub(super) flows: Vec<FlowOutcome>,
+}
+
+/// All services of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Mesh {
+    services: Vec<Service>,
+    users: Vec<Option<Users>>,
+    resources: Vec<Resource>,
+    sites: Vec<Site>,
+    /// By site and instance of the caller.
+    callers: Vec<Vec<Caller>>,
+    roots: SlotMap<RootKey, Root>,
+    visits: SlotMap<VisitKey, Visit>,
+    strands: SlotMap<StrandKey, Strand>,
+    forks: SlotMap<ForkKey, Fork>,
+    calls: SlotMap<CallKey, Call>,
+    attempts: SlotMap<AttemptKey, Attempt>,
+    waits: SlotMap<WaitKey, Wait>,
+    /// Strands that wait for acknowledgements, by the number that their messages carry.
+    waiters: BTreeMap<u32, StrandKey>,
+    next_waiter: u32,
+    calendar: BinaryHeap<Reverse<Entry>>,
+    entries: u64,
+    timeline: Timeline,
+    flows: Vec<FlowMeter>,
+    /// Kept to spare allocations.
+    requests: Vec<users::Request>,
+    rounding: Rounding,
+    warm_up: u64,
+}
+
+impl Mesh {
+    pub(super) fn new(plan: &Plan, setup: &Setup) -> Self {
+        let mut taken: Vec<bool> = plan.services.iter().map(|service| service.arrivals.is_some()).collect();
+        let mut sites = Vec::new();
+        let mut compiler = Compiler { seed: setup.seed, sites: &mut sites, taken: &mut taken };
+        let services: Vec<Service> = plan
+            .services
+            .iter()
+            .enumerate()
+            .map(|(index, service)| {
+                let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", service.name));
+                Service {
+                    program: compiler.program(&service.handler, index, &service.name),
+                    instances: (0..service.instances).map(|_| Instance::new()).collect(),
+                    workers: service.workers,
+                    queue: service.queue,
+                    balance: service.balance,
+                    turn: 0,
+                    transport: service.transport.clone(),
+                    failure: service.failure,
+                    outputs: Outputs::new(setup, index, service.instances),
+                    streams: Streams {
+                        service: stream("service"),
+                        choices: stream("choices"),
+                        transient: stream("failure/transient").part(1),
+                        permanent: stream("failure/permanent"),
+                        fault: stream("failure/fault").part(1),
+                        balance: stream("balance"),
+                    },
+                    outcome: ServiceOutcome::default(),
+                    available_since: 0,
+                }
+            })
+            .collect();
+        let callers = sites
+            .iter()
+            .map(|site| vec![Caller::new(&site.plan); plan.services[site.caller].instances as usize])
+            .collect();
+        Self {
+            users: (0..services.len()).map(|index| Users::new(plan, setup, index)).collect(),
+            resources: plan.resources.iter().map(Resource::new).collect(),
+            callers,
+            sites,
+            roots: SlotMap::with_key(),
+            visits: SlotMap::with_key(),
+            strands: SlotMap::with_key(),
+            forks: SlotMap::with_key(),
+            calls: SlotMap::with_key(),
+            attempts: SlotMap::with_key(),
+            waits: SlotMap::with_key(),
+            waiters: BTreeMap::new(),
+            next_waiter: 0,
+            calendar: BinaryHeap::new(),
+            entries: 0,
+            timeline: Timeline::new(plan, setup),
+            flows: plan.flows.iter().map(FlowMeter::new).collect(),
+            requests: Vec::new(),
+            rounding: setup.rounding,
+            warm_up: setup.warm_up,
+            services,
+        }
+    }
+
+    /// When something happens next.
+    pub(super) fn next(&self) -> u64 {
+        let users = self.users.iter().flatten().map(Users::next).min().unwrap_or(u64::MAX);
+        let clients = self.services.iter().map(|service| service.outputs.next()).min().unwrap_or(u64::MAX);
+        let calendar = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.at);
+        users.min(clients).min(calendar).min(self.timeline.next())
+    }
+
+    /// Handles everything strictly before `until`. At one time faults come first, then users, then clients, then the
+    /// calendar.
+    pub(super) fn advance(&mut self, until: u64, inboxes: &mut [Inbox]) {
+        loop {
+            let now = self.next();
+            if now >= until {
+                break;
+            }
+            if self.timeline.next() == now {
+                self.control(now);
+            } else if let Some(service) =
+                self.users.iter().position(|users| users.as_ref().is_some_and(|u| u.next() == now))
+            {
+                self.arrive(service, now);
+            } else if let Some(service) = self.services.iter().position(|service| service.outputs.next() <= now) {
+                self.publish_step(service, now);
+            } else if let Some(Reverse(entry)) = self.calendar.pop() {
+                self.happen(entry.event, now);
+            }
+        }
+        for service in &mut self.services {
+            service.outputs.deliver(inboxes);
+        }
+    }
+
+    fn schedule(&mut self, at: u64, event: Event) {
+        self.entries += 1;
+        self.calendar.push(Reverse(Entry { at, number: self.entries, event }));
+    }
+
+    fn happen(&mut self, event: Event, now: u64) {
+        match event {
+            Event::Spent(strand) => self.spent(strand, now),
+            Event::Wake(strand, how) => self.wake(strand, how, now),
+            Event::Deliver(attempt) => self.deliver(attempt, now),
+            Event::Answer(attempt, answer) => self.answered(attempt, answer, now),
+            Event::TimeOut(attempt) => self.timed_out(attempt, now),
+            Event::Retry(call) => self.attempt(call, now),
+            Event::Hedge(call) => self.hedge(call, now),
+            Event::GiveUp(wait) => self.give_up(wait, now),
+            Event::Refresh(resource) => self.grant_next(resource, now),
+            Event::Resume(service, instance) => self.start_next(service, instance, now),
+        }
+    }
+
+    /// Measured events of each topic that sit in clients, not appended.
+    pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
+        self.services.iter().flat_map(|service| service.outputs.unsent(self.warm_up)).collect()
+    }
+
+    /// Whether something that begins at this time is measured.
+    fn measured(&self, at: u64) -> bool {
+        at >= self.warm_up
+    }
+
+    /// Of the time from `from` to `to`, what lies after the warm-up.
+    fn measured_span(&self, from: u64, to: u64) -> u128 {
+        u128::from(to.saturating_sub(from.max(self.warm_up)))
+    }
+
+    /// Closes the accounts at the end of the run.
+    ///
+    /// # Errors
+    /// What does not add up.
+    pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
+        self.close(end);
+        let services: Vec<_> = self.services.iter().map(|service| service.outcome.clone()).collect();
+        let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
+        let flows: Vec<_> = self.flows.iter().map(|flow| flow.outcome.clone()).collect();
+        let outcome = MeshOutcome { services, resources, flows };
+        meter::check(&outcome)?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,184 @@
+//! A service's handler, made ready: blocks of steps, each of which may have another block in its place if it fails.
+
+use crate::dist::{Dist, KeySampler};
+use crate::engine::handler::Publishing;
+use crate::plan::{CallStep, Handler, Otherwise, SagaStep, Step};
+use crate::random::Stream;
+
+/// Number of a block of steps.
+pub(super) type Block = usize;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(super) struct Op {
+    pub(super) what: What,
+    /// What is done if it fails; none: its block fails.
+    pub(super) otherwise: Option<Block>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// Takes time.
+    Spend(Spend),
+    /// Publishes, by number of the publish step.
+    Publish(usize),
+    /// One of several blocks, by share; number of the choice.
+    Choose(u64, Vec<(f64, Block)>),
+    /// Calls, by number of the site.
+    Call(usize),
+    /// Blocks at once, of which so many must be done.
+    Fork(Vec<Block>, usize),
+    /// Holds a resource, by index, while a block runs.
+    Hold(usize, Block),
+    /// A saga, by number.
+    Saga(usize),
+}
+
+/// A step that takes time.
+#[derive(Clone, Debug)]
+pub(super) struct Spend {
+    pub(super) time: Dist,
+    /// Number among those of the handler.
+    pub(super) number: u64,
+    /// Whether the worker works, and does not only wait.
+    pub(super) works: bool,
+    /// Whether the business fact exists from its end.
+    pub(super) commits: bool,
+}
+
+/// Blocks of a saga.
+#[derive(Clone, Debug)]
+pub(super) struct Saga {
+    /// What is done, and what undoes it.
+    pub(super) parts: Vec<(Block, Block)>,
+    /// From here on nothing is undone.
+    pub(super) pivot: usize,
+}
+
+/// One call step of some service.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    pub(super) caller: usize,
+    pub(super) plan: CallStep,
+    /// Whether its requests have the numbers of the requests that they come from.
+    pub(super) inherits: bool,
+    pub(super) network: Stream,
+    pub(super) backoff: Stream,
+    pub(super) hedge: Stream,
+    pub(super) balance: Stream,
+}
+
+/// A handler, ready to run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Program {
+    pub(super) blocks: Vec<Vec<Op>>,
+    pub(super) main: Block,
+    pub(super) publishes: Vec<Publishing>,
+    pub(super) sagas: Vec<Saga>,
+}
+
+/// Compiles the handlers of all services.
+pub(super) struct Compiler<'a> {
+    pub(super) seed: u64,
+    pub(super) sites: &'a mut Vec<Site>,
+    /// By service: whether its requests' numbers are taken: by its users, or by another site.
+    pub(super) taken: &'a mut [bool],
+}
+
+impl Compiler<'_> {
+    /// Compiles the handler of one service.
+    pub(super) fn program(&mut self, handler: &Handler, service: usize, name: &str) -> Program {
+        let mut work = Work { compiler: self, service, name, program: Program::default(), spends: 0, choices: 0 };
+        let main = work.block(&handler.steps);
+        Program { main, ..work.program }
+    }
+}
+
+struct Work<'a, 'b> {
+    compiler: &'a mut Compiler<'b>,
+    service: usize,
+    name: &'a str,
+    program: Program,
+    spends: u64,
+    choices: u64,
+}
+
+impl Work<'_, '_> {
+    fn block(&mut self, steps: &[Step]) -> Block {
+        let ops = steps.iter().map(|step| self.op(step)).collect();
+        self.program.blocks.push(ops);
+        self.program.blocks.len() - 1
+    }
+
+    fn otherwise(&mut self, otherwise: &Otherwise) -> Option<Block> {
+        otherwise.as_ref().map(|steps| self.block(steps))
+    }
+
+    fn op(&mut self, step: &Step) -> Op {
+        let plain = |what| Op { what, otherwise: None };
+        match step {
+            Step::Work(time) => plain(self.spend(time, true, false)),
+            Step::Wait(time) => plain(self.spend(time, false, false)),
+            Step::Commit(time) => plain(self.spend(time, true, true)),
+            Step::Publish(plan) => {
+                let number = self.program.publishes.len();
+                let stream = Stream::named(self.compiler.seed, &format!("{}/publishes/{number}", self.name));
+                let keys = plan.key.as_ref().map(KeySampler::new);
+                self.program.publishes.push(Publishing::new(plan.clone(), keys, stream));
+                Op { what: What::Publish(number), otherwise: self.otherwise(&plan.otherwise) }
+            }
+            Step::Choose(branches) => {
+                self.choices += 1;
+                let number = self.choices - 1;
+                let branches = branches.iter().map(|(share, steps)| (*share, self.block(steps))).collect();
+                plain(What::Choose(number, branches))
+            }
+            Step::Call(plan) => {
+                let site = self.site(plan);
+                Op { what: What::Call(site), otherwise: self.otherwise(&plan.otherwise) }
+            }
+            Step::Parallel { branches, quorum, otherwise } => {
+                let blocks = branches.iter().map(|steps| self.block(steps)).collect();
+                Op { what: What::Fork(blocks, *quorum as usize), otherwise: self.otherwise(otherwise) }
+            }
+            Step::Hold { of, steps, otherwise } => {
+                let body = self.block(steps);
+                Op { what: What::Hold(of.0 as usize, body), otherwise: self.otherwise(otherwise) }
+            }
+            Step::Saga(plan) => {
+                let saga = self.saga(plan);
+                self.program.sagas.push(saga);
+                let number = self.program.sagas.len() - 1;
+                Op { what: What::Saga(number), otherwise: self.otherwise(&plan.otherwise) }
+            }
+        }
+    }
+
+    fn spend(&mut self, time: &Dist, works: bool, commits: bool) -> What {
+        self.spends += 1;
+        What::Spend(Spend { time: time.clone(), number: self.spends - 1, works, commits })
+    }
+
+    fn saga(&mut self, plan: &SagaStep) -> Saga {
+        let parts = plan.parts.iter().map(|(act, undo)| (self.block(act), self.block(undo))).collect();
+        Saga { parts, pivot: plan.pivot.unwrap_or(usize::MAX) }
+    }
+
+    fn site(&mut self, plan: &CallStep) -> usize {
+        let number = self.compiler.sites.len();
+        let inherits = !std::mem::replace(&mut self.compiler.taken[plan.to.0 as usize], true);
+        let own = self.compiler.sites.iter().filter(|site| site.caller == self.service).count();
+        let stream = |purpose: &str| Stream::named(self.compiler.seed, &format!("{}/calls/{own}/{purpose}", self.name));
+        self.compiler.sites.push(Site {
+            caller: self.service,
+            plan: plan.clone(),
+            inherits,
+            network: stream("network"),
+            backoff: stream("backoff"),
+            hedge: stream("hedge"),
+            balance: stream("balance"),
+        });
+        number
+    }
+}

@@ -1,0 +1,157 @@
+//! What services publish: a client for each instance and topic, and who waits for its answers.
+
+use super::{Mesh, StrandKey};
+use crate::dist::About;
+use crate::engine::client::{Answer, Client, Message};
+use crate::engine::setup::{Publisher, Setup};
+use crate::engine::topic::{Inbox, Port};
+use crate::outcome::ProducerOutcome;
+
+/// Ports and clients of one service.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outputs {
+    ports: Vec<OutPort>,
+}
+
+#[derive(Clone, Debug)]
+struct OutPort {
+    topic: usize,
+    publisher: usize,
+    port: Port,
+    clients: Vec<Client>,
+}
+
+impl Outputs {
+    pub(super) fn new(setup: &Setup, service: usize, instances: u32) -> Self {
+        let clients = setup.clients.iter().filter(|((who, _), _)| *who == Publisher::Service(service));
+        let ports = clients.map(|((_, topic), client)| OutPort {
+            topic: *topic,
+            publisher: client.publisher,
+            port: Port::new(client.code),
+            clients: (0..u64::from(instances)).map(|instance| Client::new(client.clone(), instance)).collect(),
+        });
+        Self { ports: ports.collect() }
+    }
+
+    fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.ports.iter().flat_map(|port| &port.clients)
+    }
+
+    /// When a client next does something.
+    pub(super) fn next(&self) -> u64 {
+        self.clients().map(Client::next).min().unwrap_or(u64::MAX)
+    }
+
+    /// Hands everything to the topics.
+    pub(super) fn deliver(&mut self, inboxes: &mut [Inbox]) {
+        for out in &mut self.ports {
+            inboxes[out.topic].absorb(out.publisher, &mut out.port);
+        }
+    }
+
+    /// Measured events of each topic that sit in clients, not appended.
+    pub(super) fn unsent(&self, warm_up: u64) -> Vec<(usize, u64)> {
+        let unsent = |out: &OutPort| out.clients.iter().map(|client| client.unsent(warm_up)).sum();
+        self.ports.iter().map(|out| (out.topic, unsent(out))).collect()
+    }
+
+    /// A process is gone, with all that its clients had not sent.
+    pub(super) fn abandon(&mut self, instance: usize, warm_up: u64) {
+        for out in &mut self.ports {
+            out.clients[instance].abandon(&mut out.port, warm_up);
+        }
+    }
+
+    /// What is still on its way at the end of the run, and what was sent again.
+    pub(super) fn close(&self, outcome: &mut ProducerOutcome, warm_up: u64) {
+        outcome.publishing += self.clients().map(|client| client.unanswered(warm_up)).sum::<u64>();
+        outcome.retries = self.clients().map(|client| client.retries).sum();
+    }
+}
+
+impl Mesh {
+    /// A publish step. Whether the strand must wait for its acknowledgements.
+    pub(super) fn publish(&mut self, key: StrandKey, step: usize, now: u64) -> bool {
+        let strand = &self.strands[key];
+        let visit = &self.visits[strand.visit];
+        let created = visit.fact.unwrap_or(self.roots[visit.root].created);
+        let origin = self.roots[visit.root].created;
+        let (number, instance) = (visit.number, visit.instance);
+        let inherited = (visit.key, visit.event_type, visit.size);
+        let measured = created >= self.warm_up;
+        let it = &mut self.services[visit.service];
+        let publishing = &it.program.publishes[step];
+        let about = About { key: visit.key, event_type: visit.event_type, index: number, stream: it.streams.service };
+        let copies = publishing.copies(number, about).unwrap_or(0);
+        let topic = publishing.plan.to.0 as usize;
+        let waits = publishing.plan.wait_for_ack;
+        let out =
+            it.outputs.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
+        let waiter = waits.then(|| {
+            self.next_waiter = self.next_waiter.wrapping_add(1);
+            self.next_waiter
+        });
+        let mut sent = 0;
+        for n in 0..copies {
+            let (event_key, event_type, bytes) = publishing.draw(number, n, inherited);
+            let Some(sequence) = out.port.number(created, measured) else { break };
+            let event = out.clients[instance].event(sequence);
+            let message = Message { event, sequence, key: event_key, created, origin, event_type, bytes, waiter };
+            it.outcome.publish.created += u64::from(measured);
+            out.clients[instance].publish(now, message, &mut out.port);
+            sent += 1;
+        }
+        let service = self.visits[self.strands[key].visit].service;
+        if let (Some(waiter), true) = (waiter, sent > 0) {
+            self.waiters.insert(waiter, key);
+            let strand = &mut self.strands[key];
+            (strand.acks, strand.unacknowledged) = (sent, false);
+        }
+        // What is answered at once wakes its strand by the calendar, so that it has begun to wait by then.
+        self.collect(service, now);
+        waits && sent > 0
+    }
+
+    /// Lets the clients of a service do what is due.
+    pub(super) fn publish_step(&mut self, service: usize, now: u64) {
+        for out in &mut self.services[service].outputs.ports {
+            for client in out.clients.iter_mut().filter(|client| client.next() <= now) {
+                client.step(now, &mut out.port);
+            }
+        }
+        self.collect(service, now);
+    }
+
+    /// Takes the answers that the clients of a service have.
+    fn collect(&mut self, service: usize, now: u64) {
+        let mut woken = Vec::new();
+        let it = &mut self.services[service];
+        for client in it.outputs.ports.iter_mut().flat_map(|out| &mut out.clients) {
+            for (at, message, answer) in client.answers.drain(..) {
+                let measured = message.created >= self.warm_up;
+                let publish = &mut it.outcome.publish;
+                match answer {
+                    Answer::Acknowledged if measured => {
+                        publish.publish_latency.record(at - message.created);
+                        publish.publish_latency_sum += u128::from(at - message.created);
+                    }
+                    Answer::GivenUp => publish.indeterminate += u64::from(measured),
+                    Answer::Rejected => publish.rejected += u64::from(measured),
+                    Answer::Acknowledged => {}
+                }
+                woken.extend(message.waiter.map(|waiter| (waiter, matches!(answer, Answer::Acknowledged))));
+            }
+        }
+        for (waiter, acknowledged) in woken {
+            let Some(key) = self.waiters.get(&waiter).copied() else { continue };
+            let strand = &mut self.strands[key];
+            strand.acks -= 1;
+            strand.unacknowledged |= !acknowledged;
+            if strand.acks == 0 {
+                let how = if strand.unacknowledged { Err(()) } else { Ok(()) };
+                self.waiters.remove(&waiter);
+                self.schedule(now, super::Event::Wake(key, how));
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The side of a service that is called: instances, their workers and queues, and the choice among them.
+
+use std::collections::VecDeque;
+
+use super::VisitKey;
+use crate::plan::Balance;
+use crate::random::Stream;
+
+/// One process of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    /// Crashes that hold it down.
+    pub(super) down: u32,
+    /// Workers held.
+    pub(super) busy: u32,
+    /// Who waits for a worker.
+    pub(super) queue: VecDeque<VisitKey>,
+    /// Stands still until then.
+    pub(super) paused_until: u64,
+    /// Time that it has stood still, or will have when the pause in progress ends.
+    pub(super) frozen: u64,
+    /// Slow-downs and failures by number of the fault, in this order.
+    pub(super) slows: Vec<(usize, f64)>,
+    pub(super) fails: Vec<(usize, f64)>,
+}
+
+impl Instance {
+    pub(super) fn new() -> Self {
+        Self {
+            down: 0,
+            busy: 0,
+            queue: VecDeque::new(),
+            paused_until: 0,
+            frozen: 0,
+            slows: Vec::new(),
+            fails: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.down == 0
+    }
+
+    /// Work takes so many times as long.
+    pub(super) fn slow(&self) -> f64 {
+        self.slows.iter().map(|(_, factor)| factor).product()
+    }
+
+    /// Extra share of requests that fail.
+    pub(super) fn fail(&self) -> f64 {
+        1.0 - self.fails.iter().map(|(_, share)| 1.0 - share).product::<f64>()
+    }
+
+    fn load(&self) -> u64 {
+        u64::from(self.busy) + self.queue.len() as u64
+    }
+
+    /// Notes a fault in the order of the faults, so that the product rounds alike whatever came first.
+    pub(super) fn note(list: &mut Vec<(usize, f64)>, fault: usize, value: f64) {
+        let at = list.partition_point(|(other, _)| *other <= fault);
+        list.insert(at, (fault, value));
+    }
+
+    pub(super) fn forget(list: &mut Vec<(usize, f64)>, fault: usize) {
+        if let Some(at) = list.iter().position(|(other, _)| *other == fault) {
+            list.remove(at);
+        }
+    }
+}
+
+/// Chooses an instance that is up. `turn` counts the choices made for this service.
+pub(super) fn choose(
+    instances: &[Instance],
+    balance: Balance,
+    turn: &mut u64,
+    pinned: &mut Option<usize>,
+    draw: (Stream, u64),
+) -> Option<usize> {
+    let up = |at: &usize| instances[*at].is_up();
+    let count = (0..instances.len()).filter(up).count();
+    if count == 0 {
+        return None;
+    }
+    let nth = |n: usize| (0..instances.len()).filter(up).nth(n % count);
+    let below = |n: u64, of: usize| usize::try_from((u128::from(draw.0.part(n).bits(draw.1)) * of as u128) >> 64).ok();
+    let in_turn = |turn: &mut u64| {
+        // The turn goes through all instances, so that one that comes back takes up its place.
+        for _ in 0..instances.len() {
+            let at = usize::try_from(*turn % instances.len() as u64).expect("below the instances");
+            *turn += 1;
+            if up(&at) {
+                return Some(at);
+            }
+        }
+        None
+    };
+    match balance {
+        Balance::RoundRobin => in_turn(turn),
+        Balance::LeastOutstanding => (0..instances.len()).filter(up).min_by_key(|at| (instances[*at].load(), *at)),
+        Balance::TwoChoices => {
+            let first = below(0, count)?;
+            let second = if count > 1 { (first + 1 + below(1, count - 1)?) % count } else { first };
+            [nth(first)?, nth(second)?].into_iter().min_by_key(|at| instances[*at].load())
+        }
+        Balance::Pinned => {
+            if pinned.is_none_or(|at| !instances[at].is_up()) {
+                *pinned = in_turn(turn);
+            }
+            *pinned
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Visits: a request at an instance, from the queue to its answer; and the user's request that it comes from.
+
+use super::calls::Fail;
+use super::server::{Instance, choose};
+use super::strand::{Kind, Level, Strand};
+use super::{AttemptKey, Event, Mesh, RootKey, VisitKey};
+
+/// A user's request with all that follows from it.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    /// Intended arrival, ns.
+    pub(super) created: u64,
+    /// Number in the streams.
+    pub(super) number: u64,
+    /// Visits and attempts that come from it and are not over.
+    pub(super) alive: u32,
+    /// By flow that begins here: which of its parts are done.
+    pub(super) flows: Vec<(usize, u64)>,
+    pub(super) sagas: Vec<SagaRun>,
+}
+
+/// A saga of one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SagaRun {
+    /// The service that runs it.
+    pub(super) service: usize,
+    pub(super) measured: bool,
+    pub(super) compensated: bool,
+    /// A call that had been given up succeeded in the end.
+    pub(super) late: bool,
+}
+
+/// A request at an instance.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) service: usize,
+    pub(super) instance: usize,
+    pub(super) root: RootKey,
+    /// Who asked; none: the user.
+    pub(super) attempt: Option<AttemptKey>,
+    /// Number in the service's streams.
+    pub(super) number: u64,
+    pub(super) key: u32,
+    pub(super) event_type: u16,
+    pub(super) size: u32,
+    pub(super) arrived: u64,
+    /// When a worker took it.
+    pub(super) began: Option<u64>,
+    /// It will fail by itself.
+    pub(super) doomed: bool,
+    /// Its caller has given up, and the service knows.
+    pub(super) cancelled: bool,
+    /// Its answer is sent; what is left of it are strands that nobody waits for.
+    pub(super) answered: bool,
+    /// Strands at work.
+    pub(super) strands: u32,
+    /// The call steps that it has come to, in order.
+    pub(super) called: Vec<usize>,
+    /// Since when the business fact exists, where a commit made it.
+    pub(super) fact: Option<u64>,
+}
+
+impl Mesh {
+    /// Users come in.
+    pub(super) fn arrive(&mut self, service: usize, now: u64) {
+        let mut requests = std::mem::take(&mut self.requests);
+        if let Some(users) = &mut self.users[service] {
+            users.take(&mut requests);
+        }
+        for request in requests.drain(..) {
+            let flows = self.flows.iter_mut().enumerate().filter(|(_, flow)| flow.from == service);
+            let measured = now >= self.warm_up;
+            let flows = flows.map(|(index, flow)| {
+                flow.outcome.begun += u64::from(measured);
+                (index, 0)
+            });
+            let root =
+                Root { created: now, number: request.number, alive: 0, flows: flows.collect(), sagas: Vec::new() };
+            let root = self.roots.insert(root);
+            self.services[service].outcome.users.arrived += u64::from(measured);
+            let chosen = {
+                let Self { services, .. } = self;
+                let it = &mut services[service];
+                choose(&it.instances, it.balance, &mut it.turn, &mut None, (it.streams.balance, request.number))
+            };
+            let visit = Visit {
+                service,
+                instance: chosen.unwrap_or(0),
+                root,
+                attempt: None,
+                number: request.number,
+                key: request.key,
+                event_type: request.event_type,
+                size: request.size,
+                arrived: now,
+                began: None,
+                doomed: false,
+                cancelled: false,
+                answered: false,
+                strands: 0,
+                called: Vec::new(),
+                fact: None,
+            };
+            self.enter(visit, chosen.is_some(), now);
+        }
+        self.requests = requests;
+    }
+
+    /// A request reaches an instance, if there is one: it is begun, waits, or is refused.
+    pub(super) fn enter(&mut self, visit: Visit, reachable: bool, now: u64) -> Option<VisitKey> {
+        let (service, instance, root) = (visit.service, visit.instance, visit.root);
+        let measured = self.measured(now);
+        if let Some(root) = self.roots.get_mut(root) {
+            root.alive += 1;
+        }
+        let it = &mut self.services[service];
+        it.outcome.visits.arrived += u64::from(measured);
+        let at = &mut it.instances[instance];
+        let reachable = reachable && at.is_up();
+        let free = at.busy < it.workers && at.paused_until <= now;
+        if !reachable || (!free && at.queue.len() >= it.queue as usize) {
+            it.outcome.visits.refused += u64::from(measured);
+            self.reply(&visit, Err(Fail::Refused), now);
+            self.let_go(root);
+            return None;
+        }
+        let key = self.visits.insert(visit);
+        if free {
+            self.begin(key, now);
+        } else {
+            let it = &mut self.services[service];
+            it.instances[instance].queue.push_back(key);
+            let waiting = it.instances[instance].queue.len() as u64;
+            if measured {
+                it.outcome.queue_max = it.outcome.queue_max.max(waiting);
+            }
+        }
+        Some(key)
+    }
+
+    /// A worker takes a request.
+    fn begin(&mut self, key: VisitKey, now: u64) {
+        let visit = &mut self.visits[key];
+        let it = &mut self.services[visit.service];
+        let instance = &mut it.instances[visit.instance];
+        instance.busy += 1;
+        visit.began = Some(now);
+        visit.strands = 1;
+        visit.doomed = it.streams.transient.unit(visit.number) < it.failure.transient
+            || it.streams.permanent.unit(self.roots[visit.root].number) < it.failure.permanent
+            || it.streams.fault.unit(visit.number) < instance.fail();
+        if visit.arrived >= self.warm_up {
+            it.outcome.wait.record(now - visit.arrived);
+            it.outcome.wait_sum += u128::from(now - visit.arrived);
+        }
+        let stack = vec![Level { block: it.program.main, at: 0, kind: Kind::Main }];
+        let strand = self.strands.insert(Strand::new(key, None, stack));
+        self.run(strand, now);
+    }
+
+    /// Workers of an instance that are free take who waits.
+    pub(super) fn start_next(&mut self, service: usize, instance: usize, now: u64) {
+        loop {
+            let it = &mut self.services[service];
+            let workers = it.workers;
+            let at = &mut it.instances[instance];
+            if !at.is_up() || at.busy >= workers || at.paused_until > now {
+                return;
+            }
+            let Some(key) = at.queue.pop_front() else { return };
+            if self.visits[key].cancelled {
+                // Nobody wants the answer: no worker is spent on it.
+                let visit = self.visits.remove(key).expect("in the queue");
+                self.services[service].outcome.visits.cancelled += u64::from(visit.arrived >= self.warm_up);
+                self.let_go(visit.root);
+            } else {
+                self.begin(key, now);
+            }
+        }
+    }
+
+    /// The handler of a visit has come to its end: the answer goes out, and the worker is free.
+    pub(super) fn end_visit(&mut self, key: VisitKey, how: Result<(), ()>, now: u64) {
+        let visit = &mut self.visits[key];
+        visit.answered = true;
+        let (service, instance, began) = (visit.service, visit.instance, visit.began.unwrap_or(now));
+        let measured = visit.arrived >= self.warm_up;
+        let visit = visit.clone();
+        let busy = self.measured_span(began, now);
+        let wasted = visit.attempt.is_some_and(|attempt| self.attempts.get(attempt).is_some_and(|a| a.call.is_none()));
+        let it = &mut self.services[service];
+        it.outcome.busy += busy;
+        it.instances[instance].busy -= 1;
+        if measured {
+            let visits = &mut it.outcome.visits;
+            match how {
+                Ok(()) => visits.done += 1,
+                Err(()) if visit.cancelled => visits.cancelled += 1,
+                Err(()) => visits.failed += 1,
+            }
+            visits.wasted += u64::from(how.is_ok() && wasted);
+        }
+        if how.is_ok() {
+            self.part_done(visit.root, service, now);
+            if wasted {
+                self.late_success(&visit);
+            }
+        }
+        self.reply(&visit, how.map_err(|()| Fail::Error), now);
+        self.start_next(service, instance, now);
+    }
+
+    /// Sends the answer to a visit: at once to a user, over the network to a caller.
+    pub(super) fn reply(&mut self, visit: &Visit, how: Result<(), Fail>, now: u64) {
+        match visit.attempt {
+            Some(attempt) => self.answer(attempt, how, now),
+            None => {
+                let created = self.roots[visit.root].created;
+                if created < self.warm_up {
+                    return;
+                }
+                let outcome = &mut self.services[visit.service].outcome;
+                match how {
+                    Ok(()) => {
+                        outcome.users.answered += 1;
+                        outcome.response.record(now - created);
+                        outcome.response_sum += u128::from(now - created);
+                    }
+                    Err(Fail::Refused) => outcome.users.refused += 1,
+                    Err(_) => outcome.users.failed += 1,
+                }
+            }
+        }
+    }
+
+    /// One strand of a visit is over; the visit with the last one.
+    pub(super) fn strand_over(&mut self, key: VisitKey) {
+        let Some(visit) = self.visits.get_mut(key) else { return };
+        visit.strands -= 1;
+        if visit.strands == 0 && visit.answered {
+            let root = visit.root;
+            self.visits.remove(key);
+            self.let_go(root);
+        }
+    }
+
+    /// Something that came from a user's request is over; its journeys are judged when all is.
+    pub(super) fn let_go(&mut self, key: RootKey) {
+        let Some(root) = self.roots.get_mut(key) else { return };
+        root.alive -= 1;
+        if root.alive == 0 {
+            let root = self.roots.remove(key).expect("just seen");
+            self.judge_flows(&root);
+        }
+    }
+
+    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
+    pub(super) fn cut_off(&mut self, service: usize, instance: usize, now: u64) {
+        let here: Vec<VisitKey> = self
+            .visits
+            .iter()
+            .filter(|(_, visit)| visit.service == service && visit.instance == instance)
+            .map(|(key, _)| key)
+            .collect();
+        // Nobody of this process takes a place in a pool any more.
+        let Self { callers, sites, .. } = self;
+        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+            callers[instance].waiting.clear();
+        }
+        let strands: Vec<_> =
+            self.strands.iter().filter(|(_, strand)| here.contains(&strand.visit)).map(|(key, _)| key).collect();
+        for strand in strands {
+            self.abandon_strand(strand, now);
+        }
+        for key in here {
+            let visit = self.visits.remove(key).expect("just listed");
+            if !visit.answered {
+                if let Some(began) = visit.began {
+                    let busy = self.measured_span(began, now);
+                    self.services[service].outcome.busy += busy;
+                }
+                self.services[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
+                self.reply(&visit, Err(Fail::Error), now);
+            }
+            self.let_go(visit.root);
+        }
+        let at = &mut self.services[service].instances[instance];
+        at.busy = 0;
+        at.queue.clear();
+        let Self { callers, sites, .. } = self;
+        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+            callers[instance] = super::Caller::new(&site.plan);
+        }
+    }
+
+    /// Time at which an instance that stands still goes on.
+    pub(super) fn paused_until(&self, visit: &Visit) -> u64 {
+        let instance: &Instance = &self.services[visit.service].instances[visit.instance];
+        instance.paused_until
+    }
+
+    /// An instance that stood still goes on at `at`: whoever waits then is taken.
+    pub(super) fn resume_at(&mut self, service: usize, instance: usize, at: u64) {
+        self.schedule(at, Event::Resume(service, instance));
+    }
+}

@@ -1,0 +1,257 @@
+//! From added-up outcomes to the metrics of services, resources and flows; the rules of `measure` hold here too.
+
+use serde_json::{Map, Value, json};
+
+use super::measure::{distribution, level, publishing, ratio};
+use super::pool::Pooled;
+use crate::outcome::{CallLedger, FlowOutcome, SagaLedger, UserLedger, VisitLedger};
+use crate::plan::{Plan, ServicePlan, Step};
+
+/// Whether a step of a service, wherever it stands, is of a kind.
+fn has_step(service: &ServicePlan, wanted: impl Fn(&Step) -> bool) -> bool {
+    let mut found = false;
+    service.handler.steps.iter().for_each(|step| step.visit(&mut |step| found |= wanted(step)));
+    found
+}
+
+/// The metrics of one service.
+#[must_use]
+pub(super) fn service(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let (policy, seen) = (&plan.services[index], &pooled.outcome.services[index]);
+    let mut metrics = Map::new();
+    let mut put = |name: &str, value: Value| metrics.insert(name.into(), value);
+    let users = policy.arrivals.is_some();
+    if users {
+        put("response", distribution(&seen.response, seen.response_sum).into());
+        put("availability", availability(&seen.users));
+    }
+    put("goodput", ratio((seen.visits.done - seen.visits.wasted) as f64, pooled.measured_seconds()));
+    put("throughput", ratio(seen.visits.done as f64, pooled.measured_seconds()));
+    put("utilisation", ratio(seen.working as f64, seen.available as f64));
+    put("held", ratio(seen.busy as f64, seen.available as f64));
+    put("offered_load", offered_load(policy, pooled, index));
+    put("wait", distribution(&seen.wait, seen.wait_sum).into());
+    put("queue", json!({ "max": level(seen.queue_max as f64) }));
+    if users {
+        put("users", user_ledger(&seen.users));
+    }
+    put("visits", visit_ledger(&seen.visits));
+    put("calls", calls(plan, pooled, index));
+    if has_step(policy, |step| matches!(step, Step::Saga(_))) {
+        put("saga", sagas(&seen.sagas));
+    }
+    if !policy.clients.is_empty() {
+        put("created", seen.publish.created.into());
+        put("publish", publishing(&seen.publish, pooled));
+    }
+    metrics.into()
+}
+
+/// Share of the users' requests with an end that were answered well.
+fn availability(users: &UserLedger) -> Value {
+    ratio(users.answered as f64, (users.answered + users.failed + users.refused) as f64)
+}
+
+/// Worker time that is asked for per second, over that of the workers at the start: from 1 on they cannot keep up. A
+/// request holds its worker through all of its steps, also while it waits for others.
+fn offered_load(policy: &ServicePlan, pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.services[index];
+    let rate = seen.visits.arrived as f64 / pooled.measured_seconds();
+    let hold = seen.busy as f64 / 1e9 / seen.wait.count() as f64;
+    let load = rate * hold / (f64::from(policy.instances) * f64::from(policy.workers));
+    if load.is_finite() { level(load) } else { Value::Null }
+}
+
+fn user_ledger(users: &UserLedger) -> Value {
+    json!({
+        "arrived": users.arrived, "answered": users.answered, "failed": users.failed, "refused": users.refused,
+        "open": users.open,
+    })
+}
+
+fn visit_ledger(visits: &VisitLedger) -> Value {
+    json!({
+        "arrived": visits.arrived, "done": visits.done, "failed": visits.failed, "refused": visits.refused,
+        "cut_off": visits.cut_off, "cancelled": visits.cancelled, "open": visits.open, "wasted": visits.wasted,
+    })
+}
+
+/// Calls by the service called, of all that the handler may call.
+fn calls(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let seen = &pooled.outcome.services[index].calls;
+    let called = |callee: &usize| {
+        has_step(&plan.services[index], |step| matches!(step, Step::Call(call) if call.to.0 as usize == *callee))
+    };
+    let callees = (0..plan.services.len()).filter(called);
+    let of = |callee: usize| call_ledger(&seen.get(&callee).copied().unwrap_or_default());
+    callees.map(|callee| (plan.services[callee].name.clone(), of(callee))).collect::<Map<_, _>>().into()
+}
+
+fn call_ledger(calls: &CallLedger) -> Value {
+    // Each call begins with one attempt, which an open breaker may have stopped.
+    let retries = (calls.attempts + calls.broken).saturating_sub(calls.calls + calls.hedges);
+    json!({
+        "calls": calls.calls, "succeeded": calls.succeeded, "failed": calls.failed, "open": calls.open,
+        "attempts": calls.attempts, "retries": retries, "hedges": calls.hedges, "timeouts": calls.timeouts,
+        "refused": calls.refused, "errors": calls.errors, "broken": calls.broken, "openings": calls.openings,
+        "withheld": calls.withheld,
+    })
+}
+
+/// Sagas by their end; shares are of those with an end.
+fn sagas(sagas: &SagaLedger) -> Value {
+    let ended = sagas.begun.saturating_sub(sagas.open);
+    let of = |count: u64, all: u64| json!({ "count": count, "share": ratio(count as f64, all as f64) });
+    json!({
+        "begun": sagas.begun,
+        "completed": of(sagas.completed, ended),
+        "compensated": of(sagas.compensated, ended),
+        "stuck": of(sagas.stuck, ended),
+        "open": of(sagas.open, sagas.begun),
+        "late_success": of(sagas.late_success, ended),
+    })
+}
+
+/// The metrics of one resource. One of its own for each key has no capacity as a whole.
+#[must_use]
+pub(super) fn resource(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let (policy, seen) = (&plan.resources[index], &pooled.outcome.resources[index]);
+    let capacity = policy.capacity.filter(|_| !policy.per_key).map(f64::from);
+    let over = |time: f64, all: f64| capacity.map_or(Value::Null, |capacity| ratio(time, all * capacity));
+    json!({
+        "utilisation": over(seen.held as f64, seen.time as f64),
+        "holders": ratio(seen.held as f64, seen.time as f64),
+        "offered_load": resource_load(plan, pooled, index),
+        "asked": seen.asked, "granted": seen.granted, "refused": seen.refused, "timeouts": seen.timeouts,
+        "left": seen.left, "open": seen.open,
+        "wait": distribution(&seen.wait, seen.wait_sum),
+    })
+}
+
+/// What is asked of a resource over what it can grant, by its capacity or its rate, whichever is tighter.
+fn resource_load(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
+    let (policy, seen) = (&plan.resources[index], &pooled.outcome.resources[index]);
+    if policy.per_key {
+        return Value::Null;
+    }
+    let asked = seen.asked as f64 / pooled.measured_seconds();
+    let hold = seen.held as f64 / 1e9 / seen.granted as f64;
+    let by_capacity = policy.capacity.map(|capacity| asked * hold / f64::from(capacity));
+    let by_rate = policy.rate.map(|(rate, _)| asked / rate);
+    let loads = by_capacity.into_iter().chain(by_rate).filter(|load| load.is_finite());
+    loads.reduce(f64::max).map_or(Value::Null, level)
+}
+
+/// The metrics of one flow; shares are of those with an end.
+#[must_use]
+pub(super) fn flow(seen: &FlowOutcome) -> Value {
+    let of = |count: u64, all: u64| json!({ "count": count, "share": ratio(count as f64, all as f64) });
+    json!({
+        "latency": distribution(&seen.latency, seen.latency_sum),
+        "begun": seen.begun,
+        "done": seen.done,
+        "late": of(seen.late, seen.done),
+        "stuck": of(seen.stuck, seen.done + seen.stuck),
+        "open": seen.open,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{self, expectation};
+    use super::super::summarise::summarise;
+    use crate::plan::Comparison::{AtLeast, Less};
+    use crate::plan::Plan;
+    use crate::report::json::document;
+    use crate::report::text::{Style, render};
+    use crate::summary::{Summary, Verdict};
+
+    fn summary(plan: &Plan, runs: u32) -> Summary {
+        let outcomes = (0..runs).map(|seed| example::outcome_of_services(plan, u64::from(seed)));
+        summarise(plan, runs, outcomes).expect("runs")
+    }
+
+    /// Worked out by hand: 100 s measured, 10 requests a second, 2 x 5 workers held for half a second each.
+    #[test]
+    fn figures_by_hand() {
+        let plan = example::plan_of_services();
+        let summary = summary(&plan, 1);
+        let near = |path: &[&str], expected: f64| {
+            let value = summary.number(path).unwrap_or_else(|| panic!("{path:?}"));
+            assert!((value / expected - 1.0).abs() < 1.0 / 512.0, "{path:?}: {value}, expected {expected}");
+        };
+        near(&["services", "checkout", "response", "p99"], 0.891);
+        near(&["services", "checkout", "response", "mean"], 0.4505);
+        near(&["services", "checkout", "availability"], 900.0 / 990.0);
+        near(&["services", "checkout", "goodput"], 9.0);
+        near(&["services", "checkout", "utilisation"], 0.096);
+        near(&["services", "checkout", "held"], 0.48);
+        near(&["services", "checkout", "offered_load"], 0.5);
+        near(&["services", "checkout", "queue", "max"], 7.0);
+        near(&["services", "checkout", "calls", "payments", "retries"], 200.0);
+        near(&["services", "checkout", "saga", "compensated", "share"], 7.0 / 98.0);
+        near(&["services", "payments", "goodput"], 9.0);
+        near(&["services", "payments", "throughput"], 10.0);
+        near(&["services", "payments", "offered_load"], 11.5 * 396.0 / 1110.0 / 4.0);
+        near(&["resources", "db", "utilisation"], 0.099);
+        near(&["resources", "db", "holders"], 0.99);
+        near(&["resources", "db", "offered_load"], 0.1);
+        near(&["flows", "paid", "late", "share"], 0.02);
+        near(&["flows", "paid", "stuck", "share"], 40.0 / 990.0);
+        assert_eq!(summary.number(&["services", "payments", "response", "p99"]), None);
+        assert_eq!(summary.responses.len(), 1);
+    }
+
+    #[test]
+    fn services_are_warned_about() {
+        let plan = example::plan_of_services();
+        let summary = summary(&plan, 1);
+        let codes: Vec<_> = summary.warnings.iter().map(|w| (w.code, w.about.as_str())).collect();
+        for expected in [("W001", "services.payments"), ("W002", "services.checkout"), ("W003", "services.checkout")] {
+            assert!(codes.contains(&expected), "{codes:?}");
+        }
+        assert!(!codes.iter().any(|(_, about)| *about == "resources.db"), "{codes:?}");
+    }
+
+    #[test]
+    fn claims_about_services_are_judged() {
+        let mut plan = example::plan_of_services();
+        plan.expectations = vec![
+            expectation("", "services/checkout/calls/payments/timeouts", Less, 200.0, None),
+            expectation("", "services/checkout/availability", AtLeast, 0.95, None),
+            expectation("", "services/checkout/queue/max", Less, 107.0, None),
+            expectation("", "resources/db/wait/p99", Less, 1.0, None),
+            expectation("", "flows/paid/stuck/count", Less, 1.0, None),
+        ];
+        let verdicts: Vec<Verdict> = summary(&plan, 5).expectations.iter().map(|judged| judged.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Holds, Verdict::Fails, Verdict::Holds, Verdict::Holds, Verdict::Fails]);
+    }
+
+    #[test]
+    fn the_document_of_three_runs_is_as_it_was() {
+        let document = document(&summary(&example::plan_of_services(), 3));
+        let from = document.find("  \"services\"").expect("there");
+        let to = document.find("  \"reads\"").expect("there");
+        insta::assert_snapshot!(&document[from..to]);
+        assert!(document[to..].contains("\"checkout\""), "intervals of services");
+    }
+
+    #[test]
+    fn the_report_is_as_it_was() {
+        let mut summary = summary(&example::plan_of_services(), 3);
+        for section in ["consumers", "producers", "topics", "faults"] {
+            summary.metrics[section] = serde_json::json!({});
+        }
+        summary.curves.clear();
+        summary.warnings.retain(|warning| warning.about.starts_with("services."));
+        for width in [100, 80, 60, 40] {
+            let text = render(&summary, Style { color: false, width });
+            let foot = |line: &&str| line.starts_with("digest") || line.starts_with("repeat");
+            let lines: Vec<&str> = text.lines().filter(|line| !foot(line)).collect();
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{text}");
+            if width == 100 {
+                insta::assert_snapshot!(lines.join("\n"));
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Services, the calls between them, what they hold, and the journeys through them.
+
+use super::paint::Tone;
+use super::table::{Cell, Column, Table, always, if_any, if_room};
+use super::{Style, Thing, section, things};
+use crate::report::show;
+use crate::summary::Summary;
+
+/// How fast each service answers, how often, and how hard it works.
+pub(super) fn services(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        if_any("p50"),
+        if_any("p99"),
+        if_any("95 %"),
+        if_room("max"),
+        if_any("availability"),
+        always("utilisation"),
+        always("held"),
+        if_room("load"),
+        if_any("queue"),
+        if_room("goodput"),
+    ]);
+    for service in things(summary, "services") {
+        let time = |name: &str| Cell::from(show::seconds(service.number(&["response", name])));
+        table.row(
+            service.name,
+            [
+                time("p50"),
+                Cell::toned(show::seconds(service.number(&["response", "p99"])), Tone::Strong),
+                half_width(&service, summary, &["response", "p99"]),
+                time("max"),
+                share(&service, "availability", |share| share < 0.99),
+                share(&service, "utilisation", |share| share >= 0.95),
+                share(&service, "held", |share| share >= 0.95),
+                show::number(service.number(&["offered_load"])).into(),
+                show::count(service.number(&["queue", "max"])).into(),
+                show::rate(service.number(&["goodput"])).into(),
+            ],
+        );
+    }
+    let about = "p50 to max: from a user's intended arrival to the good answer; held: workers, waiting included";
+    section("Services", about, &content(&table, style), style)
+}
+
+fn half_width(thing: &Thing<'_>, summary: &Summary, path: &[&str]) -> Cell {
+    let half = thing.half_width(summary, path).filter(|half| *half > 0.0);
+    Cell::toned(half.map_or_else(String::new, |half| format!("\u{b1}{}", show::seconds_of(half))), Tone::Quiet)
+}
+
+/// A share that stands out where it gives cause for concern.
+fn share(thing: &Thing<'_>, name: &str, concerns: impl Fn(f64) -> bool) -> Cell {
+    match thing.number(&[name]) {
+        Some(share) if concerns(share) => Cell::toned(show::share_of(share), Tone::Care),
+        share => show::share(share).into(),
+    }
+}
+
+fn content(table: &Table<'_>, style: Style) -> String {
+    if table.speaks() { table.render(style) } else { String::new() }
+}
+
+/// A count; one above zero that is bad stands out.
+fn counted(thing: &Thing<'_>, path: &[&str], bad: bool) -> Cell {
+    match thing.number(path) {
+        Some(count) if bad && count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
+        count => show::count(count).into(),
+    }
+}
+
+/// Calls of which some attempt failed: name in the tree, title, whether it is bad.
+const CALLS: [(&str, &str, bool); 11] = [
+    ("failed", "failed", true),
+    ("attempts", "attempts", false),
+    ("timeouts", "timed out", false),
+    ("refused", "refused", false),
+    ("errors", "errors", false),
+    ("broken", "broken", false),
+    ("openings", "breaker opened", false),
+    ("retries", "retries", false),
+    ("withheld", "withheld", false),
+    ("hedges", "hedges", false),
+    ("open", "open", false),
+];
+
+/// The calls that fail, at least at the first attempt.
+pub(super) fn calls(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([always("calls")].into_iter().chain(CALLS.map(|(_, title, _)| if_any(title))));
+    for service in things(summary, "services") {
+        for (callee, metrics) in service.map(&["calls"]).into_iter().flatten() {
+            let calls = Thing { section: service.section, name: callee, metrics };
+            let trouble = ["failed", "timeouts", "refused", "errors", "broken"];
+            if !trouble.iter().any(|key| calls.number(&[key]).is_some_and(|count| count > 0.0)) {
+                continue;
+            }
+            let cells = CALLS.map(|(key, _, bad)| counted(&calls, &[key], bad));
+            let name = format!("{} > {callee}", service.name);
+            table.row(&name, [counted(&calls, &["calls"], false)].into_iter().chain(cells));
+        }
+    }
+    section(
+        "Calls that fail",
+        "broken: stopped by an open breaker; withheld: no budget left",
+        &content(&table, style),
+        style,
+    )
+}
+
+/// Columns of a ledger: name in the tree, title, whether it is bad.
+type Ledger<const N: usize> = [(&'static str, &'static str, bool); N];
+
+fn columns<const N: usize>(first: &'static str, ledger: &Ledger<N>) -> Vec<Column<'static>> {
+    [always(first)].into_iter().chain(ledger.iter().map(|(_, title, _)| if_any(title))).collect()
+}
+
+/// Where the requests of users ended, and what the visits of users and callers came to.
+pub(super) fn ledgers(summary: &Summary, style: Style) -> String {
+    const USERS: Ledger<4> = [
+        ("answered", "answered", false),
+        ("failed", "failed", true),
+        ("refused", "refused", true),
+        ("open", "open", false),
+    ];
+    const VISITS: Ledger<7> = [
+        ("done", "done", false),
+        ("wasted", "of it in vain", false),
+        ("failed", "failed", false),
+        ("refused", "refused", false),
+        ("cut_off", "cut off", false),
+        ("cancelled", "cancelled", false),
+        ("open", "open", false),
+    ];
+    let (mut users, mut visits) = (Table::new(columns("requests", &USERS)), Table::new(columns("visits", &VISITS)));
+    for service in things(summary, "services") {
+        let of = |group: &str, key: &str, bad: bool| counted(&service, &[group, key], bad);
+        if service.map(&["users"]).is_some() {
+            let cells = USERS.map(|(key, _, bad)| of("users", key, bad));
+            users.row(service.name, [of("users", "arrived", false)].into_iter().chain(cells));
+        }
+        let cells = VISITS.map(|(key, _, bad)| of("visits", key, bad));
+        visits.row(service.name, [of("visits", "arrived", false)].into_iter().chain(cells));
+    }
+    let users = section("Where the requests of users ended", "", &content(&users, style), style);
+    let visits =
+        section("Visits", "of users and callers; in vain: the caller had given up", &content(&visits, style), style);
+    [users, visits].into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// How sagas ended.
+pub(super) fn sagas(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("begun"),
+        always("completed"),
+        if_any("compensated"),
+        if_any("share"),
+        if_any("stuck"),
+        if_any("open"),
+        if_any("late success"),
+    ]);
+    for service in things(summary, "services").iter().filter(|service| service.map(&["saga"]).is_some()) {
+        let count = |name: &str, bad: bool| counted(service, &["saga", name, "count"], bad);
+        table.row(
+            service.name,
+            [
+                counted(service, &["saga", "begun"], false),
+                count("completed", false),
+                count("compensated", false),
+                show::share(service.number(&["saga", "compensated", "share"])).into(),
+                count("stuck", true),
+                count("open", false),
+                count("late_success", true),
+            ],
+        );
+    }
+    let about = "stuck: half done for good; late success: undone, and then a call succeeded after all";
+    section("Sagas", about, &content(&table, style), style)
+}
+
+/// Journeys from the arrival until the last part is done.
+pub(super) fn flows(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        if_room("mean"),
+        always("p50"),
+        always("p99"),
+        if_any("95 %"),
+        always("max"),
+        always("done"),
+        if_any("late"),
+        if_any("stuck"),
+        if_any("open"),
+    ]);
+    for flow in things(summary, "flows") {
+        let time = |name: &str| Cell::from(show::seconds(flow.number(&["latency", name])));
+        table.row(
+            flow.name,
+            [
+                time("mean"),
+                time("p50"),
+                Cell::toned(show::seconds(flow.number(&["latency", "p99"])), Tone::Strong),
+                half_width(&flow, summary, &["latency", "p99"]),
+                time("max"),
+                counted(&flow, &["done"], false),
+                counted(&flow, &["late", "count"], false),
+                counted(&flow, &["stuck", "count"], true),
+                counted(&flow, &["open"], false),
+            ],
+        );
+    }
+    section("Flows", "from the intended arrival until all parts are done", &content(&table, style), style)
+}
+
+/// How hard resources are held, and who waits for them.
+pub(super) fn resources(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("asked"),
+        if_any("utilisation"),
+        if_any("load"),
+        if_room("holders"),
+        always("wait p50"),
+        always("p99"),
+        always("max"),
+        if_any("refused"),
+        if_any("timed out"),
+        if_any("left"),
+        if_any("open"),
+    ]);
+    for resource in things(summary, "resources") {
+        let time = |name: &str| Cell::from(show::seconds(resource.number(&["wait", name])));
+        table.row(
+            resource.name,
+            [
+                counted(&resource, &["asked"], false),
+                share(&resource, "utilisation", |share| share >= 0.95),
+                show::number(resource.number(&["offered_load"])).into(),
+                show::number(resource.number(&["holders"])).into(),
+                time("p50"),
+                time("p99"),
+                time("max"),
+                counted(&resource, &["refused"], true),
+                counted(&resource, &["timeouts"], true),
+                counted(&resource, &["left"], false),
+                counted(&resource, &["open"], false),
+            ],
+        );
+    }
+    section("Resources", "wait: until granted", &content(&table, style), style)
+}
