@@ -799,6 +799,19 @@ pub enum Comparison {
     NotEqual,
 }
 
+/// The services that steps call, sorted, each once.
+#[must_use]
+pub fn called(steps: &[Step]) -> Vec<ServiceId> {
+    let mut found = std::collections::BTreeSet::new();
+    let mut see = |step: &Step| {
+        if let Step::Call(call) = step {
+            found.insert(call.to);
+        }
+    };
+    steps.iter().for_each(|step| step.visit(&mut see));
+    found.into_iter().collect()
+}
+
 /// Bits that number the events of one publisher in one topic: of 31, those that tell the topic's publishers apart.
 #[must_use]
 pub fn sequence_bits(publishers: usize) -> u32 {
@@ -828,6 +841,24 @@ impl Plan {
         }
         reached.sort_unstable();
         reached.into_iter().map(ServiceId).filter(|id| self.services[id.0 as usize].arrivals.is_some()).collect()
+    }
+
+    /// As [`Plan::roots_of`], for each service.
+    #[must_use]
+    pub fn roots(&self) -> Vec<Vec<ServiceId>> {
+        let calls: Vec<Vec<ServiceId>> = self.services.iter().map(|service| called(&service.handler.steps)).collect();
+        let mut roots = vec![Vec::new(); self.services.len()];
+        for (_, id) in self.services.iter().zip(0..).filter(|(service, _)| service.arrivals.is_some()) {
+            let mut open = vec![ServiceId(id)];
+            while let Some(at) = open.pop() {
+                let known: &mut Vec<ServiceId> = &mut roots[at.0 as usize];
+                if known.last() != Some(&ServiceId(id)) {
+                    known.push(ServiceId(id));
+                    open.extend(&calls[at.0 as usize]);
+                }
+            }
+        }
+        roots
     }
 
     /// The intervals for which expectations ask about a consumer, each once, in order of appearance.

@@ -167,25 +167,6 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
         sagas: SagaLedger { begun: 100, completed: 90, compensated: 7, stuck: 1, open: 2, late_success: 1 },
         ..ServiceOutcome::default()
     };
-    let payments = ServiceOutcome {
-        visits: VisitLedger {
-            arrived: 1150,
-            done: 1000,
-            failed: 80,
-            refused: 30,
-            cancelled: 30,
-            open: 10,
-            wasted: 100,
-            ..VisitLedger::default()
-        },
-        wait: ramp(1110, 1_000_000),
-        wait_sum: ramp_sum(1110, 1_000_000),
-        busy: 396_000_000_000,
-        working: 396_000_000_000,
-        available: 400_000_000_000,
-        queue_max: 100,
-        ..ServiceOutcome::default()
-    };
     let db = ResourceOutcome {
         asked: 1000,
         granted: 990,
@@ -207,7 +188,29 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
         latency: ramp(950, 1_000_000),
         latency_sum: ramp_sum(950, 1_000_000),
     };
-    Outcome { services: vec![checkout, payments], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) }
+    Outcome { services: vec![checkout, payments()], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) }
+}
+
+fn payments() -> ServiceOutcome {
+    ServiceOutcome {
+        visits: VisitLedger {
+            arrived: 1150,
+            done: 1000,
+            failed: 80,
+            refused: 30,
+            cancelled: 30,
+            open: 10,
+            wasted: 100,
+            ..VisitLedger::default()
+        },
+        wait: ramp(1110, 1_000_000),
+        wait_sum: ramp_sum(1110, 1_000_000),
+        busy: 396_000_000_000,
+        working: 396_000_000_000,
+        available: 400_000_000_000,
+        queue_max: 100,
+        ..ServiceOutcome::default()
+    }
 }
 
 fn topic() -> TopicPlan {

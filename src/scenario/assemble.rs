@@ -318,7 +318,8 @@ fn refuse_shares_of_no_keys(reader: &mut Reader, plan: &Plan, shares: &[Option<P
 
 /// Turns the most bytes of a fetch into records of the mean size of what is published.
 fn limit_fetches(plan: &mut Plan, bytes: &[u64]) {
-    let sizes: Vec<f64> = (0..plan.topics.len()).map(|topic| mean_size(plan, topic)).collect();
+    let roots = plan.roots();
+    let sizes: Vec<f64> = (0..plan.topics.len()).map(|topic| mean_size(plan, &roots, topic)).collect();
     for (consumer, bytes) in plan.consumers.iter_mut().zip(bytes) {
         let Dispatch::Log(log) = &mut consumer.dispatch else { continue };
         let size = consumer.subscribes.iter().map(|topic| sizes[topic.0 as usize]).fold(1.0, f64::max);
@@ -328,7 +329,7 @@ fn limit_fetches(plan: &mut Plan, bytes: &[u64]) {
 }
 
 /// Mean size of the events published to a topic, producers weighted by their rates.
-fn mean_size(plan: &Plan, topic: usize) -> f64 {
+fn mean_size(plan: &Plan, roots: &[Vec<ServiceId>], topic: usize) -> f64 {
     fn add(steps: &[Step], topic: usize, own: f64, weight: f64, sums: &mut (f64, f64)) {
         for step in steps {
             match step {
@@ -350,8 +351,7 @@ fn mean_size(plan: &Plan, topic: usize) -> f64 {
     for ProducerPlan { arrivals, handler, size, .. } in &plan.producers {
         add(&handler.steps, topic, size.mean(), arrivals.mean_rate(plan.duration), &mut sums);
     }
-    for (service, id) in plan.services.iter().zip(0..) {
-        let roots = plan.roots_of(ServiceId(id));
+    for (service, roots) in plan.services.iter().zip(roots) {
         let arrivals = roots.iter().filter_map(|root| plan.services[root.0 as usize].arrivals.as_ref());
         let rate = arrivals.map(|arrivals| arrivals.mean_rate(plan.duration)).sum();
         add(&service.handler.steps, topic, service.size.mean(), rate, &mut sums);

@@ -80,7 +80,8 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, known: &Known<'
     if let Some(entry) = publishes {
         reader.explain(&fields.path_of("publishes"), entry.value.to_text(), entry.value.place);
         for item in items(&entry.value) {
-            steps.extend(publish(reader, item, entry.place, known, 0).map(Step::Publish));
+            let path = fields.path_of("publishes");
+            steps.extend(publish(reader, item, entry.place, known, &path, 0).map(Step::Publish));
         }
     }
     Some(Handler { steps })
@@ -114,7 +115,7 @@ pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &s
     match name {
         "work" => distributions::read(reader, node, Of::Time).map(Step::Work),
         "wait" => distributions::read(reader, node, Of::Time).map(Step::Wait),
-        "publish" => publish(reader, node, place, known, depth).map(Step::Publish),
+        "publish" => publish(reader, node, place, known, path, depth).map(Step::Publish),
         "choose" => choose(reader, node, place, known, path, depth),
         "call" => calls::read(reader, node, place, known, path, depth).map(Step::Call),
         "parallel" => nesting::parallel(reader, node, place, known, path, depth),
@@ -177,7 +178,14 @@ fn choose(reader: &mut Reader, node: &Node, place: Place, known: &Known<'_>, pat
 }
 
 /// A publish step: a topic, or the long form.
-fn publish(reader: &mut Reader, node: &Node, place: Place, known: &Known<'_>, depth: u32) -> Option<PublishStep> {
+fn publish(
+    reader: &mut Reader,
+    node: &Node,
+    place: Place,
+    known: &Known<'_>,
+    path: &str,
+    depth: u32,
+) -> Option<PublishStep> {
     let plain = |to| PublishStep {
         to,
         event_type: None,
@@ -191,7 +199,7 @@ fn publish(reader: &mut Reader, node: &Node, place: Place, known: &Known<'_>, de
     if node.text().is_some() {
         return known.buses.topic(reader, node).map(plain);
     }
-    let mut fields = Fields::open(reader, node, place, "publishes", "a publish step")?;
+    let mut fields = Fields::open(reader, node, place, path, "a publish step")?;
     if known.owner != Owner::Service {
         fields.not_yet(reader, &["else"]);
     }

@@ -6,7 +6,7 @@ use super::diagnostics::{Diagnostic, nearest};
 use super::reader::{Choice, Fields, Reader};
 use super::traces::Column;
 use super::tree::{Node, Value};
-use crate::plan::{Handler, KeyPlan, Plan, ServiceId, Step};
+use crate::plan::{Handler, KeyPlan, Plan, Step};
 use crate::units;
 
 /// Most keys that have numbers.
@@ -30,8 +30,8 @@ pub(super) fn keyless_topics(plan: &Plan) -> Vec<bool> {
     for producer in &plan.producers {
         note(&producer.handler.steps, producer.key == KeyPlan::None, &mut keyless);
     }
-    for (service, id) in plan.services.iter().zip(0..) {
-        let own = plan.roots_of(ServiceId(id)).iter().any(|root| plan.services[root.0 as usize].key == KeyPlan::None);
+    for (service, roots) in plan.services.iter().zip(plan.roots()) {
+        let own = roots.iter().any(|root| plan.services[root.0 as usize].key == KeyPlan::None);
         note(&service.handler.steps, own, &mut keyless);
     }
     loop {

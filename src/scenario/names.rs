@@ -5,6 +5,9 @@ use super::reader::Reader;
 use super::tree::Node;
 use crate::plan::{ResourceId, ServiceId};
 
+/// Most services: who calls whom is looked at for all of them together.
+pub(super) const MAX_SERVICES: usize = 10_000;
+
 /// Names of the services and resources of a scenario, each sorted: the order of the plan.
 pub(super) struct Names {
     /// Services.
@@ -18,7 +21,8 @@ pub(super) struct Names {
 impl Names {
     /// Those of a scenario.
     pub(super) fn of(tree: &Node) -> Self {
-        let (services, mut empty) = in_section(tree, "services");
+        let (mut services, mut empty) = in_section(tree, "services");
+        services.truncate(MAX_SERVICES);
         let (resources, more) = in_section(tree, "resources");
         empty.extend(more);
         Self { services, resources, empty }

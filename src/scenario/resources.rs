@@ -4,7 +4,7 @@ use super::buses::{check_name, named_entries};
 use super::diagnostics::Diagnostic;
 use super::reader::{Fields, Reader};
 use super::tree::{Entry, Node, Place};
-use crate::plan::{KeyPlan, Plan, ResourcePlan, ServiceId, Step};
+use crate::plan::{KeyPlan, Plan, ResourcePlan, Step};
 use crate::units;
 
 /// Most holders, and most who wait.
@@ -93,6 +93,10 @@ fn queue(reader: &mut Reader, fields: &mut Fields<'_>) -> u32 {
 
 /// A resource for each key says nothing about requests without a key.
 pub(super) fn refuse_keys_of_no_keys(reader: &mut Reader, plan: &Plan, places: &[Option<Place>]) {
+    if places.iter().all(Option::is_none) {
+        return;
+    }
+    let roots = plan.roots();
     for (place, resource) in places.iter().zip(0_u32..).filter_map(|(place, id)| Some(((*place)?, id))) {
         let holds = |service: usize| {
             let mut held = false;
@@ -101,9 +105,9 @@ pub(super) fn refuse_keys_of_no_keys(reader: &mut Reader, plan: &Plan, places: &
             held
         };
         let holders = (0..plan.services.len()).filter(|service| holds(*service));
-        let ids = holders.map(|service| ServiceId(u32::try_from(service).expect("services fit 32 bits")));
-        let mut roots = ids.flat_map(|id| plan.roots_of(id));
-        let keyless = roots.find(|root| plan.services[root.0 as usize].key == KeyPlan::None);
+        let keyless = holders
+            .flat_map(|service| &roots[service])
+            .find(|root| plan.services[root.0 as usize].key == KeyPlan::None);
         if let Some(root) = keyless {
             let root = &plan.services[root.0 as usize].name;
             let message = format!("`per_key` gives each key its own, and requests that come in at `{root}` have none");

@@ -6,13 +6,14 @@ use super::buses::{check_name, named_entries};
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{self, Known};
+use super::names::MAX_SERVICES;
 use super::producers::{self, MAX_PROCESSES};
 use super::profiles;
 use super::reader::{Fields, Reader};
 use super::settings;
 use super::tree::{Entry, Node, Place, Value};
 use crate::dist::Dist;
-use crate::plan::{Balance, KeyPlan, Plan, ServiceId, ServicePlan, Step, TransportPlan};
+use crate::plan::{Balance, KeyPlan, Plan, ServicePlan, Step, TransportPlan};
 use crate::profile::{ServerProfile, USUAL_SERVER};
 
 /// Most requests at work, or waiting, at one instance.
@@ -25,9 +26,15 @@ type Servers = BTreeMap<String, Option<ServerProfile>>;
 pub(super) fn read(reader: &mut Reader, section: &Node, known: &Known<'_>) -> Vec<ServicePlan> {
     let mut entries = named_entries(reader, section, "services");
     entries.sort_by(|a, b| a.key.cmp(&b.key));
+    entries.retain(|entry| !entry.value.is_null());
+    if let Some(entry) = entries.get(MAX_SERVICES) {
+        let message = format!("there are {} services, and no more than {MAX_SERVICES} can be", entries.len());
+        reader.error(Diagnostic::at(entry.place, message));
+    }
+    entries.truncate(MAX_SERVICES);
     let mut servers = Servers::new();
-    let entries = entries.into_iter().filter(|entry| !entry.value.is_null());
     entries
+        .into_iter()
         .map(|entry| {
             check_name(reader, entry);
             service(reader, entry, known, &mut servers)
@@ -211,10 +218,8 @@ fn startup(reader: &mut Reader, fields: &mut Fields<'_>, server: &ServerProfile)
 
 /// Says which services no request reaches, and which resources nobody holds.
 pub(super) fn note_idle_things(reader: &mut Reader, plan: &Plan) {
-    for (service, id) in plan.services.iter().zip(0..) {
-        if plan.roots_of(ServiceId(id)).is_empty() {
-            reader.notes.push(format!("services.{}: no users come in here, and nobody calls it", service.name));
-        }
+    for (service, _) in plan.services.iter().zip(plan.roots()).filter(|(_, roots)| roots.is_empty()) {
+        reader.notes.push(format!("services.{}: no users come in here, and nobody calls it", service.name));
     }
     let mut held = vec![false; plan.resources.len()];
     let mut see = |step: &Step| {

@@ -17,7 +17,7 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
         always("utilisation"),
         always("held"),
         if_room("load"),
-        if_any("queue"),
+        if_any("queue max"),
         if_room("goodput"),
     ]);
     for service in things(summary, "services") {
@@ -38,7 +38,7 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
             ],
         );
     }
-    let about = "p50 to max: from a user's intended arrival to the good answer; held: workers, waiting included";
+    let about = "times from a user's intended arrival to the good answer; held: at work or waiting";
     section("Services", about, &content(&table, style), style)
 }
 
