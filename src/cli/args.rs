@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::quoted;
 use crate::engine;
+use crate::plan::Plan;
 use crate::scenario::Overrides;
 
 /// What happens to our event-driven system when...?
@@ -18,6 +20,7 @@ Examples:
   edasim init shop.yaml       write a scenario to begin with
   edasim check shop.yaml      find every mistake in it
   edasim run shop.yaml        simulate it and print the report
+  edasim compare shop.yaml    what its variants change
 
 Exit codes:
   0 done   1 file or system error   2 wrong scenario or usage
@@ -45,6 +48,17 @@ Examples:
   edasim check shop.yaml --explain | grep acks
   edasim check shop.yaml --variant more-members --set duration=2h")]
     Check(Check),
+    /// Run designs side by side with the same random numbers and tell what differs
+    #[command(after_help = "\
+The first file, or the variant written `{}`, is the base. Run i of every design has the same seed, and what has the same
+name draws the same numbers: the differences are those of the designs, not of chance.
+
+Examples:
+  edasim compare rest.yaml bus.yaml
+  edasim compare shop.yaml                         all variants of its `vary`
+  edasim compare shop.yaml --variant more-members --replications 20 --out results
+  edasim compare a.yaml b.yaml --json | jq .differences.b.consumers.email.latency.p99.text")]
+    Compare(Compare),
     /// Write a scenario to begin with
     #[command(after_help = "Example:\n  edasim init shop.yaml && edasim run shop.yaml")]
     Init(Init),
@@ -64,18 +78,42 @@ pub(super) struct Run {
     /// Threads of one run with --schedule parallel [default: one per core]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
     pub(super) threads: Option<usize>,
-    /// Print the result document instead of the report
-    #[arg(long, help_heading = "Output")]
-    pub(super) json: bool,
-    /// Write result.json, report.txt and pictures to this directory too
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: Output,
     /// Write every delivery of the first run to this file
     #[arg(long, value_name = "FILE.csv", help_heading = "Output")]
     pub(super) trace_records: Option<PathBuf>,
+}
+
+/// Where results go.
+#[derive(Args, Debug)]
+pub(super) struct Output {
+    /// Print the result document instead of the report
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Write the document, the report and pictures to this directory too
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(super) out: Option<PathBuf>,
     /// Only errors: no report, notes or progress; --json and files stay
     #[arg(long, short, help_heading = "Output")]
     pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Compare {
+    /// Scenario files, the base first; or one file with variants
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Compare only this variant with the baseline; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) variant: Vec<String>,
+    /// Runs at a time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
+    pub(super) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 /// A scenario file, and what is changed in it.
@@ -84,6 +122,16 @@ pub(super) struct Scenario {
     /// Scenario file
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Variant of the scenario (its `vary`)
+    #[arg(long, value_name = "NAME")]
+    pub(super) variant: Option<String>,
+}
+
+/// What is changed in a scenario.
+#[derive(Args, Debug)]
+pub(super) struct Changes {
     /// Master seed, instead of the scenario's
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -96,21 +144,36 @@ pub(super) struct Scenario {
     /// Independent runs; several give confidence intervals
     #[arg(long, value_name = "N")]
     pub(super) replications: Option<u32>,
-    /// Variant of the scenario (its `vary`)
-    #[arg(long, value_name = "NAME")]
-    pub(super) variant: Option<String>,
 }
 
-impl Scenario {
-    /// What the command line changes.
+impl Changes {
+    /// The same for the loader.
     pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             set: self.set.clone(),
             seed: self.seed,
             duration: self.duration.clone(),
             replications: self.replications,
-            variant: self.variant.clone(),
+            variant: None,
         }
+    }
+
+    /// The words that repeat the changes; seed and replications are those of the plan.
+    pub(super) fn words(&self, plan: &Plan) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+        self.set.iter().for_each(|set| option("--set", set));
+        self.duration.iter().for_each(|duration| option("--duration", duration));
+        option("--seed", &plan.seed.to_string());
+        option("--replications", &plan.replications.to_string());
+        words
+    }
+}
+
+impl Scenario {
+    /// What the command line changes.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides { variant: self.variant.clone(), ..self.changes.overrides() }
     }
 }
 
@@ -170,7 +233,7 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         insta::assert_snapshot!("help", command.render_help().to_string());
-        for name in ["run", "check", "init"] {
+        for name in ["run", "check", "compare", "init"] {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.clone().term_width(100).render_help().to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

@@ -14,12 +14,12 @@ use crate::scenario::Loaded;
 use crate::summary::{Summary, Verdict};
 
 /// Width of report.txt.
-const PAGE: Style = Style { color: false, width: 100 };
+pub(super) const PAGE: Style = Style { color: false, width: 100 };
 
 /// Runs a scenario.
 pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
-    let loaded = load(&args.scenario, args.quiet)?;
-    let out = args.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
+    let loaded = load(&args.scenario, args.output.quiet)?;
+    let out = args.output.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
     let command = command(&args.scenario, &loaded.plan);
     remember(&command);
@@ -37,18 +37,14 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     }
     files.into_iter().try_for_each(Prepared::publish)?;
     print(args, &summary, &loaded)?;
-    Ok(verdict(&summary, args.quiet))
+    Ok(verdict(&summary, args.output.quiet))
 }
 
 /// The command that repeats the experiment: what can change the result, nothing else.
 fn command(scenario: &Scenario, plan: &Plan) -> String {
     let mut words = vec!["edasim".into(), "run".into(), quoted(&scenario.file.display().to_string())];
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    scenario.variant.iter().for_each(|variant| option("--variant", variant));
-    scenario.set.iter().for_each(|set| option("--set", set));
-    scenario.duration.iter().for_each(|duration| option("--duration", duration));
-    option("--seed", &plan.seed.to_string());
-    option("--replications", &plan.replications.to_string());
+    scenario.variant.iter().for_each(|variant| words.extend(["--variant".to_owned(), quoted(variant)]));
+    words.extend(scenario.changes.words(plan));
     words.join(" ")
 }
 
@@ -61,7 +57,7 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
         trace: args.trace_records.is_some(),
         ..Request::default()
     };
-    let watch = Watch::new(plan.replications, args.quiet);
+    let watch = Watch::new(plan.replications, args.output.quiet);
     watch::listen();
     let result = experiment::run(plan, &request, &watch);
     watch.finish();
@@ -69,7 +65,7 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
 }
 
 /// Says why there is no result.
-fn tell(failure: &Failure, replications: u32) -> Exit {
+pub(super) fn tell(failure: &Failure, replications: u32) -> Exit {
     match failure {
         Failure::Run { error, seed, replication } => {
             let what = format!("run {} of {replications}: {error}", replication + 1);
@@ -113,7 +109,7 @@ fn names(plan: &Plan) -> trace::Names<'_> {
 
 /// The document or the report, to standard output.
 fn print(args: &Run, summary: &Summary, loaded: &Loaded) -> Result<(), Exit> {
-    match (args.json, args.quiet) {
+    match (args.output.json, args.output.quiet) {
         (true, _) => terminal::print(&json::document(summary)),
         (false, true) => Ok(()),
         (false, false) => {
@@ -132,12 +128,19 @@ fn verdict(summary: &Summary, quiet: bool) -> Exit {
         ));
         return Exit::Interrupted;
     }
-    let open = summary.expectations.iter().filter(|judged| judged.verdict != Verdict::Holds);
-    for judged in open.clone().filter(|_| quiet) {
-        let verdict = if judged.verdict == Verdict::Fails { "fails" } else { "is undecided" };
-        terminal::tell(&format!("{} {verdict}", judged.text));
+    if quiet {
+        tell_open(summary, "");
     }
-    if open.count() > 0 { Exit::Expectation } else { Exit::Done }
+    let holds = summary.expectations.iter().all(|judged| judged.verdict == Verdict::Holds);
+    if holds { Exit::Done } else { Exit::Expectation }
+}
+
+/// Tells which expectations do not hold, each after a label.
+pub(super) fn tell_open(summary: &Summary, label: &str) {
+    for judged in summary.expectations.iter().filter(|judged| judged.verdict != Verdict::Holds) {
+        let verdict = if judged.verdict == Verdict::Fails { "fails" } else { "is undecided" };
+        terminal::tell(&format!("{label}{} {verdict}", judged.text));
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::summary::Summary;
 use crate::time::SimTime;
 
 mod columns;
+mod compare;
 mod expect;
 mod jackknife;
 mod measure;
@@ -27,6 +28,8 @@ mod warnings;
 mod example;
 
 pub use columns::Columns;
+pub use compare::{Refusal, compare, contrasts};
+pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
 pub use summarise::{Collected, summarise};
 
@@ -74,6 +77,8 @@ pub struct Experiment {
     pub pooled: Pooled,
     /// Every number of every run, for paired comparisons.
     pub runs: Columns,
+    /// What is left of all runs without each group of them, for intervals of differences.
+    pub rests: Vec<Rest>,
 }
 
 impl Experiment {
@@ -137,8 +142,7 @@ fn run_with(plan: &Plan, request: &Request, watch: &dyn Watch, engine: Engine<'_
     }
     // After an interruption there may be gaps in the numbers; what is finished counts.
     std::mem::take(&mut desk.early).into_values().for_each(|outcome| desk.collected.push(outcome));
-    let (summary, pooled, runs) = desk.collected.finish(asked).ok_or(Failure::Interrupted)?;
-    Ok(Experiment { summary, pooled, runs })
+    desk.collected.finish(asked).ok_or(Failure::Interrupted)
 }
 
 /// The workers of one experiment and what they share.

@@ -1,5 +1,6 @@
 //! Summaries to bytes: text, JSON, pictures. Knows nothing of the engine.
 
+mod contrast;
 pub mod json;
 mod show;
 pub mod svg;

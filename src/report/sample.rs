@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
+use crate::metrics::{Unit, find};
 use crate::stats::Histogram;
-use crate::summary::{ConsumerCurves, Judged, Summary, Verdict, Warning, Window};
+use crate::summary::{
+    Comparison, ConsumerCurves, Contrast, Design, Judged, Relation, Summary, Verdict, Warning, Window,
+};
 use crate::time::{SimSpan, SimTime};
 
 /// A log-logistic latency with this median (seconds) and shape: heavy tails without a random number.
@@ -139,5 +142,56 @@ pub(super) fn summary() -> Summary {
             window("scale consumers.email to 12", false, "email", 2_700, 7_200),
         ],
         command: "edasim run order-placement.yaml --seed 42 --replications 10".into(),
+    }
+}
+
+/// The sample as the base, and a design with more members in which e-mail is quicker.
+pub(super) fn comparison() -> Comparison {
+    let mut more = summary();
+    more.warnings.clear();
+    more.expectations.truncate(2);
+    more.curves[1] = curves("email", latency(0.2, 2.8, 40_000), 40_000.0);
+    let contrasts = vec![
+        contrast("consumers/email/latency/mean", (0.42, 0.31), Some(0.012), Relation::Lower),
+        contrast("consumers/email/latency/p99", (1.41, 1.02), Some(0.031), Relation::Lower),
+        contrast("consumers/email/latency/max", (244.0, 71.0), Some(9.0), Relation::Lower),
+        contrast("consumers/email/lag/max", (142_011.0, 40_020.0), Some(812.5), Relation::Lower),
+        contrast("consumers/email/utilisation", (0.71, 0.36), Some(0.004), Relation::Lower),
+        contrast("consumers/email/lost/total", (3.0, 3.0), Some(0.0), Relation::Identical),
+        contrast("consumers/fraud/latency/p99", (0.034, 0.034_02), Some(0.000_05), Relation::Unclear),
+        contrast("consumers/fraud/order_violations", (0.0, 0.0), Some(0.0), Relation::Identical),
+        contrast("consumers/analytics/latency/p99", (0.144, 0.144), Some(0.0), Relation::Identical),
+        contrast("producers/order-service/publish/latency/p99", (0.0113, 0.0113), Some(0.0), Relation::Identical),
+        contrast("events//converged/p99", (287.0, 90.0), None, Relation::OneRun),
+    ];
+    Comparison {
+        designs: vec![
+            Design { name: "as-is".into(), summary: summary() },
+            Design { name: "more-members".into(), summary: more },
+        ],
+        contrasts: vec![contrasts],
+        level: 0.95,
+        warnings: Vec::new(),
+        command: "edasim compare order-placement.yaml --seed 42 --replications 10".into(),
+    }
+}
+
+/// A metric of two designs, with half the width of the interval of its difference.
+fn contrast(path: &str, (base, value): (f64, f64), half: Option<f64>, relation: Relation) -> Contrast {
+    let keys: Vec<&str> = path.split('/').collect();
+    let unit = find(keys[0], &keys[2..].join(".")).map_or(Unit::Number, |metric| metric.unit);
+    let difference = value - base;
+    Contrast {
+        path: keys.iter().filter(|key| !key.is_empty()).map(|key| (*key).to_owned()).collect(),
+        unit,
+        by_run: path.ends_with("max"),
+        count: path.ends_with("total"),
+        base: Some(base),
+        value: Some(value),
+        difference: Some(difference),
+        interval: half.map(|half| (difference - half, difference + half)),
+        relation,
+        needed: (relation == Relation::Unclear).then_some(77),
+        reason: None,
     }
 }

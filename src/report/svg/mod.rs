@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use page::{EDGE, Font, Page, Pen, WIDTH};
 
 use crate::report::show;
-use crate::summary::Summary;
+use crate::summary::{Comparison, Summary};
 
 const BLUE: &str = "#0072b2";
 const VERMILLION: &str = "#d55e00";
@@ -35,6 +35,23 @@ pub fn plots(summary: &Summary) -> Vec<(String, String)> {
         let name = file_part(&curves.name, &mut taken);
         plots.extend(histogram::draw(summary, curves).map(|svg| (format!("latency-spread-{name}.svg"), svg)));
         plots.extend(lag::draw(summary, curves).map(|svg| (format!("lag-{name}.svg"), svg)));
+    }
+    plots
+}
+
+/// The pictures of a comparison: each consumer that the base shares with another design, in all designs that have it.
+#[must_use]
+pub fn overlays(comparison: &Comparison) -> Vec<(String, String)> {
+    let mut taken = BTreeSet::new();
+    let mut plots = Vec::new();
+    let Some((base, others)) = comparison.designs.split_first() else { return plots };
+    let has = |summary: &Summary, name: &str| summary.curves.iter().any(|curves| curves.name == name);
+    for curves in &base.summary.curves {
+        if others.iter().any(|other| has(&other.summary, &curves.name)) {
+            let name = file_part(&curves.name, &mut taken);
+            let svg = percentiles::overlay(comparison, &curves.name);
+            plots.extend(svg.map(|svg| (format!("latency-percentiles-{name}.svg"), svg)));
+        }
     }
     plots
 }
@@ -157,6 +174,22 @@ mod tests {
             .map(|line| (attribute(line, "stroke"), attribute(line, "stroke-dasharray")))
             .collect();
         assert_eq!(drawn.len(), sample::summary().curves.len());
+    }
+
+    #[test]
+    fn designs_are_laid_over_each_other() {
+        let comparison = sample::comparison();
+        let plots = overlays(&comparison);
+        let names: Vec<&str> = plots.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["analytics", "email", "fraud"].map(|name| format!("latency-percentiles-{name}.svg"));
+        assert_eq!(names, expected);
+        for (name, svg) in &plots {
+            let lines = svg.lines().filter(|line| line.contains("stroke-width=\"2.2\""));
+            let drawn: BTreeSet<_> =
+                lines.map(|line| (attribute(line, "stroke"), attribute(line, "stroke-dasharray"))).collect();
+            assert_eq!(drawn.len(), comparison.designs.len(), "{name}");
+            assert!(svg.contains(">as-is<") && svg.contains(">more-members<"), "{name}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod books;
 mod claims;
+mod compare;
 mod faults;
 mod flow;
 mod head;
@@ -10,6 +11,8 @@ mod paint;
 mod table;
 
 use serde_json::{Map, Value};
+
+pub use compare::render as comparison;
 
 use crate::summary::{Summary, number_at};
 
@@ -55,11 +58,16 @@ pub fn question(text: &str, style: Style) -> String {
 
 /// What identifies the result, and how to get it again.
 fn foot(summary: &Summary, style: Style) -> String {
-    let document: Value = serde_json::from_str(&super::json::document(summary)).unwrap_or_default();
+    identity(&super::json::document(summary), &summary.command, style)
+}
+
+/// The digest of a document, and the command that makes it.
+fn identity(document: &str, command: &str, style: Style) -> String {
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
     let digest = document.get("digest").and_then(Value::as_str).unwrap_or("none");
     // Never broken into lines, however long: it is there to be copied.
     let line = |label: &str, text: &str| format!("{}  {text}\n", paint::Tone::Quiet.paint(label, style));
-    line("digest", digest) + &line("repeat", &summary.command)
+    line("digest", digest) + &line("repeat", command)
 }
 
 /// A section: its heading, what the numbers are, and its content; nothing without content.

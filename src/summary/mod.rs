@@ -1,6 +1,10 @@
 //! What an experiment found: one tree of named metrics that serves the terminal, JSON, expectations and pictures alike.
 
+mod comparison;
+
 use serde_json::Value;
+
+pub use comparison::{Comparison, Contrast, Design, Relation};
 
 use crate::stats::Histogram;
 use crate::time::{SimSpan, SimTime};
