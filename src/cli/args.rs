@@ -24,7 +24,8 @@ Examples:
 
 Exit codes:
   0 done   1 file or system error   2 wrong scenario or usage
-  3 an expectation fails or is undecided   5 bug in edasim   130 interrupted")]
+  3 an expectation fails or is undecided   4 worse than the baseline
+  5 bug in edasim   130 interrupted")]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -39,7 +40,8 @@ Examples:
   edasim run shop.yaml --replications 10 --out results
   edasim run shop.yaml --duration 5m --set consumers.email.members=12
   edasim run shop.yaml --set 'producers.shop.arrivals={poisson: 2k/s}'
-  edasim run shop.yaml --json | jq .consumers.email.latency.p99")]
+  edasim run shop.yaml --json | jq .consumers.email.latency.p99
+  edasim run shop.yaml --baseline base.json --junit junit.xml --markdown summary.md")]
     Run(Run),
     /// Find every mistake in a scenario without running it
     #[command(after_help = "\
@@ -80,6 +82,8 @@ pub(super) struct Run {
     pub(super) threads: Option<usize>,
     #[command(flatten)]
     pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) gates: Gates,
     /// Write every delivery of the first run to this file
     #[arg(long, value_name = "FILE.csv", help_heading = "Output")]
     pub(super) trace_records: Option<PathBuf>,
@@ -99,6 +103,23 @@ pub(super) struct Output {
     pub(super) quiet: bool,
 }
 
+/// What a build server needs.
+#[derive(Args, Debug)]
+pub(super) struct Gates {
+    /// Fail with exit code 4 where a metric is worse than in this earlier result by more than both intervals
+    #[arg(long, value_name = "result.json", help_heading = "Gate in CI")]
+    pub(super) baseline: Option<PathBuf>,
+    /// Write the expectations as test cases to this file
+    #[arg(long, value_name = "FILE.xml", help_heading = "Gate in CI")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write what does not hold, with its line in the scenario, to this file (SARIF 2.1.0)
+    #[arg(long, value_name = "FILE.sarif", help_heading = "Gate in CI")]
+    pub(super) sarif: Option<PathBuf>,
+    /// Write a summary for a pull request to this file
+    #[arg(long, value_name = "FILE.md", help_heading = "Gate in CI")]
+    pub(super) markdown: Option<PathBuf>,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct Compare {
     /// Scenario files, the base first; or one file with variants
@@ -114,6 +135,8 @@ pub(super) struct Compare {
     pub(super) jobs: Option<usize>,
     #[command(flatten)]
     pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) gates: Gates,
 }
 
 /// A scenario file, and what is changed in it.

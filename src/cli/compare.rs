@@ -7,10 +7,10 @@ use super::exit::{Exit, remember};
 use super::files::{Place, Prepared};
 use super::run::{PAGE, tell, tell_open};
 use super::watch::{self, Watch};
-use super::{load_file, quoted, terminal};
-use crate::experiment::{self, Refusal, Request};
+use super::{gate, load_file, quoted, terminal};
+use crate::experiment::{self, Experiment, Refusal, Request};
 use crate::plan::Plan;
-use crate::report::{json, svg, text};
+use crate::report::{Named, json, svg, text};
 use crate::scenario::{Loaded, Overrides};
 use crate::summary::Comparison;
 
@@ -23,6 +23,9 @@ struct Candidate {
 /// Compares designs.
 pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
     let candidates = candidates(args)?;
+    let plans: Vec<(String, &Plan)> =
+        candidates.iter().map(|candidate| (candidate.name.clone(), &candidate.loaded.plan)).collect();
+    let gates = gate::open(&args.gates, &plans)?;
     let out = args.output.out.as_ref().map(|directory| Place::inside(directory, "compare.json")).transpose()?;
     let designs: Vec<(String, Plan)> =
         candidates.iter().map(|candidate| (candidate.name.clone(), candidate.loaded.plan.clone())).collect();
@@ -30,15 +33,22 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
     let command = command(args, base);
     remember(&command);
 
-    let mut comparison = simulate(args, &designs)?;
+    let (mut comparison, experiments) = simulate(args, &designs)?;
     comparison.command = command;
+    let judged: Vec<(&str, &Experiment)> = designs.iter().map(|(name, _)| name.as_str()).zip(&experiments).collect();
+    let gate = gates.judge(&judged);
+    let named: Vec<Named<'_>> =
+        comparison.designs.iter().map(|design| Named { name: &design.name, summary: &design.summary }).collect();
+    let scenarios: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+    let report = |style| {
+        let compared = gate.as_ref().map_or_else(String::new, |gate| text::gate(gate, style) + "\n");
+        compared + &text::comparison(&comparison, style)
+    };
 
-    let mut files = Vec::new();
+    let mut files = gates.prepare(&named, Some(&comparison), gate.as_ref(), &scenarios)?;
     if let Some(place) = out {
-        let named = [
-            ("compare.json".to_owned(), json::comparison(&comparison)),
-            ("report.txt".to_owned(), text::comparison(&comparison, PAGE)),
-        ];
+        let named =
+            [("compare.json".to_owned(), json::comparison(&comparison)), ("report.txt".to_owned(), report(PAGE))];
         for (name, content) in named.into_iter().chain(svg::overlays(&comparison)) {
             files.push(place.beside(&name).prepare(|to| to.write_all(content.as_bytes()))?);
         }
@@ -47,14 +57,19 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
     match (args.output.json, args.output.quiet) {
         (true, _) => terminal::print(&json::comparison(&comparison))?,
         (false, true) => {}
-        (false, false) => terminal::print(&text::comparison(&comparison, terminal::style()))?,
+        (false, false) => terminal::print(&report(terminal::style()))?,
     }
     if args.output.quiet {
         for design in &comparison.designs {
             tell_open(&design.summary, &format!("{}: ", design.name));
         }
     }
-    Ok(if comparison.holds() { Exit::Done } else { Exit::Expectation })
+    gate::tell(gate.as_ref(), !args.output.json && !args.output.quiet);
+    Ok(match gate {
+        _ if !comparison.holds() => Exit::Expectation,
+        Some(gate) if !gate.worse.is_empty() => Exit::Regression,
+        _ => Exit::Done,
+    })
 }
 
 /// The designs, the base first.
@@ -141,7 +156,7 @@ fn command(args: &Compare, base: &Plan) -> String {
     words.join(" ")
 }
 
-fn simulate(args: &Compare, designs: &[(String, Plan)]) -> Result<Comparison, Exit> {
+fn simulate(args: &Compare, designs: &[(String, Plan)]) -> Result<(Comparison, Vec<Experiment>), Exit> {
     let replications = designs[0].1.replications;
     let request = Request { jobs: args.jobs.unwrap_or(0), ..Request::default() };
     let designs_count = u32::try_from(designs.len()).unwrap_or(u32::MAX);
@@ -150,7 +165,7 @@ fn simulate(args: &Compare, designs: &[(String, Plan)]) -> Result<Comparison, Ex
     let result = experiment::compare(designs, &request, &watch);
     watch.finish();
     match result {
-        Ok((comparison, _)) => Ok(comparison),
+        Ok(found) => Ok(found),
         Err(Refusal::NothingShared { design }) => Err(tell_strangers(&designs[0], &designs[design])),
         Err(Refusal::Run { failure: experiment::Failure::Interrupted, .. }) => {
             terminal::tell("interrupted before all designs were finished: there is no comparison");

@@ -4,6 +4,7 @@ mod args;
 mod compare;
 mod exit;
 mod files;
+mod gate;
 mod run;
 mod terminal;
 mod watch;

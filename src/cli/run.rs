@@ -4,13 +4,12 @@ use super::args::{Run, Scenario};
 use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};
 use super::watch::{self, Watch};
-use super::{load, quoted, terminal};
+use super::{gate, load, quoted, terminal};
 use crate::engine::RunError;
 use crate::experiment::{self, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
-use crate::report::{json, svg, text, trace};
-use crate::scenario::Loaded;
+use crate::report::{Named, json, svg, text, trace};
 use crate::summary::{Summary, Verdict};
 
 /// Width of report.txt.
@@ -19,25 +18,42 @@ pub(super) const PAGE: Style = Style { color: false, width: 100 };
 /// Runs a scenario.
 pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     let loaded = load(&args.scenario, args.output.quiet)?;
+    let gates = gate::open(&args.gates, &[(String::new(), &loaded.plan)])?;
     let out = args.output.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
     let command = command(&args.scenario, &loaded.plan);
     remember(&command);
 
-    let Experiment { mut summary, pooled, .. } = simulate(args, &loaded.plan)?;
-    summary.command = command;
+    let mut found = simulate(args, &loaded.plan)?;
+    found.summary.command = command;
+    let gate = gates.judge(&[("", &found)]);
+    let Experiment { summary, pooled, .. } = found;
+    let report = |style| {
+        let compared = gate.as_ref().map_or_else(String::new, |gate| text::gate(gate, style) + "\n");
+        text::question(&loaded.question, style) + &compared + &text::render(&summary, style)
+    };
 
-    let mut files = Vec::new();
+    let named = [Named { name: &summary.scenario, summary: &summary }];
+    let mut files = gates.prepare(&named, None, gate.as_ref(), &[args.scenario.file.display().to_string()])?;
     if let Some(place) = out {
-        prepare(&mut files, &place, &summary, &loaded.question)?;
+        prepare(&mut files, &place, &summary, report(PAGE))?;
     }
     if let Some(place) = records {
         let names = names(&loaded.plan);
         files.push(place.prepare(|to| trace::write(&pooled.outcome.trace, &names, to))?);
     }
     files.into_iter().try_for_each(Prepared::publish)?;
-    print(args, &summary, &loaded)?;
-    Ok(verdict(&summary, args.output.quiet))
+    match (args.output.json, args.output.quiet) {
+        (true, _) => terminal::print(&json::document(&summary))?,
+        (false, true) => {}
+        (false, false) => terminal::print(&report(terminal::style()))?,
+    }
+    gate::tell(gate.as_ref(), !args.output.json && !args.output.quiet);
+    let worse = gate.is_some_and(|gate| !gate.worse.is_empty());
+    Ok(match verdict(&summary, args.output.quiet) {
+        Exit::Done if worse => Exit::Regression,
+        exit => exit,
+    })
 }
 
 /// The command that repeats the experiment: what can change the result, nothing else.
@@ -89,8 +105,7 @@ pub(super) fn tell(failure: &Failure, replications: u32) -> Exit {
 }
 
 /// The files of `--out`, complete and without their names yet.
-fn prepare(files: &mut Vec<Prepared>, place: &Place, summary: &Summary, question: &str) -> Result<(), Exit> {
-    let report = text::question(question, PAGE) + &text::render(summary, PAGE);
+fn prepare(files: &mut Vec<Prepared>, place: &Place, summary: &Summary, report: String) -> Result<(), Exit> {
     let named = [("result.json".to_owned(), json::document(summary)), ("report.txt".to_owned(), report)];
     for (name, content) in named.into_iter().chain(svg::plots(summary)) {
         files.push(place.beside(&name).prepare(|to| to.write_all(content.as_bytes()))?);
@@ -104,18 +119,6 @@ fn names(plan: &Plan) -> trace::Names<'_> {
         topics: plan.topics.iter().map(|topic| topic.name.as_str()).collect(),
         numeric_keys: plan.numeric_keys,
         key_labels: &plan.key_labels,
-    }
-}
-
-/// The document or the report, to standard output.
-fn print(args: &Run, summary: &Summary, loaded: &Loaded) -> Result<(), Exit> {
-    match (args.output.json, args.output.quiet) {
-        (true, _) => terminal::print(&json::document(summary)),
-        (false, true) => Ok(()),
-        (false, false) => {
-            let style = terminal::style();
-            terminal::print(&(text::question(&loaded.question, style) + &text::render(summary, style)))
-        }
     }
 }
 

@@ -227,7 +227,7 @@ fn read(metrics: &Value, runs: u32, keys: &[&str]) -> Option<(f64, bool)> {
 /// A figure of the worst run: the mean over runs, so that the difference shown is that of pairs of runs.
 fn by_runs(base: &Experiment, other: &Experiment, keys: &[&str]) -> Option<Paired> {
     let of = |experiment: &Experiment| match keys {
-        [before @ .., "drain_time"] => drain_times(experiment, before, keys),
+        [.., "drain_time"] => drain_times(experiment, keys),
         _ => experiment.runs.values(keys).map(<[f64]>::to_vec),
     };
     let (mine, theirs) = (of(base), of(other));
@@ -250,7 +250,8 @@ fn by_runs(base: &Experiment, other: &Experiment, keys: &[&str]) -> Option<Paire
 }
 
 /// The drain time of each run: infinite where lag did not drain; none where no fault touched it in some run.
-fn drain_times(experiment: &Experiment, before: &[&str], keys: &[&str]) -> Option<Vec<f64>> {
+pub(super) fn drain_times(experiment: &Experiment, keys: &[&str]) -> Option<Vec<f64>> {
+    let (_, before) = keys.split_last()?;
     let beside: Vec<&str> = before.iter().copied().chain(["not_drained"]).collect();
     let not_drained = experiment.runs.values(&beside)?;
     let times = experiment.runs.values_or_nan(keys).unwrap_or_else(|| vec![f64::NAN; not_drained.len()]);

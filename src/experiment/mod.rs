@@ -18,6 +18,7 @@ use crate::time::SimTime;
 mod columns;
 mod compare;
 mod expect;
+mod gate;
 mod jackknife;
 mod measure;
 mod pool;
@@ -29,6 +30,7 @@ mod example;
 
 pub use columns::Columns;
 pub use compare::{Refusal, compare, contrasts};
+pub use gate::gate;
 pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
 pub use summarise::{Collected, summarise};

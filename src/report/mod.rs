@@ -2,6 +2,10 @@
 
 mod contrast;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+mod places;
+pub mod sarif;
 mod show;
 pub mod svg;
 pub mod text;
@@ -9,3 +13,5 @@ pub mod trace;
 
 #[cfg(test)]
 mod sample;
+
+pub use places::Named;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::metrics::{Unit, find};
 use crate::stats::Histogram;
 use crate::summary::{
-    Comparison, ConsumerCurves, Contrast, Design, Judged, Relation, Summary, Verdict, Warning, Window,
+    Comparison, ConsumerCurves, Contrast, Design, Judged, Relation, Summary, Verdict, Warning, Window, Worse,
 };
 use crate::time::{SimSpan, SimTime};
 
@@ -76,6 +76,10 @@ fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reaso
         needed: None,
         reason: reason.map(Into::into),
         place: (60, 3),
+        file: "scenarios/order-placement.yaml".into(),
+        path: Vec::new(),
+        op: crate::plan::Comparison::Less,
+        during: text.contains(" during "),
     }
 }
 
@@ -173,6 +177,20 @@ pub(super) fn comparison() -> Comparison {
         level: 0.95,
         warnings: Vec::new(),
         command: "edasim compare order-placement.yaml --seed 42 --replications 10".into(),
+    }
+}
+
+/// Something that has become worse.
+pub(super) fn worse() -> Worse {
+    Worse {
+        design: String::new(),
+        name: "email.latency.p99".into(),
+        unit: Some(Unit::Seconds),
+        was: 1.2,
+        was_interval: Some((1.15, 1.25)),
+        is: 1.41,
+        is_interval: Some((1.36, 1.46)),
+        place: None,
     }
 }
 

@@ -85,7 +85,8 @@ fn expectation(reader: &mut Reader, node: &Node, plan: &Plan) -> Option<Expectat
         return None;
     }
     let place = (node.place.line, node.place.column);
-    Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place })
+    let file = reader.file_of(node.place);
+    Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place, file })
 }
 
 /// The metric, and its path in the result document for each thing it stands for.

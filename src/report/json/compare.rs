@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{SECTIONS, digest_of, document, judged, warning, with_digest};
+use super::{SECTIONS, digest_without_its_line, document, judged, warning, with_digest};
 use crate::report::contrast::sentence;
 use crate::summary::{Comparison, Contrast, Design, Relation};
 
@@ -43,7 +43,7 @@ fn of_design(design: &Design) -> Value {
     let mut result = json!({
         "scenario": summary.scenario,
         "duration": summary.duration.seconds(),
-        "result": digest_of_result(design),
+        "result": digest_without_its_line(&document(summary)),
         "warnings": summary.warnings.iter().map(warning).collect::<Vec<_>>(),
     });
     for section in SECTIONS {
@@ -52,14 +52,6 @@ fn of_design(design: &Design) -> Value {
     result["ci95"] = summary.ci95.clone();
     result["expect"] = summary.expectations.iter().map(judged).collect();
     result
-}
-
-/// The digest of the result document that `run` gives for the design.
-fn digest_of_result(design: &Design) -> String {
-    let text = document(&design.summary);
-    let is_digest = |line: &&str| line.trim_start().starts_with("\"digest\": \"sha256:");
-    let rest: String = text.lines().filter(|line| !is_digest(line)).map(|line| format!("{line}\n")).collect();
-    digest_of(&rest)
 }
 
 fn without_series(mut section: Value) -> Value {

@@ -41,6 +41,13 @@ pub fn digest_of(text: &str) -> String {
     })
 }
 
+/// The digest that a document should have: that of its text without the line that holds it.
+#[must_use]
+pub fn digest_without_its_line(text: &str) -> String {
+    let is_digest = |line: &&str| line.starts_with("  \"digest\": \"sha256:");
+    digest_of(&text.lines().filter(|line| !is_digest(line)).map(|line| format!("{line}\n")).collect::<String>())
+}
+
 /// A document as text, ending in a line break.
 pub(super) fn lines(document: &Value) -> String {
     let mut text = String::new();
@@ -232,6 +239,10 @@ mod tests {
                 needed: None,
                 reason: None,
                 place: (1, 1),
+                file: "tiny.yaml".into(),
+                path: Vec::new(),
+                op: crate::plan::Comparison::Less,
+                during: false,
             }],
             curves: Vec::new(),
             windows: Vec::new(),
@@ -258,6 +269,10 @@ mod tests {
     fn the_digest_is_that_of_the_document_without_its_line() {
         let document = document(&summary());
         let is_digest = |line: &&str| line.trim_start().starts_with("\"digest\": \"sha256:");
+        assert_eq!(
+            serde_json::from_str::<Value>(&document).expect("JSON")["digest"],
+            digest_without_its_line(&document)
+        );
         let digest = document.lines().find(is_digest).expect("a line");
         let rest = document.lines().filter(|line| !is_digest(line)).map(|line| format!("{line}\n")).collect::<String>();
         let expected = Sha256::digest(rest.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();

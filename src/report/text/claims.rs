@@ -102,13 +102,18 @@ fn value(judged: &Judged) -> String {
     }
 }
 
+/// The value with its interval, and why it is so.
+pub(in crate::report) fn value_in_words(judged: &Judged) -> String {
+    value(judged) + &why(judged)
+}
+
 fn why(judged: &Judged) -> String {
     let needed = judged.needed.map(|runs| format!("about {runs} runs would decide"));
     judged.reason.iter().chain(&needed).map(|why| format!(", {why}")).collect()
 }
 
 /// How values are written that are compared with the limit of this expectation.
-fn unit_of(text: &str) -> fn(f64) -> String {
+pub(in crate::report) fn unit_of(text: &str) -> fn(f64) -> String {
     let claim = text.split(" during ").next().unwrap_or(text);
     let limit = claim.split_whitespace().last().unwrap_or("");
     let unit = limit.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+'));

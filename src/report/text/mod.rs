@@ -5,6 +5,7 @@ mod claims;
 mod compare;
 mod faults;
 mod flow;
+mod gate;
 mod head;
 mod latency;
 mod paint;
@@ -12,7 +13,9 @@ mod table;
 
 use serde_json::{Map, Value};
 
+pub(super) use claims::{unit_of, value_in_words};
 pub use compare::render as comparison;
+pub use gate::render as gate;
 
 use crate::summary::{Summary, number_at};
 
