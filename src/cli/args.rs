@@ -21,6 +21,7 @@ Examples:
   edasim check shop.yaml      find every mistake in it
   edasim run shop.yaml        simulate it and print the report
   edasim compare shop.yaml    what its variants change
+  edasim sweep shop.yaml --vary consumers.email.members=1..8
 
 Exit codes:
   0 done   1 file or system error   2 wrong scenario or usage
@@ -52,15 +53,28 @@ Examples:
     Check(Check),
     /// Run designs side by side with the same random numbers and tell what differs
     #[command(after_help = "\
-The first file, or the variant written `{}`, is the base. Run i of every design has the same seed, and what has the same
-name draws the same numbers: the differences are those of the designs, not of chance.
+The first file, or the variant written `{}`, is the base. Run i of every design has the same seed,
+and what has the same name draws the same numbers: the differences are those of the designs, not
+of chance.
 
 Examples:
   edasim compare rest.yaml bus.yaml
   edasim compare shop.yaml                         all variants of its `vary`
   edasim compare shop.yaml --variant more-members --replications 20 --out results
-  edasim compare a.yaml b.yaml --json | jq .differences.b.consumers.email.latency.p99.text")]
+  edasim compare a.yaml b.yaml --json | jq .differences.b.consumers.email.latency.p99")]
     Compare(Compare),
+    /// Simulate a grid of values and tell where it bends
+    #[command(after_help = "\
+Values are written as in the scenario: a list `a,b,c`, a range `1..16` or `10ms..100ms..10ms`, or
+both. A path is what --set takes. Every point has the same seeds. With --out, finished points are
+kept, and the same command goes on after an interruption.
+
+Examples:
+  edasim sweep shop.yaml --vary consumers.email.members=1..16
+  edasim sweep shop.yaml --vary producers.shop.arrivals.poisson=100/s..900/s..100/s --csv
+  edasim sweep shop.yaml --vary consumers.email.members=2,4 --vary consumers.email.workers=1..8
+  edasim sweep shop.yaml --vary duration=1h,2h --metric email.latency.p99 --out results")]
+    Sweep(Sweep),
     /// Write a scenario to begin with
     #[command(after_help = "Example:\n  edasim init shop.yaml && edasim run shop.yaml")]
     Init(Init),
@@ -178,6 +192,7 @@ impl Changes {
             duration: self.duration.clone(),
             replications: self.replications,
             variant: None,
+            vary: Vec::new(),
         }
     }
 
@@ -198,6 +213,29 @@ impl Scenario {
     pub(super) fn overrides(&self) -> Overrides {
         Overrides { variant: self.variant.clone(), ..self.changes.overrides() }
     }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Sweep {
+    #[command(flatten)]
+    pub(super) scenario: Scenario,
+    /// Values of one axis of the grid; may be repeated
+    #[arg(long, value_name = "PATH=VALUES", required = true)]
+    pub(super) vary: Vec<String>,
+    /// What to measure, as in `expect`; may be repeated [default: what `expect` names, else p99 and lag of each consumer]
+    #[arg(long, value_name = "PATH")]
+    pub(super) metric: Vec<String>,
+    /// Simulate more than 10,000 points
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Runs at a time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
+    pub(super) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// Print a table for other programs instead of the report
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub(super) csv: bool,
 }
 
 #[derive(Args, Debug)]
@@ -256,7 +294,7 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         insta::assert_snapshot!("help", command.render_help().to_string());
-        for name in ["run", "check", "compare", "init"] {
+        for name in ["run", "check", "compare", "sweep", "init"] {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.clone().term_width(100).render_help().to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

@@ -6,7 +6,9 @@ mod exit;
 mod files;
 mod gate;
 mod run;
+mod sweep;
 mod terminal;
+mod vary;
 mod watch;
 
 use std::path::Path;
@@ -18,7 +20,7 @@ use self::args::{Check, Cli, Command, Init, Scenario};
 use self::exit::Exit;
 use self::files::Place;
 use crate::plan::Plan;
-use crate::scenario::{self, Loaded, Overrides};
+use crate::scenario::{self, Diagnostics, Loaded, Overrides};
 
 /// Runs the program.
 #[must_use]
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
         Command::Compare(args) => compare::compare(args),
+        Command::Sweep(args) => sweep::sweep(args),
         Command::Init(args) => init(args),
     };
     result.unwrap_or_else(|exit| exit).into()
@@ -88,12 +91,15 @@ fn load_file(file: &Path, overrides: &Overrides, quiet: bool) -> Result<Loaded, 
             loaded.notes.iter().filter(|_| !quiet).for_each(|note| terminal::note(note));
             Ok(loaded)
         }
-        Err(diagnostics) => {
-            let style = terminal::error_style();
-            terminal::tell(diagnostics.render(style.color, style.width).trim_end());
-            Err(if diagnostics.is_io() { Exit::System } else { Exit::Input })
-        }
+        Err(diagnostics) => Err(tell_diagnostics(&diagnostics)),
     }
+}
+
+/// Tells what is wrong with a scenario or a path into it.
+fn tell_diagnostics(diagnostics: &Diagnostics) -> Exit {
+    let style = terminal::error_style();
+    terminal::tell(diagnostics.render(style.color, style.width).trim_end());
+    if diagnostics.is_io() { Exit::System } else { Exit::Input }
 }
 
 /// A word as a shell reads it back.

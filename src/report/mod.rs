@@ -1,6 +1,7 @@
 //! Summaries to bytes: text, JSON, pictures. Knows nothing of the engine.
 
 mod contrast;
+pub mod csv;
 pub mod json;
 pub mod junit;
 pub mod markdown;

@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::metrics::{Unit, find};
 use crate::stats::Histogram;
 use crate::summary::{
-    Comparison, ConsumerCurves, Contrast, Design, Judged, Relation, Summary, Verdict, Warning, Window, Worse,
+    Axis, Comparison, ConsumerCurves, Contrast, Design, Judged, Point, Reading, Relation, Summary, Sweep, Swept,
+    Verdict, Warning, Window, Worse,
 };
 use crate::time::{SimSpan, SimTime};
 
@@ -211,5 +212,42 @@ fn contrast(path: &str, (base, value): (f64, f64), half: Option<f64>, relation: 
         relation,
         needed: (relation == Relation::Unclear).then_some(77),
         reason: None,
+    }
+}
+
+/// A sweep of members, or of members and service time, in which more members help up to four.
+pub(super) fn sweep(axes: usize) -> Sweep {
+    let axis = |path: &str, values: &[&str]| Axis {
+        path: path.into(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+        positions: None,
+    };
+    let mut members = axis("consumers.email.members", &["2", "4", "8", "16"]);
+    members.positions = Some(vec![2.0, 4.0, 8.0, 16.0]);
+    let others = [axis("consumers.email.service_time", &["20ms", "{ exponential: 20ms }"])];
+    let columns = if axes == 1 { 1 } else { 2 };
+    let swept = |path: [&str; 4], unit| Swept { path: path.map(String::from).into(), unit };
+    let reading = |value: f64| Some(Reading { value, interval: Some((0.9 * value, 1.1 * value)) });
+    let point = |at: usize| {
+        let slow = if columns == 2 && at % 2 == 1 { 1.4 } else { 1.0 };
+        let latency = slow * [61.5, 0.412, 0.388, 0.381][at / columns];
+        let verdict = if latency > 1.0 { Verdict::Fails } else { Verdict::Holds };
+        let warnings = if latency > 1.0 { vec!["W001".into(), "W003".into()] } else { vec!["W003".into()] };
+        let lag = if at == 0 { None } else { reading(100.0 - at as f64) };
+        Point { readings: vec![reading(latency), lag], verdict: Some(verdict), warnings }
+    };
+    Sweep {
+        scenario: "order-placement".into(),
+        seed: 42,
+        replications: 10,
+        duration: SimSpan::from_seconds(7_200),
+        axes: [members].into_iter().chain(others.into_iter().take(axes - 1)).collect(),
+        metrics: vec![
+            swept(["consumers", "email", "latency", "p99"], Unit::Seconds),
+            swept(["consumers", "email", "lag", "max"], Unit::Count),
+        ],
+        points: (0..4 * columns).map(point).collect(),
+        knees: vec![(axes == 1).then_some(1), None],
+        command: "edasim sweep order-placement.yaml --vary consumers.email.members=2,4,8,16".into(),
     }
 }

@@ -2,11 +2,13 @@
 
 mod comparison;
 mod gate;
+mod sweep;
 
 use serde_json::Value;
 
 pub use comparison::{Comparison, Contrast, Design, Relation};
 pub use gate::{Gate, Worse};
+pub use sweep::{Axis, Point, Reading, Sweep, Swept, place};
 
 use crate::plan;
 use crate::stats::Histogram;

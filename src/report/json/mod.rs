@@ -1,6 +1,7 @@
 //! The result document: JSON with keys in the order of the format, the same bytes for the same result.
 
 mod compare;
+mod sweep;
 
 use std::fmt::Write as _;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use compare::comparison;
+pub use sweep::{point, read_point, sweep};
 
 use crate::summary::{Judged, Summary, Verdict, Warning};
 

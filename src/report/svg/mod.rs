@@ -8,13 +8,14 @@ mod histogram;
 mod lag;
 mod page;
 mod percentiles;
+mod sweep;
 
 use std::collections::BTreeSet;
 
 use page::{EDGE, Font, Page, Pen, WIDTH};
 
 use crate::report::show;
-use crate::summary::{Comparison, Summary};
+use crate::summary::{Comparison, Summary, Sweep};
 
 const BLUE: &str = "#0072b2";
 const VERMILLION: &str = "#d55e00";
@@ -56,6 +57,17 @@ pub fn overlays(comparison: &Comparison) -> Vec<(String, String)> {
     plots
 }
 
+/// The pictures of a sweep of one or two values: one of each metric.
+#[must_use]
+pub fn sweep(sweep: &Sweep) -> Vec<(String, String)> {
+    let mut taken = BTreeSet::new();
+    let all = sweep.metrics.iter().enumerate().map(|(index, metric)| {
+        let name = file_part(&metric.name(), &mut taken);
+        sweep::draw(sweep, index).map(|svg| (format!("sweep-{name}.svg"), svg))
+    });
+    all.flatten().collect()
+}
+
 /// A name as part of a file name, different from those taken already.
 fn file_part(name: &str, taken: &mut BTreeSet<String>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
@@ -83,6 +95,11 @@ fn runs(summary: &Summary) -> String {
 
 /// The first warning about a consumer (about anything, without one), so that no picture travels without it.
 fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
+    warn_of(page, "", summary, consumer, at);
+}
+
+/// The same of one of several designs.
+fn warn_of(page: &mut Page, design: &str, summary: &Summary, consumer: Option<&str>, at: f64) {
     let concerns = |about: &str| {
         about == "experiment" || consumer.is_none_or(|name| about.strip_prefix("consumers.") == Some(name))
     };
@@ -96,7 +113,8 @@ fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
     let room = 126;
     let more = warnings.count();
     let more = if more > 0 { format!(" ({more} more in the report)") } else { String::new() };
-    let mut text = format!("{} {about}{}{more}", first.code, first.text);
+    let of = if design.is_empty() { String::new() } else { format!("{design}: ") };
+    let mut text = format!("{} {of}{about}{}{more}", first.code, first.text);
     for line in 0..2 {
         let split = if text.chars().count() <= room { text.len() } else { break_at(&text, room) };
         let rest = text.split_off(split);
@@ -137,26 +155,39 @@ mod tests {
         summary.scenario = "a scenario with an uncommonly long name, as people sometimes give them ".repeat(3);
         summary.curves[0].name = "a-consumer-with-an-uncommonly-long-name-as-people-sometimes-give-them".repeat(2);
         summary.windows[1].name = "a change with an uncommonly long name ".repeat(5);
-        for (name, svg) in plots(&summary).into_iter().chain(plots(&sample::summary())) {
-            let height: f64 = svg.split('"').nth(3).unwrap().split(' ').nth(3).unwrap().parse().unwrap();
-            for tag in svg.lines().filter(|line| line.starts_with("<text")) {
-                let text = tag.split('>').nth(1).unwrap().split('<').next().unwrap();
-                let font = Font::new(number(tag, "font-size"), "");
-                let long = Font { bold: tag.contains("bold"), ..font }.width(text);
-                let (x, y) = (number(tag, "x"), number(tag, "y"));
-                let before = match attribute(tag, "text-anchor") {
-                    Some("middle") => long / 2.0,
-                    Some("end") => long,
-                    _ => 0.0,
-                };
-                let (low, high, end) = if tag.contains("rotate") {
-                    (y - (long - before), y + before, height)
-                } else {
-                    (x - before, x - before + long, WIDTH)
-                };
-                assert!(low >= 0.0 && high <= end, "{name}: {low:.0}..{high:.0} of {end}: {tag}");
-                assert!(y > font.size * 0.8 && y < height - 2.0, "{name}: {tag}");
-            }
+        let mut sweeps = [sample::sweep(1), sample::sweep(2)];
+        for sweep in &mut sweeps {
+            let long =
+                "producers.a-producer-with-an-uncommonly-long-name-as-people-sometimes-give-them.arrivals.poisson";
+            sweep.axes[0].path = long.repeat(2);
+            sweep.axes[0].values[1] = "{ lognormal: { median: 200ms, p99: 900ms } }".repeat(2);
+        }
+        let all = plots(&summary).into_iter().chain(plots(&sample::summary())).chain(overlays(&sample::comparison()));
+        for (name, svg) in all.chain(sweeps.iter().flat_map(sweep)) {
+            check_texts(&name, &svg);
+        }
+    }
+
+    /// Every text of a picture lies inside its page.
+    fn check_texts(name: &str, svg: &str) {
+        let height: f64 = svg.split('"').nth(3).unwrap().split(' ').nth(3).unwrap().parse().unwrap();
+        for tag in svg.lines().filter(|line| line.starts_with("<text")) {
+            let text = tag.split('>').nth(1).unwrap().split('<').next().unwrap();
+            let font = Font::new(number(tag, "font-size"), "");
+            let long = Font { bold: tag.contains("bold"), ..font }.width(text);
+            let (x, y) = (number(tag, "x"), number(tag, "y"));
+            let before = match attribute(tag, "text-anchor") {
+                Some("middle") => long / 2.0,
+                Some("end") => long,
+                _ => 0.0,
+            };
+            let (low, high, end) = if tag.contains("rotate") {
+                (y - (long - before), y + before, height)
+            } else {
+                (x - before, x - before + long, WIDTH)
+            };
+            assert!(low >= 0.0 && high <= end, "{name}: {low:.0}..{high:.0} of {end}: {tag}");
+            assert!(y > font.size * 0.8 && y < height - 2.0, "{name}: {tag}");
         }
     }
 
@@ -195,6 +226,18 @@ mod tests {
     #[test]
     fn the_same_numbers_give_the_same_bytes() {
         assert_eq!(plots(&sample::summary()), plots(&sample::summary()));
+    }
+
+    #[test]
+    fn a_sweep_of_one_or_two_values_is_drawn() {
+        let line = sweep(&sample::sweep(1));
+        let names: Vec<&str> = line.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["sweep-email.latency.p99.svg", "sweep-email.lag.max.svg"]);
+        assert!(line[0].1.contains("<polygon") && line[0].1.contains(">knee at 4<"), "{}", line[0].1);
+        assert!(!line[1].1.contains("knee"), "{}", line[1].1);
+        let heat = sweep(&sample::sweep(2));
+        let cells = heat[0].1.lines().filter(|line| line.starts_with("<rect x=")).count();
+        assert_eq!(cells, 4 * 2 + sweep::SHADES.len());
     }
 
     #[test]

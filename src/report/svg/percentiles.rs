@@ -3,10 +3,10 @@
 use super::axis::Axis;
 use super::frame::Frame;
 use super::page::{EDGE, Font, GREY, INK, Page, Pen, WIDTH};
-use super::{pen, runs, warn};
+use super::{pen, runs, warn, warn_of};
 use crate::report::show;
 use crate::stats::Histogram;
-use crate::summary::{Comparison, Summary};
+use crate::summary::{Comparison, Design, Summary};
 
 /// Lines in one picture; more cannot be told apart.
 const LINES: usize = 10;
@@ -42,10 +42,12 @@ pub(super) fn overlay(comparison: &Comparison, consumer: &str) -> Option<String>
     let of = if first.replications == 1 { "1 run".into() } else { format!("{} runs", first.replications) };
     let about = format!("{of} of each design. A line ends where fewer than ten events are slower{more}.");
     let mut page = sheet(&format!("How long does an event take until {consumer} has dealt with it?"), &about, lines)?;
-    let warned = comparison.designs.iter().map(|design| &design.summary).find(|summary| {
-        summary.warnings.iter().any(|warning| warning.about.strip_prefix("consumers.") == Some(consumer))
-    });
-    warned.into_iter().for_each(|summary| warn(&mut page, summary, Some(consumer), 552.0));
+    let concerned = |design: &&Design| {
+        design.summary.warnings.iter().any(|warning| warning.about.strip_prefix("consumers.") == Some(consumer))
+    };
+    if let Some(design) = comparison.designs.iter().find(concerned) {
+        warn_of(&mut page, &design.name, &design.summary, Some(consumer), 552.0);
+    }
     Some(page.finish())
 }
 

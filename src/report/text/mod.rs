@@ -9,6 +9,7 @@ mod gate;
 mod head;
 mod latency;
 mod paint;
+mod sweep;
 mod table;
 
 use serde_json::{Map, Value};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 pub(super) use claims::{unit_of, value_in_words};
 pub use compare::render as comparison;
 pub use gate::render as gate;
+pub use sweep::render as sweep;
 
 use crate::summary::{Summary, number_at};
 
