@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::jackknife::{LEVEL, contributions};
-use super::measure::nine_decimals;
+use super::measure::{nine_decimals, rests_on_few};
 use super::{Experiment, Failure, Request, Watch, run};
 use crate::metrics::{Metric, catalogue, is_of_the_worst_run};
 use crate::plan::Plan;
@@ -167,12 +167,20 @@ fn contrast(
     let pair = if by_run { by_runs(base, other, &keys) } else { pooled(base, other, &keys) }?;
     let same_runs = same(&base.runs, &other.runs, &keys);
     let difference = pair.base.zip(pair.value).map(|(base, value)| value - base);
-    let relation =
-        difference.map_or(Relation::NoValue, |difference| relation(difference, &pair.parts, same_runs, level));
-    let interval = difference.zip(MeanInterval::of(&pair.parts, level)).map(|(difference, interval)| {
-        (nine_decimals(difference - interval.half), nine_decimals(difference + interval.half))
-    });
-    let needed = replications_needed(&pair.parts, 0.0, level).filter(|_| relation == Relation::Unclear);
+    let relation = match difference {
+        Some(difference) => relation(difference, &pair.parts, same_runs, level),
+        // Neither drains, in the same runs.
+        None if same_runs && pair.base.is_none() && pair.value.is_none() => Relation::Identical,
+        None => Relation::NoValue,
+    };
+    let few = [base, other].iter().any(|of| rests_on_few(&of.summary.metrics, &keys));
+    let few = few && !matches!(relation, Relation::Identical | Relation::NoValue | Relation::OneRun);
+    let relation = if few { Relation::Unclear } else { relation };
+    let interval =
+        difference.zip(MeanInterval::of(&pair.parts, level)).filter(|_| !few).map(|(difference, interval)| {
+            (nine_decimals(difference - interval.half), nine_decimals(difference + interval.half))
+        });
+    let needed = replications_needed(&pair.parts, 0.0, level).filter(|_| relation == Relation::Unclear && !few);
     Some(Contrast {
         path,
         unit: metric.unit,
@@ -184,7 +192,7 @@ fn contrast(
         interval,
         relation,
         needed: needed.filter(|needed| *needed > u64::from(base.summary.replications)),
-        reason: pair.reason,
+        reason: pair.reason.or_else(|| few.then(|| "fewer than ten events are slower".to_owned())),
     })
 }
 

@@ -1,12 +1,13 @@
 //! Whether a result is worse than an earlier one, by more than chance explains.
 //!
 //! Worse is a figure whose interval lies wholly on the wrong side of the earlier interval. A figure of the worst run has
-//! none: it is worse where every run is worse than the worst run was. Looked at are latencies, lags and losses, and all
-//! that the scenario expects something of.
+//! none: it is worse where every run is worse than the worst run was, and never told to be better. Looked at are latencies,
+//! lags and losses, and all that the scenario expects something of.
 
 use serde_json::Value;
 
 use super::Experiment;
+use super::measure::rests_on_few;
 use crate::metrics::{Metric, catalogue, is_of_the_worst_run};
 use crate::plan::Comparison;
 use crate::summary::{Gate, Judged, Worse};
@@ -93,16 +94,11 @@ impl Sides<'_> {
         let name = path[from..].join(".");
         let place = claim.map(|claim| (claim.file.clone(), claim.place.0, claim.place.1));
         if is_of_the_worst_run(last) {
-            let Some((was, runs)) = self.worst(path) else { return };
-            let is = runs.iter().copied().fold(if lower_is_better { f64::MIN } else { f64::MAX }, |a, b| {
-                if lower_is_better { a.max(b) } else { a.min(b) }
-            });
+            // The earlier document has the largest value of all its runs, and says nothing about the others.
+            let Some((was, runs)) = self.worst(path).filter(|_| lower_is_better) else { return };
             gate.compared += 1;
-            let all = |worse: &dyn Fn(f64) -> bool| runs.iter().all(|value| worse(*value));
-            let (up, down) = (all(&|value| value > was), all(&|value| value < was));
-            gate.better += usize::from(if lower_is_better { down } else { up });
-            if if lower_is_better { up } else { down } {
-                let design = self.design.to_owned();
+            if runs.iter().all(|value| *value > was) {
+                let (design, is) = (self.design.to_owned(), runs.into_iter().fold(was, f64::max));
                 gate.worse.push(Worse { design, name, unit, was, was_interval: None, is, is_interval: None, place });
             }
             return;
@@ -150,6 +146,10 @@ impl Sides<'_> {
     /// The two values of a metric with their intervals; of a count, those per run.
     fn pooled(&self, path: &[String]) -> Option<(Figure, Figure)> {
         let summary = &self.now.summary;
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        if rests_on_few(self.earlier, &keys) || rests_on_few(&summary.metrics, &keys) {
+            return None;
+        }
         let leaf = descend(&summary.metrics, path)?;
         let per = |runs: u32| if leaf.is_u64() { f64::from(runs) } else { 1.0 };
         let figure = |metrics: &Value, intervals: &Value, per: f64| {

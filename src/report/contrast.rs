@@ -117,7 +117,7 @@ pub(super) fn word(relation: Relation) -> &'static str {
         Relation::Identical => "identical",
         Relation::Lower => "lower",
         Relation::Higher => "higher",
-        Relation::Unclear => "no difference seen",
+        Relation::Unclear => "unclear",
         Relation::OneRun => "one run",
         Relation::NoValue => "no value",
     }
@@ -134,6 +134,9 @@ pub(super) fn sentence(contrast: &Contrast) -> String {
     match contrast.relation {
         Relation::Identical => format!("{name} is identical"),
         Relation::Lower | Relation::Higher => format!("{name} is {}{half}{per_run} {word}", size(difference)),
+        Relation::Unclear if contrast.reason.is_some() => {
+            format!("{name}: no difference can be told, {}", contrast.reason.as_deref().unwrap_or_default())
+        }
         Relation::Unclear => {
             let needed = contrast.needed.map_or_else(String::new, |needed| {
                 format!("; about {needed} runs would show one of {}", size(difference))

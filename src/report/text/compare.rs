@@ -155,7 +155,7 @@ fn sentences(read: &[&Contrast], style: Style) -> String {
 
 /// All that is not identical, thing by thing.
 fn table(base: &str, name: &str, read: &[&Contrast], style: Style) -> String {
-    let (base, name) = (shortened(base, 14), shortened(name, 14));
+    let (base, name) = (shortened(base, 12), shortened(name, 12));
     let mut table =
         Table::new([always(&base), always(&name), always("difference"), always("\u{b1}"), text_if_room("")]);
     let mut thing = String::new();
