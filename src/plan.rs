@@ -780,6 +780,8 @@ pub struct Expectation {
     pub during: Option<(SimTime, SimTime)>,
     /// Where it stands in the file, for reports that point there: line, column (from 1).
     pub place: (u32, u32),
+    /// That file, or the option of the command line where it was written there.
+    pub file: String,
 }
 
 /// A comparison operator.

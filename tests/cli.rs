@@ -2,65 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod folder;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use assert_cmd::cargo::CommandCargoExt as _;
-
-/// A scenario that takes no time: 100 events.
-const SMALL: &str = "\
-# Question: does it work?
-#
-# Not shown.
-name: small
-seed: 7
-duration: 10s
-replications: 1
-buses: { main: { profile: ideal, topics: { orders: { partitions: 2 } } } }
-producers: { shop: { publishes: orders, arrivals: { poisson: 10/s } } }
-consumers: { email: { subscribes: orders, service_time: 5ms } }
-";
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        folder.write("small.yaml", SMALL);
-        folder
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("edasim").unwrap();
-        command.args(args).current_dir(self.path()).env_remove("COLUMNS").env("NO_COLOR", "1");
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
+use folder::{Folder, SMALL, code, stderr, stdout};
 
 #[test]
 fn a_run_prints_its_report_and_nothing_else() {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::quoted;
 use crate::engine;
+use crate::plan::Plan;
 use crate::scenario::Overrides;
 
 /// What happens to our event-driven system when...?
@@ -18,10 +20,13 @@ Examples:
   edasim init shop.yaml       write a scenario to begin with
   edasim check shop.yaml      find every mistake in it
   edasim run shop.yaml        simulate it and print the report
+  edasim compare shop.yaml    what its variants change
+  edasim sweep shop.yaml --vary consumers.email.members=1..8
 
 Exit codes:
   0 done   1 file or system error   2 wrong scenario or usage
-  3 an expectation fails or is undecided   5 bug in edasim   130 interrupted")]
+  3 an expectation fails or is undecided   4 worse than the baseline
+  5 bug in edasim   130 interrupted")]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -36,7 +41,8 @@ Examples:
   edasim run shop.yaml --replications 10 --out results
   edasim run shop.yaml --duration 5m --set consumers.email.members=12
   edasim run shop.yaml --set 'producers.shop.arrivals={poisson: 2k/s}'
-  edasim run shop.yaml --json | jq .consumers.email.latency.p99")]
+  edasim run shop.yaml --json | jq .consumers.email.latency.p99
+  edasim run shop.yaml --baseline base.json --junit junit.xml --markdown summary.md")]
     Run(Run),
     /// Find every mistake in a scenario without running it
     #[command(after_help = "\
@@ -45,6 +51,30 @@ Examples:
   edasim check shop.yaml --explain | grep acks
   edasim check shop.yaml --variant more-members --set duration=2h")]
     Check(Check),
+    /// Run designs side by side with the same random numbers and tell what differs
+    #[command(after_help = "\
+The first file, or the variant written `{}`, is the base. Run i of every design has the same seed,
+and what has the same name draws the same numbers: the differences are those of the designs, not
+of chance.
+
+Examples:
+  edasim compare rest.yaml bus.yaml
+  edasim compare shop.yaml                         all variants of its `vary`
+  edasim compare shop.yaml --variant more-members --replications 20 --out results
+  edasim compare a.yaml b.yaml --json | jq .differences.b.consumers.email.latency.p99")]
+    Compare(Compare),
+    /// Simulate a grid of values and tell where it bends
+    #[command(after_help = "\
+Values are written as in the scenario: a list `a,b,c`, a range `1..16` or `10ms..100ms..10ms`, or
+both. A path is what --set takes. Every point has the same seeds. With --out, finished points are
+kept, and the same command goes on after an interruption.
+
+Examples:
+  edasim sweep shop.yaml --vary consumers.email.members=1..16
+  edasim sweep shop.yaml --vary producers.shop.arrivals.poisson=100/s..900/s..100/s --csv
+  edasim sweep shop.yaml --vary consumers.email.members=2,4 --vary consumers.email.workers=1..8
+  edasim sweep shop.yaml --vary duration=1h,2h --metric email.latency.p99 --out results")]
+    Sweep(Sweep),
     /// Write a scenario to begin with
     #[command(after_help = "Example:\n  edasim init shop.yaml && edasim run shop.yaml")]
     Init(Init),
@@ -64,18 +94,63 @@ pub(super) struct Run {
     /// Threads of one run with --schedule parallel [default: one per core]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
     pub(super) threads: Option<usize>,
-    /// Print the result document instead of the report
-    #[arg(long, help_heading = "Output")]
-    pub(super) json: bool,
-    /// Write result.json, report.txt and pictures to this directory too
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) gates: Gates,
     /// Write every delivery of the first run to this file
     #[arg(long, value_name = "FILE.csv", help_heading = "Output")]
     pub(super) trace_records: Option<PathBuf>,
+}
+
+/// Where results go.
+#[derive(Args, Debug)]
+pub(super) struct Output {
+    /// Print the result document instead of the report
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Write the document, the report and pictures to this directory too
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(super) out: Option<PathBuf>,
     /// Only errors: no report, notes or progress; --json and files stay
     #[arg(long, short, help_heading = "Output")]
     pub(super) quiet: bool,
+}
+
+/// What a build server needs.
+#[derive(Args, Debug)]
+pub(super) struct Gates {
+    /// Fail with exit code 4 where a metric is worse than in this earlier result by more than both intervals
+    #[arg(long, value_name = "result.json", help_heading = "Gate in CI")]
+    pub(super) baseline: Option<PathBuf>,
+    /// Write the expectations as test cases to this file
+    #[arg(long, value_name = "FILE.xml", help_heading = "Gate in CI")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write what does not hold, with its line in the scenario, to this file (SARIF 2.1.0)
+    #[arg(long, value_name = "FILE.sarif", help_heading = "Gate in CI")]
+    pub(super) sarif: Option<PathBuf>,
+    /// Write a summary for a pull request to this file
+    #[arg(long, value_name = "FILE.md", help_heading = "Gate in CI")]
+    pub(super) markdown: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Compare {
+    /// Scenario files, the base first; or one file with variants
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Compare only this variant with the baseline; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) variant: Vec<String>,
+    /// Runs at a time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
+    pub(super) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) gates: Gates,
 }
 
 /// A scenario file, and what is changed in it.
@@ -84,6 +159,16 @@ pub(super) struct Scenario {
     /// Scenario file
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Variant of the scenario (its `vary`)
+    #[arg(long, value_name = "NAME")]
+    pub(super) variant: Option<String>,
+}
+
+/// What is changed in a scenario.
+#[derive(Args, Debug)]
+pub(super) struct Changes {
     /// Master seed, instead of the scenario's
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -96,22 +181,61 @@ pub(super) struct Scenario {
     /// Independent runs; several give confidence intervals
     #[arg(long, value_name = "N")]
     pub(super) replications: Option<u32>,
-    /// Variant of the scenario (its `vary`)
-    #[arg(long, value_name = "NAME")]
-    pub(super) variant: Option<String>,
 }
 
-impl Scenario {
-    /// What the command line changes.
+impl Changes {
+    /// The same for the loader.
     pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             set: self.set.clone(),
             seed: self.seed,
             duration: self.duration.clone(),
             replications: self.replications,
-            variant: self.variant.clone(),
+            variant: None,
+            vary: Vec::new(),
         }
     }
+
+    /// The words that repeat the changes; seed and replications are those of the plan.
+    pub(super) fn words(&self, plan: &Plan) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+        self.set.iter().for_each(|set| option("--set", set));
+        self.duration.iter().for_each(|duration| option("--duration", duration));
+        option("--seed", &plan.seed.to_string());
+        option("--replications", &plan.replications.to_string());
+        words
+    }
+}
+
+impl Scenario {
+    /// What the command line changes.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides { variant: self.variant.clone(), ..self.changes.overrides() }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Sweep {
+    #[command(flatten)]
+    pub(super) scenario: Scenario,
+    /// Values of one axis of the grid; may be repeated
+    #[arg(long, value_name = "PATH=VALUES", required = true)]
+    pub(super) vary: Vec<String>,
+    /// What to measure, as in `expect`; may be repeated [default: what `expect` names, else p99 and lag of each consumer]
+    #[arg(long, value_name = "PATH")]
+    pub(super) metric: Vec<String>,
+    /// Simulate more than 10,000 points
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Runs at a time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
+    pub(super) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// Print a table for other programs instead of the report
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub(super) csv: bool,
 }
 
 #[derive(Args, Debug)]
@@ -170,7 +294,7 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         insta::assert_snapshot!("help", command.render_help().to_string());
-        for name in ["run", "check", "init"] {
+        for name in ["run", "check", "compare", "sweep", "init"] {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.clone().term_width(100).render_help().to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

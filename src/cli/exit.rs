@@ -17,6 +17,8 @@ pub(super) enum Exit {
     Input = 2,
     /// An expectation fails or is undecided.
     Expectation = 3,
+    /// Worse than the baseline.
+    Regression = 4,
     /// A bug in the simulator.
     Bug = 5,
     /// Ctrl-C.

@@ -1,12 +1,17 @@
 //! Arguments, files, terminal, exit codes; the one place that prints.
 
 mod args;
+mod compare;
 mod exit;
 mod files;
+mod gate;
 mod run;
+mod sweep;
 mod terminal;
+mod vary;
 mod watch;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -15,7 +20,7 @@ use self::args::{Check, Cli, Command, Init, Scenario};
 use self::exit::Exit;
 use self::files::Place;
 use crate::plan::Plan;
-use crate::scenario::{self, Loaded};
+use crate::scenario::{self, Diagnostics, Loaded, Overrides};
 
 /// Runs the program.
 #[must_use]
@@ -32,6 +37,8 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
+        Command::Compare(args) => compare::compare(args),
+        Command::Sweep(args) => sweep::sweep(args),
         Command::Init(args) => init(args),
     };
     result.unwrap_or_else(|exit| exit).into()
@@ -77,17 +84,25 @@ fn init(args: &Init) -> Result<Exit, Exit> {
 
 /// Loads a scenario; what is wrong or worth knowing is told.
 fn load(scenario: &Scenario, quiet: bool) -> Result<Loaded, Exit> {
-    match scenario::load(&scenario.file, &scenario.overrides()) {
+    load_file(&scenario.file, &scenario.overrides(), quiet)
+}
+
+/// The same of a file with what is changed in it.
+fn load_file(file: &Path, overrides: &Overrides, quiet: bool) -> Result<Loaded, Exit> {
+    match scenario::load(file, overrides) {
         Ok(loaded) => {
             loaded.notes.iter().filter(|_| !quiet).for_each(|note| terminal::note(note));
             Ok(loaded)
         }
-        Err(diagnostics) => {
-            let style = terminal::error_style();
-            terminal::tell(diagnostics.render(style.color, style.width).trim_end());
-            Err(if diagnostics.is_io() { Exit::System } else { Exit::Input })
-        }
+        Err(diagnostics) => Err(tell_diagnostics(&diagnostics)),
     }
+}
+
+/// Tells what is wrong with a scenario or a path into it.
+fn tell_diagnostics(diagnostics: &Diagnostics) -> Exit {
+    let style = terminal::error_style();
+    terminal::tell(diagnostics.render(style.color, style.width).trim_end());
+    if diagnostics.is_io() { Exit::System } else { Exit::Input }
 }
 
 /// A word as a shell reads it back.

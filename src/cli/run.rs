@@ -4,51 +4,63 @@ use super::args::{Run, Scenario};
 use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};
 use super::watch::{self, Watch};
-use super::{load, quoted, terminal};
+use super::{gate, load, quoted, terminal};
 use crate::engine::RunError;
 use crate::experiment::{self, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
-use crate::report::{json, svg, text, trace};
-use crate::scenario::Loaded;
+use crate::report::{Named, json, svg, text, trace};
 use crate::summary::{Summary, Verdict};
 
 /// Width of report.txt.
-const PAGE: Style = Style { color: false, width: 100 };
+pub(super) const PAGE: Style = Style { color: false, width: 100 };
 
 /// Runs a scenario.
 pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
-    let loaded = load(&args.scenario, args.quiet)?;
-    let out = args.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
+    let loaded = load(&args.scenario, args.output.quiet)?;
+    let gates = gate::open(&args.gates, &[(String::new(), &loaded.plan)])?;
+    let out = args.output.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
     let command = command(&args.scenario, &loaded.plan);
     remember(&command);
 
-    let Experiment { mut summary, pooled, .. } = simulate(args, &loaded.plan)?;
-    summary.command = command;
+    let mut found = simulate(args, &loaded.plan)?;
+    found.summary.command = command;
+    let gate = gates.judge(&[("", &found)]);
+    let Experiment { summary, pooled, .. } = found;
+    let report = |style| {
+        let compared = gate.as_ref().map_or_else(String::new, |gate| text::gate(gate, style) + "\n");
+        text::question(&loaded.question, style) + &compared + &text::render(&summary, style)
+    };
 
-    let mut files = Vec::new();
+    let named = [Named { name: &summary.scenario, summary: &summary }];
+    let mut files = gates.prepare(&named, None, gate.as_ref(), &[args.scenario.file.display().to_string()])?;
     if let Some(place) = out {
-        prepare(&mut files, &place, &summary, &loaded.question)?;
+        prepare(&mut files, &place, &summary, report(PAGE))?;
     }
     if let Some(place) = records {
         let names = names(&loaded.plan);
         files.push(place.prepare(|to| trace::write(&pooled.outcome.trace, &names, to))?);
     }
     files.into_iter().try_for_each(Prepared::publish)?;
-    print(args, &summary, &loaded)?;
-    Ok(verdict(&summary, args.quiet))
+    match (args.output.json, args.output.quiet) {
+        (true, _) => terminal::print(&json::document(&summary))?,
+        (false, true) => {}
+        (false, false) => terminal::print(&report(terminal::style()))?,
+    }
+    gate::tell(gate.as_ref(), !args.output.json && !args.output.quiet);
+    let worse = gate.is_some_and(|gate| !gate.worse.is_empty());
+    Ok(match verdict(&summary, args.output.quiet) {
+        Exit::Done if worse => Exit::Regression,
+        exit => exit,
+    })
 }
 
 /// The command that repeats the experiment: what can change the result, nothing else.
 fn command(scenario: &Scenario, plan: &Plan) -> String {
     let mut words = vec!["edasim".into(), "run".into(), quoted(&scenario.file.display().to_string())];
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    scenario.variant.iter().for_each(|variant| option("--variant", variant));
-    scenario.set.iter().for_each(|set| option("--set", set));
-    scenario.duration.iter().for_each(|duration| option("--duration", duration));
-    option("--seed", &plan.seed.to_string());
-    option("--replications", &plan.replications.to_string());
+    scenario.variant.iter().for_each(|variant| words.extend(["--variant".to_owned(), quoted(variant)]));
+    words.extend(scenario.changes.words(plan));
     words.join(" ")
 }
 
@@ -61,7 +73,7 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
         trace: args.trace_records.is_some(),
         ..Request::default()
     };
-    let watch = Watch::new(plan.replications, args.quiet);
+    let watch = Watch::new(plan.replications, args.output.quiet);
     watch::listen();
     let result = experiment::run(plan, &request, &watch);
     watch.finish();
@@ -69,7 +81,7 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
 }
 
 /// Says why there is no result.
-fn tell(failure: &Failure, replications: u32) -> Exit {
+pub(super) fn tell(failure: &Failure, replications: u32) -> Exit {
     match failure {
         Failure::Run { error, seed, replication } => {
             let what = format!("run {} of {replications}: {error}", replication + 1);
@@ -93,8 +105,7 @@ fn tell(failure: &Failure, replications: u32) -> Exit {
 }
 
 /// The files of `--out`, complete and without their names yet.
-fn prepare(files: &mut Vec<Prepared>, place: &Place, summary: &Summary, question: &str) -> Result<(), Exit> {
-    let report = text::question(question, PAGE) + &text::render(summary, PAGE);
+fn prepare(files: &mut Vec<Prepared>, place: &Place, summary: &Summary, report: String) -> Result<(), Exit> {
     let named = [("result.json".to_owned(), json::document(summary)), ("report.txt".to_owned(), report)];
     for (name, content) in named.into_iter().chain(svg::plots(summary)) {
         files.push(place.beside(&name).prepare(|to| to.write_all(content.as_bytes()))?);
@@ -111,18 +122,6 @@ fn names(plan: &Plan) -> trace::Names<'_> {
     }
 }
 
-/// The document or the report, to standard output.
-fn print(args: &Run, summary: &Summary, loaded: &Loaded) -> Result<(), Exit> {
-    match (args.json, args.quiet) {
-        (true, _) => terminal::print(&json::document(summary)),
-        (false, true) => Ok(()),
-        (false, false) => {
-            let style = terminal::style();
-            terminal::print(&(text::question(&loaded.question, style) + &text::render(summary, style)))
-        }
-    }
-}
-
 /// What the exit code says about the result.
 fn verdict(summary: &Summary, quiet: bool) -> Exit {
     if watch::interrupted() && summary.replications < summary.replications_asked {
@@ -132,12 +131,19 @@ fn verdict(summary: &Summary, quiet: bool) -> Exit {
         ));
         return Exit::Interrupted;
     }
-    let open = summary.expectations.iter().filter(|judged| judged.verdict != Verdict::Holds);
-    for judged in open.clone().filter(|_| quiet) {
-        let verdict = if judged.verdict == Verdict::Fails { "fails" } else { "is undecided" };
-        terminal::tell(&format!("{} {verdict}", judged.text));
+    if quiet {
+        tell_open(summary, "");
     }
-    if open.count() > 0 { Exit::Expectation } else { Exit::Done }
+    let holds = summary.expectations.iter().all(|judged| judged.verdict == Verdict::Holds);
+    if holds { Exit::Done } else { Exit::Expectation }
+}
+
+/// Tells which expectations do not hold, each after a label.
+pub(super) fn tell_open(summary: &Summary, label: &str) {
+    for judged in summary.expectations.iter().filter(|judged| judged.verdict != Verdict::Holds) {
+        let verdict = if judged.verdict == Verdict::Fails { "fails" } else { "is undecided" };
+        terminal::tell(&format!("{label}{} {verdict}", judged.text));
+    }
 }
 
 #[cfg(test)]

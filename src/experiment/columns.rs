@@ -30,13 +30,25 @@ impl Columns {
     /// The metric's value in each run, or none where some run does not have it.
     #[must_use]
     pub fn values(&self, path: &[&str]) -> Option<&[f64]> {
+        complete(self.leaf(path)?, self.runs)
+    }
+
+    /// The metric's value in each run, NaN where a run does not have it; none where no run has it.
+    #[must_use]
+    pub fn values_or_nan(&self, path: &[&str]) -> Option<Vec<f64>> {
+        let mut values = self.leaf(path)?.to_vec();
+        values.resize(self.runs, f64::NAN);
+        Some(values)
+    }
+
+    fn leaf(&self, path: &[&str]) -> Option<&[f64]> {
         let (last, branches) = path.split_last()?;
         let parent = branches.iter().try_fold(&self.root, |branch, key| match branch.get(*key)? {
             Node::Branch(inner) => Some(inner),
             Node::Leaf(_) => None,
         })?;
         match parent.get(*last)? {
-            Node::Leaf(values) => complete(values, self.runs),
+            Node::Leaf(values) => Some(values),
             Node::Branch(_) => None,
         }
     }
@@ -84,6 +96,9 @@ mod tests {
         let columns =
             columns(&[json!({ "a": { "x": 1.0 } }), json!({ "a": { "x": null } }), json!({ "a": { "x": 2.0 } })]);
         assert_eq!(columns.values(&["a", "x"]), None);
+        let values = columns.values_or_nan(&["a", "x"]).expect("some runs have it");
+        assert_eq!(format!("{values:?}"), "[1.0, NaN, 2.0]");
+        assert_eq!(columns.values_or_nan(&["a", "y"]), None);
     }
 
     #[test]

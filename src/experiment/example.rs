@@ -57,6 +57,7 @@ pub(super) fn expectation(
         value,
         during: during.map(|(from, to)| (second(from), second(to))),
         place: (1, 1),
+        file: String::new(),
     }
 }
 

@@ -59,6 +59,10 @@ impl Claim {
             needed: judgement.needed,
             reason: judgement.reason,
             place: expectation.place,
+            file: expectation.file.clone(),
+            path: self.path(plan).to_vec(),
+            op: expectation.op,
+            during: expectation.during.is_some(),
         }
     }
 

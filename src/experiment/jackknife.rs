@@ -38,6 +38,15 @@ impl Measured {
     }
 }
 
+/// The metrics of all runs but one group.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// Number of runs that are left.
+    pub runs: u32,
+    /// Their metrics, without series.
+    pub metrics: Value,
+}
+
 /// The runs so far in groups of about the same size: of one run each while there are few.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
@@ -82,7 +91,7 @@ fn without_each(parts: &[Pooled], others: Option<Pooled>) -> Vec<Pooled> {
 /// What each group of runs contributes to a figure, given without each of them: values about the figure of all runs,
 /// whose spread is that of independent runs. For a mean they are the runs' own values.
 #[must_use]
-fn contributions(figure: f64, runs: f64, rests: &[(f64, f64)]) -> Vec<f64> {
+pub(super) fn contributions(figure: f64, runs: f64, rests: &[(f64, f64)]) -> Vec<f64> {
     let pulls: Vec<f64> = rests.iter().map(|(rest, left)| (figure - rest) * left / (runs - left)).collect();
     let mean = pulls.iter().sum::<f64>() / pulls.len() as f64;
     pulls.iter().map(|pull| figure + (pull - mean)).collect()

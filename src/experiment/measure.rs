@@ -86,6 +86,20 @@ pub(super) fn distribution(histogram: &Histogram, sum: u128) -> Map<String, Valu
 pub(super) const PERCENTILES: [(&str, f64); 6] =
     [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
+/// Slower events on which a percentile must rest for its interval to mean anything.
+const SLOWER: f64 = 10.0;
+
+/// Whether the figure at a path is a percentile with fewer than ten slower events: runs left out one by one say nothing
+/// about the spread of an extreme.
+#[must_use]
+pub(super) fn rests_on_few(metrics: &Value, path: &[&str]) -> bool {
+    let Some((last, before)) = path.split_last() else { return false };
+    let Some((_, share)) = PERCENTILES.iter().find(|(name, _)| name == last) else { return false };
+    let beside = before.iter().try_fold(metrics, |node, key| node.get(*key));
+    let count = beside.and_then(|node| node.get("count")).and_then(Value::as_f64).unwrap_or(0.0);
+    count * (1.0 - share) < SLOWER - 1e-6
+}
+
 fn producer(pooled: &Pooled, index: usize) -> Value {
     let seen = &pooled.outcome.producers[index];
     json!({ "created": seen.created, "publish": publishing(seen, pooled) })

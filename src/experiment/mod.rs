@@ -16,20 +16,27 @@ use crate::summary::Summary;
 use crate::time::SimTime;
 
 mod columns;
+mod compare;
 mod expect;
+mod gate;
 mod jackknife;
 mod measure;
 mod pool;
 mod services;
 mod summarise;
+mod sweep;
 mod warnings;
 
 #[cfg(test)]
 mod example;
 
 pub use columns::Columns;
+pub use compare::{Refusal, compare, contrasts};
+pub use gate::gate;
+pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
 pub use summarise::{Collected, summarise};
+pub use sweep::{Grid, Lost, knee, positions, sweep};
 
 /// What an experiment needs beside the plan. Nothing of it but `replications` and `coarse` may change the result.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +82,8 @@ pub struct Experiment {
     pub pooled: Pooled,
     /// Every number of every run, for paired comparisons.
     pub runs: Columns,
+    /// What is left of all runs without each group of them, for intervals of differences.
+    pub rests: Vec<Rest>,
 }
 
 impl Experiment {
@@ -132,14 +141,7 @@ fn run_with(plan: &Plan, request: &Request, watch: &dyn Watch, engine: Engine<'_
         let threads = threads.map_err(|error| Failure::Threads(error.to_string()))?;
         threads.broadcast(|_| crew.work());
     }
-    let mut desk = crew.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some((replication, error)) = desk.failed {
-        return Err(Failure::Run { error, seed: seed_of(plan, replication), replication });
-    }
-    // After an interruption there may be gaps in the numbers; what is finished counts.
-    std::mem::take(&mut desk.early).into_values().for_each(|outcome| desk.collected.push(outcome));
-    let (summary, pooled, runs) = desk.collected.finish(asked).ok_or(Failure::Interrupted)?;
-    Ok(Experiment { summary, pooled, runs })
+    crew.finish()
 }
 
 /// The workers of one experiment and what they share.
@@ -209,6 +211,17 @@ impl<'a> Crew<'a> {
             }
             self.hand_in(replication, result);
         }
+    }
+
+    /// What all of them found, once they have ended.
+    fn finish(self) -> Result<Experiment, Failure> {
+        let mut desk = self.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some((replication, error)) = desk.failed {
+            return Err(Failure::Run { error, seed: seed_of(self.plan, replication), replication });
+        }
+        // After an interruption there may be gaps in the numbers; what is finished counts.
+        std::mem::take(&mut desk.early).into_values().for_each(|outcome| desk.collected.push(outcome));
+        desk.collected.finish(self.asked).ok_or(Failure::Interrupted)
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk<'a>> {

@@ -1,8 +1,9 @@
 //! From outcomes, one by one in the order of the runs, to a summary; knows nothing of how they came about.
 
+use super::Experiment;
 use super::columns::Columns;
 use super::expect::{Claim, claims};
-use super::jackknife::{Groups, Measured, intervals};
+use super::jackknife::{Groups, Measured, Rest, intervals};
 use super::pool::Pooled;
 use super::warnings::Findings;
 use crate::outcome::{Outcome, TraceRecord};
@@ -54,8 +55,8 @@ impl<'p> Collected<'p> {
 
     /// The summary of all runs, of `asked` that were to be done, with the sums and columns behind it. None without a run.
     #[must_use]
-    pub fn finish(self, asked: u32) -> Option<(Summary, Pooled, Columns)> {
-        let Self { plan, pooled, groups, columns, claims, trace } = self;
+    pub fn finish(self, asked: u32) -> Option<Experiment> {
+        let Self { plan, pooled, groups, columns: runs, claims, trace } = self;
         let whole = Measured::of(plan, pooled?);
         let rests = groups.rests(plan);
         let expectations = claims.iter().map(|claim| claim.judge(plan, &whole, &rests)).collect::<Vec<_>>();
@@ -80,7 +81,8 @@ impl<'p> Collected<'p> {
             command: format!("edasim run {}.yaml --seed {} --replications {asked}", plan.name, plan.seed),
         };
         pooled.outcome.trace = trace;
-        Some((summary, pooled, columns))
+        let rests = rests.into_iter().map(|rest| Rest { runs: rest.pooled.runs, metrics: rest.metrics }).collect();
+        Some(Experiment { summary, pooled, runs, rests })
     }
 }
 
@@ -89,7 +91,7 @@ impl<'p> Collected<'p> {
 pub fn summarise(plan: &Plan, asked: u32, outcomes: impl IntoIterator<Item = Outcome>) -> Option<Summary> {
     let mut collected = Collected::new(plan);
     outcomes.into_iter().for_each(|outcome| collected.push(outcome));
-    Some(collected.finish(asked)?.0)
+    Some(collected.finish(asked)?.summary)
 }
 
 fn curves(plan: &Plan, pooled: &Pooled) -> Vec<ConsumerCurves> {

@@ -1,6 +1,12 @@
 //! Summaries to bytes: text, JSON, pictures. Knows nothing of the engine.
 
+mod contrast;
+pub mod csv;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+mod places;
+pub mod sarif;
 mod show;
 pub mod svg;
 pub mod text;
@@ -8,3 +14,5 @@ pub mod trace;
 
 #[cfg(test)]
 mod sample;
+
+pub use places::Named;

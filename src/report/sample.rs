@@ -2,8 +2,12 @@
 
 use serde_json::json;
 
+use crate::metrics::{Unit, find};
 use crate::stats::Histogram;
-use crate::summary::{ConsumerCurves, Judged, Response, Summary, Verdict, Warning, Window};
+use crate::summary::{
+    Axis, Comparison, ConsumerCurves, Contrast, Design, Judged, Point, Reading, Relation, Response, Summary, Sweep,
+    Swept, Verdict, Warning, Window, Worse,
+};
 use crate::time::{SimSpan, SimTime};
 
 /// A log-logistic latency with this median (seconds) and shape: heavy tails without a random number.
@@ -73,6 +77,10 @@ fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reaso
         needed: None,
         reason: reason.map(Into::into),
         place: (60, 3),
+        file: "scenarios/order-placement.yaml".into(),
+        path: Vec::new(),
+        op: crate::plan::Comparison::Less,
+        during: text.contains(" during "),
     }
 }
 
@@ -152,5 +160,107 @@ pub(super) fn summary() -> Summary {
             window("scale consumers.email to 12", false, "email", 2_700, 7_200),
         ],
         command: "edasim run order-placement.yaml --seed 42 --replications 10".into(),
+    }
+}
+
+/// The sample as the base, and a design with more members in which e-mail is quicker.
+pub(super) fn comparison() -> Comparison {
+    let mut more = summary();
+    more.warnings.clear();
+    more.expectations.truncate(2);
+    more.curves[1] = curves("email", latency(0.2, 2.8, 40_000), 40_000.0);
+    let contrasts = vec![
+        contrast("consumers/email/latency/mean", (0.42, 0.31), Some(0.012), Relation::Lower),
+        contrast("consumers/email/latency/p99", (1.41, 1.02), Some(0.031), Relation::Lower),
+        contrast("consumers/email/latency/max", (244.0, 71.0), Some(9.0), Relation::Lower),
+        contrast("consumers/email/lag/max", (142_011.0, 40_020.0), Some(812.5), Relation::Lower),
+        contrast("consumers/email/utilisation", (0.71, 0.36), Some(0.004), Relation::Lower),
+        contrast("consumers/email/lost/total", (3.0, 3.0), Some(0.0), Relation::Identical),
+        contrast("consumers/fraud/latency/p99", (0.034, 0.034_02), Some(0.000_05), Relation::Unclear),
+        contrast("consumers/fraud/order_violations", (0.0, 0.0), Some(0.0), Relation::Identical),
+        contrast("consumers/analytics/latency/p99", (0.144, 0.144), Some(0.0), Relation::Identical),
+        contrast("producers/order-service/publish/latency/p99", (0.0113, 0.0113), Some(0.0), Relation::Identical),
+        contrast("events//converged/p99", (287.0, 90.0), None, Relation::OneRun),
+    ];
+    Comparison {
+        designs: vec![
+            Design { name: "as-is".into(), summary: summary() },
+            Design { name: "more-members".into(), summary: more },
+        ],
+        contrasts: vec![contrasts],
+        level: 0.95,
+        warnings: Vec::new(),
+        command: "edasim compare order-placement.yaml --seed 42 --replications 10".into(),
+    }
+}
+
+/// Something that has become worse.
+pub(super) fn worse() -> Worse {
+    Worse {
+        design: String::new(),
+        name: "email.latency.p99".into(),
+        unit: Some(Unit::Seconds),
+        was: 1.2,
+        was_interval: Some((1.15, 1.25)),
+        is: 1.41,
+        is_interval: Some((1.36, 1.46)),
+        place: None,
+    }
+}
+
+/// A metric of two designs, with half the width of the interval of its difference.
+fn contrast(path: &str, (base, value): (f64, f64), half: Option<f64>, relation: Relation) -> Contrast {
+    let keys: Vec<&str> = path.split('/').collect();
+    let unit = find(keys[0], &keys[2..].join(".")).map_or(Unit::Number, |metric| metric.unit);
+    let difference = value - base;
+    Contrast {
+        path: keys.iter().filter(|key| !key.is_empty()).map(|key| (*key).to_owned()).collect(),
+        unit,
+        by_run: path.ends_with("max"),
+        count: path.ends_with("total"),
+        base: Some(base),
+        value: Some(value),
+        difference: Some(difference),
+        interval: half.map(|half| (difference - half, difference + half)),
+        relation,
+        needed: (relation == Relation::Unclear).then_some(77),
+        reason: None,
+    }
+}
+
+/// A sweep of members, or of members and service time, in which more members help up to four.
+pub(super) fn sweep(axes: usize) -> Sweep {
+    let axis = |path: &str, values: &[&str]| Axis {
+        path: path.into(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+        positions: None,
+    };
+    let mut members = axis("consumers.email.members", &["2", "4", "8", "16"]);
+    members.positions = Some(vec![2.0, 4.0, 8.0, 16.0]);
+    let others = [axis("consumers.email.service_time", &["20ms", "{ exponential: 20ms }"])];
+    let columns = if axes == 1 { 1 } else { 2 };
+    let swept = |path: [&str; 4], unit| Swept { path: path.map(String::from).into(), unit };
+    let reading = |value: f64| Some(Reading { value, interval: Some((0.9 * value, 1.1 * value)) });
+    let point = |at: usize| {
+        let slow = if columns == 2 && at % 2 == 1 { 1.4 } else { 1.0 };
+        let latency = slow * [61.5, 0.412, 0.388, 0.381][at / columns];
+        let verdict = if latency > 1.0 { Verdict::Fails } else { Verdict::Holds };
+        let warnings = if latency > 1.0 { vec!["W001".into(), "W003".into()] } else { vec!["W003".into()] };
+        let lag = if at == 0 { None } else { reading(100.0 - at as f64) };
+        Point { readings: vec![reading(latency), lag], verdict: Some(verdict), warnings }
+    };
+    Sweep {
+        scenario: "order-placement".into(),
+        seed: 42,
+        replications: 10,
+        duration: SimSpan::from_seconds(7_200),
+        axes: [members].into_iter().chain(others.into_iter().take(axes - 1)).collect(),
+        metrics: vec![
+            swept(["consumers", "email", "latency", "p99"], Unit::Seconds),
+            swept(["consumers", "email", "lag", "max"], Unit::Count),
+        ],
+        points: (0..4 * columns).map(point).collect(),
+        knees: vec![(axes == 1).then_some(1), None],
+        command: "edasim sweep order-placement.yaml --vary consumers.email.members=2,4,8,16".into(),
     }
 }

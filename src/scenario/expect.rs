@@ -22,6 +22,13 @@ pub(super) fn read(reader: &mut Reader, node: &Node, plan: &Plan) -> Vec<Expecta
     items(node).iter().filter(|item| !item.is_null()).filter_map(|item| expectation(reader, item, plan)).collect()
 }
 
+/// The metrics that a path names: path in the result document, and unit.
+pub(super) fn named(reader: &mut Reader, path: &str, place: Place, plan: &Plan) -> Option<Vec<(Vec<String>, Unit)>> {
+    let whole = Part { text: path, place };
+    let (metric, paths) = resolve(reader, whole.slice(0, path.len()), plan)?;
+    Some(paths.into_iter().map(|path| (path, metric.unit)).collect())
+}
+
 /// A part of an expectation's text with its place.
 #[derive(Clone, Copy)]
 struct Part<'a> {
@@ -85,7 +92,8 @@ fn expectation(reader: &mut Reader, node: &Node, plan: &Plan) -> Option<Expectat
         return None;
     }
     let place = (node.place.line, node.place.column);
-    Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place })
+    let file = reader.file_of(node.place);
+    Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place, file })
 }
 
 /// The things of a plan that are measured: sections with the names in them.

@@ -45,6 +45,7 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 pub use explain::{Explained, ExplainedValue, Origin};
 pub use starter::STARTER;
 
+use crate::metrics::Unit;
 use crate::plan::Plan;
 use reader::Reader;
 use tree::{Layer, Node, Place, Value};
@@ -62,6 +63,8 @@ pub struct Overrides {
     pub replications: Option<u32>,
     /// Name of a variant.
     pub variant: Option<String>,
+    /// As `set`, and after it: what a sweep puts at one point.
+    pub vary: Vec<String>,
 }
 
 /// A scenario that may be run.
@@ -138,6 +141,20 @@ fn load_one(name: &str, text: &str, base: &Path, overrides: &Overrides) -> Resul
     }
 }
 
+/// The metrics that a path of an expectation names in a plan (several where it has a wildcard): path in the result
+/// document, and unit.
+///
+/// # Errors
+/// Why it names none; `option` is where it was written.
+pub fn metrics_named(plan: &Plan, option: &str, path: &str) -> Result<Vec<(Vec<String>, Unit)>, Diagnostics> {
+    let mut reader = Reader::new(std::path::PathBuf::new());
+    let source = reader.add_source(option, path.to_owned());
+    match expect::named(&mut reader, path, whole(source, path), plan) {
+        Some(found) => Ok(found),
+        None => Err(Diagnostics::new(option, reader.sources, reader.errors)),
+    }
+}
+
 /// The comment at the top, without `#` and without the word that says it is the question.
 fn question(text: &str) -> String {
     let lines: Vec<&str> = text
@@ -185,14 +202,16 @@ fn layered(reader: &mut Reader, mut tree: Node, overrides: &Overrides) -> Option
     }
     let given = |name: &str, value: String| (format!("--{name}"), value.clone(), name.to_owned(), 0);
     let mut arguments = Vec::new();
-    for argument in &overrides.set {
+    let set = overrides.set.iter().map(|argument| ("--set", argument));
+    for (option, argument) in set.chain(overrides.vary.iter().map(|argument| ("--vary", argument))) {
         match argument.split_once('=') {
             Some((path, _)) => {
-                arguments.push(("--set".to_owned(), argument.clone(), path.trim().to_owned(), path.len() + 1))
+                arguments.push((option.to_owned(), argument.clone(), path.trim().to_owned(), path.len() + 1))
             }
             None => {
-                let source = reader.add_source("--set", argument.clone());
-                let error = diagnostics::Diagnostic::at(whole(source, argument), "`--set` takes PATH=VALUE");
+                let source = reader.add_source(option, argument.clone());
+                let error =
+                    diagnostics::Diagnostic::at(whole(source, argument), format!("`{option}` takes PATH=VALUE"));
                 reader.error(error.help("write for example `--set consumers.email.members=12`"));
             }
         }

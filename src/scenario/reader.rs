@@ -92,6 +92,16 @@ impl Reader {
         self.bases.get(usize::from(named.source)).unwrap_or(&self.base).join(name)
     }
 
+    /// The file that a place is in, as the program can open it, or the option of the command line.
+    pub(super) fn file_of(&self, place: Place) -> String {
+        let at = usize::from(place.source);
+        let Some(source) = self.sources.get(at) else { return String::new() };
+        match (at, Path::new(&source.name).file_name()) {
+            (1.., Some(name)) if !source.name.starts_with("--") => self.bases[at].join(name).display().to_string(),
+            _ => source.name.clone(),
+        }
+    }
+
     /// Records where a written value came from.
     pub(super) fn explain(&mut self, path: &str, value: String, place: Place) {
         let origin = self.origin(place);

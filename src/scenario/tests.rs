@@ -549,6 +549,7 @@ fn the_command_line_wins() {
         duration: Some("20m".into()),
         replications: Some(3),
         variant: None,
+        ..Overrides::default()
     };
     let loaded = load_with(ORDER_PLACEMENT, &overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
     let plan = &loaded.plan;

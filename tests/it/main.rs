@@ -12,6 +12,7 @@
 
 mod bounds;
 mod closed_forms;
+mod compare;
 mod exact;
 mod faults;
 mod floating_point;

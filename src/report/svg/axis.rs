@@ -1,5 +1,6 @@
 //! Axes: from values to page units, with round numbers for ticks.
 
+use crate::metrics::Unit;
 use crate::report::show;
 
 /// How values are spread.
@@ -126,6 +127,28 @@ impl Axis {
     /// Shares from 0 to at least `to`, ending at a tick.
     pub(super) fn share(to: f64, pixels: (f64, f64)) -> Self {
         Self::from_zero(to, step(to, 5.0), pixels, show::share_of)
+    }
+
+    /// Values of a unit from 0 to at least `to`, ending at a tick.
+    pub(super) fn of(unit: Unit, to: f64, pixels: (f64, f64)) -> Self {
+        let label: fn(f64) -> String = match unit {
+            Unit::Seconds => return Self::span(to, pixels),
+            Unit::Share => return Self::share(to.max(1e-6), pixels),
+            Unit::Count => return Self::count(to, pixels),
+            Unit::Number => show::number_of,
+            Unit::Bytes => show::bytes_of,
+            Unit::Rate => show::rate_of,
+        };
+        Self::from_zero(to.max(1e-6), step(to.max(1e-6), 5.0), pixels, label)
+    }
+
+    /// Given positions, rising or falling, with a label at each.
+    pub(super) fn points(positions: &[f64], labels: &[String], pixels: (f64, f64)) -> Self {
+        let (first, last) = (positions.first().copied().unwrap_or(0.0), positions.last().copied().unwrap_or(0.0));
+        let ticks = positions.iter().copied().zip(labels.iter().cloned()).collect();
+        let single = (last - first).abs() <= 0.0;
+        let (from, to) = if single { (first - 1.0, first + 1.0) } else { (first, last) };
+        Self { scale: Scale::Linear, from, to, pixels, ticks }
     }
 
     fn from_zero(to: f64, step: f64, pixels: (f64, f64), label: fn(f64) -> String) -> Self {

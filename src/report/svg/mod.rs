@@ -8,6 +8,7 @@ mod histogram;
 mod lag;
 mod page;
 mod percentiles;
+mod sweep;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use page::{EDGE, Font, Page, Pen, WIDTH};
 
 use crate::report::show;
 use crate::stats::Histogram;
-use crate::summary::Summary;
+use crate::summary::{Comparison, Summary, Sweep};
 
 const BLUE: &str = "#0072b2";
 const VERMILLION: &str = "#d55e00";
@@ -30,10 +31,7 @@ const DASHES: [&str; 5] = ["", "9 4", "2 3", "12 3 2 3", "5 2"];
 #[must_use]
 pub fn plots(summary: &Summary) -> Vec<(String, String)> {
     let mut plots = Vec::new();
-    let latencies: Vec<Line<'_>> =
-        summary.curves.iter().map(|curves| (curves.name.as_str(), &curves.latency)).collect();
-    let responses: Vec<Line<'_>> =
-        summary.responses.iter().map(|response| (response.name.as_str(), &response.time)).collect();
+    let (latencies, responses) = (LATENCY.times_of(summary), RESPONSE.times_of(summary));
     for (lines, words) in [(&latencies, &LATENCY), (&responses, &RESPONSE)] {
         let file = format!("{}-percentiles.svg", words.file);
         plots.extend(percentiles::draw(summary, lines, words).map(|svg| (file, svg)));
@@ -61,6 +59,8 @@ struct Words {
     file: &'static str,
     /// The question of the picture of all.
     question: &'static str,
+    /// The same of one thing, named in place of `{}`.
+    question_of: &'static str,
     /// One kind of time.
     time: &'static str,
     /// What takes it.
@@ -69,10 +69,22 @@ struct Words {
     things: &'static str,
 }
 
+impl Words {
+    /// All times of this kind.
+    fn times_of<'a>(&self, summary: &'a Summary) -> Vec<Line<'a>> {
+        if self.things == LATENCY.things {
+            summary.curves.iter().map(|curves| (curves.name.as_str(), &curves.latency)).collect()
+        } else {
+            summary.responses.iter().map(|response| (response.name.as_str(), &response.time)).collect()
+        }
+    }
+}
+
 /// Of consumers.
 const LATENCY: Words = Words {
     file: "latency",
     question: "How long does an event take until it has its effect?",
+    question_of: "How long does an event take until {} has dealt with it?",
     time: "latency",
     events: "events",
     things: "consumers",
@@ -82,10 +94,41 @@ const LATENCY: Words = Words {
 const RESPONSE: Words = Words {
     file: "response",
     question: "How long does a user wait for the answer?",
+    question_of: "How long does a user wait for the answer of {}?",
     time: "response time",
     events: "requests",
     things: "services",
 };
+
+/// The pictures of a comparison: each consumer and service that the base shares with another design, in all designs that
+/// have it.
+#[must_use]
+pub fn overlays(comparison: &Comparison) -> Vec<(String, String)> {
+    let mut taken = BTreeSet::new();
+    let mut plots = Vec::new();
+    let Some((base, others)) = comparison.designs.split_first() else { return plots };
+    for words in [&LATENCY, &RESPONSE] {
+        let has = |summary: &Summary, name: &str| words.times_of(summary).iter().any(|(other, _)| *other == name);
+        for (name, _) in words.times_of(&base.summary) {
+            if others.iter().any(|other| has(&other.summary, name)) {
+                let file = format!("{}-percentiles-{}.svg", words.file, file_part(name, &mut taken));
+                plots.extend(percentiles::overlay(comparison, name, words).map(|svg| (file, svg)));
+            }
+        }
+    }
+    plots
+}
+
+/// The pictures of a sweep of one or two values: one of each metric.
+#[must_use]
+pub fn sweep(sweep: &Sweep) -> Vec<(String, String)> {
+    let mut taken = BTreeSet::new();
+    let all = sweep.metrics.iter().enumerate().map(|(index, metric)| {
+        let name = file_part(&metric.name(), &mut taken);
+        sweep::draw(sweep, index).map(|svg| (format!("sweep-{name}.svg"), svg))
+    });
+    all.flatten().collect()
+}
 
 /// A name as part of a file name, different from those taken already.
 fn file_part(name: &str, taken: &mut BTreeSet<String>) -> String {
@@ -119,6 +162,11 @@ fn concerned(about: &str) -> Option<&str> {
 
 /// The first warning about a consumer or service (about anything, without one), so that no picture travels without it.
 fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
+    warn_of(page, "", summary, consumer, at);
+}
+
+/// The same of one of several designs.
+fn warn_of(page: &mut Page, design: &str, summary: &Summary, consumer: Option<&str>, at: f64) {
     let concerns = |about: &str| about == "experiment" || consumer.is_none_or(|name| concerned(about) == Some(name));
     let mut warnings = summary.warnings.iter().filter(|warning| concerns(&warning.about));
     let Some(first) = warnings.next() else { return };
@@ -130,7 +178,8 @@ fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
     let room = 126;
     let more = warnings.count();
     let more = if more > 0 { format!(" ({more} more in the report)") } else { String::new() };
-    let mut text = format!("{} {about}{}{more}", first.code, first.text);
+    let of = if design.is_empty() { String::new() } else { format!("{design}: ") };
+    let mut text = format!("{} {of}{about}{}{more}", first.code, first.text);
     for line in 0..2 {
         let split = if text.chars().count() <= room { text.len() } else { break_at(&text, room) };
         let rest = text.split_off(split);
@@ -171,29 +220,46 @@ mod tests {
         summary.scenario = "a scenario with an uncommonly long name, as people sometimes give them ".repeat(3);
         summary.curves[0].name = "a-consumer-with-an-uncommonly-long-name-as-people-sometimes-give-them".repeat(2);
         summary.windows[1].name = "a change with an uncommonly long name ".repeat(5);
+        let mut sweeps = [sample::sweep(1), sample::sweep(2)];
+        for sweep in &mut sweeps {
+            let long =
+                "producers.a-producer-with-an-uncommonly-long-name-as-people-sometimes-give-them.arrivals.poisson";
+            sweep.axes[0].path = long.repeat(2);
+            sweep.axes[0].values[1] = "{ lognormal: { median: 200ms, p99: 900ms } }".repeat(2);
+        }
         let services = plots(&sample::services());
         let names: Vec<&str> = services.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["response-percentiles.svg", "response-spread-checkout.svg", "response-spread-search.svg"]);
-        for (name, svg) in plots(&summary).into_iter().chain(plots(&sample::summary())).chain(services) {
-            let height: f64 = svg.split('"').nth(3).unwrap().split(' ').nth(3).unwrap().parse().unwrap();
-            for tag in svg.lines().filter(|line| line.starts_with("<text")) {
-                let text = tag.split('>').nth(1).unwrap().split('<').next().unwrap();
-                let font = Font::new(number(tag, "font-size"), "");
-                let long = Font { bold: tag.contains("bold"), ..font }.width(text);
-                let (x, y) = (number(tag, "x"), number(tag, "y"));
-                let before = match attribute(tag, "text-anchor") {
-                    Some("middle") => long / 2.0,
-                    Some("end") => long,
-                    _ => 0.0,
-                };
-                let (low, high, end) = if tag.contains("rotate") {
-                    (y - (long - before), y + before, height)
-                } else {
-                    (x - before, x - before + long, WIDTH)
-                };
-                assert!(low >= 0.0 && high <= end, "{name}: {low:.0}..{high:.0} of {end}: {tag}");
-                assert!(y > font.size * 0.8 && y < height - 2.0, "{name}: {tag}");
-            }
+        let all = plots(&summary)
+            .into_iter()
+            .chain(services)
+            .chain(plots(&sample::summary()))
+            .chain(overlays(&sample::comparison()));
+        for (name, svg) in all.chain(sweeps.iter().flat_map(sweep)) {
+            check_texts(&name, &svg);
+        }
+    }
+
+    /// Every text of a picture lies inside its page.
+    fn check_texts(name: &str, svg: &str) {
+        let height: f64 = svg.split('"').nth(3).unwrap().split(' ').nth(3).unwrap().parse().unwrap();
+        for tag in svg.lines().filter(|line| line.starts_with("<text")) {
+            let text = tag.split('>').nth(1).unwrap().split('<').next().unwrap();
+            let font = Font::new(number(tag, "font-size"), "");
+            let long = Font { bold: tag.contains("bold"), ..font }.width(text);
+            let (x, y) = (number(tag, "x"), number(tag, "y"));
+            let before = match attribute(tag, "text-anchor") {
+                Some("middle") => long / 2.0,
+                Some("end") => long,
+                _ => 0.0,
+            };
+            let (low, high, end) = if tag.contains("rotate") {
+                (y - (long - before), y + before, height)
+            } else {
+                (x - before, x - before + long, WIDTH)
+            };
+            assert!(low >= 0.0 && high <= end, "{name}: {low:.0}..{high:.0} of {end}: {tag}");
+            assert!(y > font.size * 0.8 && y < height - 2.0, "{name}: {tag}");
         }
     }
 
@@ -214,8 +280,36 @@ mod tests {
     }
 
     #[test]
+    fn designs_are_laid_over_each_other() {
+        let comparison = sample::comparison();
+        let plots = overlays(&comparison);
+        let names: Vec<&str> = plots.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["analytics", "email", "fraud"].map(|name| format!("latency-percentiles-{name}.svg"));
+        assert_eq!(names, expected);
+        for (name, svg) in &plots {
+            let lines = svg.lines().filter(|line| line.contains("stroke-width=\"2.2\""));
+            let drawn: BTreeSet<_> =
+                lines.map(|line| (attribute(line, "stroke"), attribute(line, "stroke-dasharray"))).collect();
+            assert_eq!(drawn.len(), comparison.designs.len(), "{name}");
+            assert!(svg.contains(">as-is<") && svg.contains(">more-members<"), "{name}");
+        }
+    }
+
+    #[test]
     fn the_same_numbers_give_the_same_bytes() {
         assert_eq!(plots(&sample::summary()), plots(&sample::summary()));
+    }
+
+    #[test]
+    fn a_sweep_of_one_or_two_values_is_drawn() {
+        let line = sweep(&sample::sweep(1));
+        let names: Vec<&str> = line.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["sweep-email.latency.p99.svg", "sweep-email.lag.max.svg"]);
+        assert!(line[0].1.contains("<polygon") && line[0].1.contains(">knee at 4<"), "{}", line[0].1);
+        assert!(!line[1].1.contains("knee"), "{}", line[1].1);
+        let heat = sweep(&sample::sweep(2));
+        let cells = heat[0].1.lines().filter(|line| line.starts_with("<rect x=")).count();
+        assert_eq!(cells, 4 * 2 + sweep::SHADES.len());
     }
 
     #[test]

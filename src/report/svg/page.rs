@@ -134,6 +134,13 @@ impl Page {
         );
     }
 
+    /// A filled shape through all points.
+    pub(super) fn shape(&mut self, points: &[(f64, f64)], fill: &str, opacity: f64) {
+        let points: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", short(*x), short(*y))).collect();
+        let points = points.join(" ");
+        let _ = writeln!(self.body, "<polygon points=\"{points}\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>");
+    }
+
     /// A line of text; its position is on the base line.
     pub(super) fn text(&mut self, at: (f64, f64), text: &str, font: Font) {
         let (x, y) = (short(at.0), short(at.1));

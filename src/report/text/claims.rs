@@ -10,11 +10,18 @@ const SHOWN: usize = 5;
 
 /// The verdict in one line, and under it what does not hold.
 pub(super) fn verdict(summary: &Summary, style: Style) -> String {
-    let all = &summary.expectations;
+    verdict_of(&summary.expectations, "", style)
+}
+
+/// The same of some expectations, with a label before it.
+pub(super) fn verdict_of(all: &[Judged], label: &str, style: Style) -> String {
+    let blank = " ".repeat(label.chars().count() + 9);
     let count = |verdict| all.iter().filter(|judged| judged.verdict == verdict).count();
     let (fail, open) = (count(Verdict::Fails), count(Verdict::Undecided));
     let (word, tone) = match (fail, open) {
-        _ if all.is_empty() => return labelled("no claims", Tone::Quiet, "the scenario expects nothing", style),
+        _ if all.is_empty() => {
+            return labelled(&format!("{label}no claims"), Tone::Quiet, "the scenario expects nothing", style);
+        }
         (0, 0) => ("HOLDS    ", Tone::Good),
         (0, _) => ("UNDECIDED", Tone::Care),
         _ => ("FAILS    ", Tone::Bad),
@@ -30,13 +37,13 @@ pub(super) fn verdict(summary: &Summary, style: Style) -> String {
             format!("{fail} of {total} expectations {verb}, {open} {} undecided", are(open))
         }
     };
-    let mut out = labelled(word, tone, &text, style);
+    let mut out = labelled(&format!("{label}{word}"), tone, &text, style);
     let bad: Vec<&Judged> = all.iter().filter(|judged| judged.verdict != Verdict::Holds).collect();
     for judged in bad.iter().take(SHOWN) {
-        out.push_str(&labelled("         ", Tone::Plain, &in_words(judged), style));
+        out.push_str(&labelled(&blank, Tone::Plain, &in_words(judged), style));
     }
     if bad.len() > SHOWN {
-        out.push_str(&labelled("         ", Tone::Plain, &format!("and {} more, see below", bad.len() - SHOWN), style));
+        out.push_str(&labelled(&blank, Tone::Plain, &format!("and {} more, see below", bad.len() - SHOWN), style));
     }
     out
 }
@@ -57,7 +64,11 @@ fn in_words(judged: &Judged) -> String {
 
 /// Every expectation with verdict, value and interval.
 pub(super) fn render(summary: &Summary, style: Style) -> String {
-    let all = &summary.expectations;
+    render_of(&summary.expectations, "Expectations", style)
+}
+
+/// The same of some expectations.
+pub(super) fn render_of(all: &[Judged], title: &str, style: Style) -> String {
     let values: Vec<String> = all.iter().map(|judged| value(judged) + &why(judged)).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let text_width = widest(&mut all.iter().map(|judged| judged.text.chars().count()));
@@ -78,7 +89,7 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
             out.push_str(&format!("{:13}{}\n", "", shortened(value, style.width.saturating_sub(13))));
         }
     }
-    section("Expectations", "value [95 % interval across runs]; maxima: the worst run's", &out, style)
+    section(title, "value [95 % interval across runs]; maxima: the worst run's", &out, style)
 }
 
 /// The value with its interval, in the unit of the limit.
@@ -91,13 +102,18 @@ fn value(judged: &Judged) -> String {
     }
 }
 
+/// The value with its interval, and why it is so.
+pub(in crate::report) fn value_in_words(judged: &Judged) -> String {
+    value(judged) + &why(judged)
+}
+
 fn why(judged: &Judged) -> String {
     let needed = judged.needed.map(|runs| format!("about {runs} runs would decide"));
     judged.reason.iter().chain(&needed).map(|why| format!(", {why}")).collect()
 }
 
 /// How values are written that are compared with the limit of this expectation.
-fn unit_of(text: &str) -> fn(f64) -> String {
+pub(in crate::report) fn unit_of(text: &str) -> fn(f64) -> String {
     let claim = text.split(" during ").next().unwrap_or(text);
     let limit = claim.split_whitespace().last().unwrap_or("");
     let unit = limit.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+'));

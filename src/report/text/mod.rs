@@ -2,15 +2,23 @@
 
 mod books;
 mod claims;
+mod compare;
 mod faults;
 mod flow;
+mod gate;
 mod head;
 mod latency;
 mod paint;
 mod services;
+mod sweep;
 mod table;
 
 use serde_json::{Map, Value};
+
+pub(super) use claims::{unit_of, value_in_words};
+pub use compare::render as comparison;
+pub use gate::render as gate;
+pub use sweep::render as sweep;
 
 use crate::summary::{Summary, number_at};
 
@@ -62,11 +70,16 @@ pub fn question(text: &str, style: Style) -> String {
 
 /// What identifies the result, and how to get it again.
 fn foot(summary: &Summary, style: Style) -> String {
-    let document: Value = serde_json::from_str(&super::json::document(summary)).unwrap_or_default();
+    identity(&super::json::document(summary), &summary.command, style)
+}
+
+/// The digest of a document, and the command that makes it.
+fn identity(document: &str, command: &str, style: Style) -> String {
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
     let digest = document.get("digest").and_then(Value::as_str).unwrap_or("none");
     // Never broken into lines, however long: it is there to be copied.
     let line = |label: &str, text: &str| format!("{}  {text}\n", paint::Tone::Quiet.paint(label, style));
-    line("digest", digest) + &line("repeat", &summary.command)
+    line("digest", digest) + &line("repeat", command)
 }
 
 /// A section: its heading, what the numbers are, and its content; nothing without content.

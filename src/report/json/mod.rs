@@ -1,9 +1,15 @@
 //! The result document: JSON with keys in the order of the format, the same bytes for the same result.
 
+mod compare;
+mod sweep;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+pub use compare::comparison;
+pub use sweep::{point, read_point, sweep};
 
 use crate::summary::{Judged, Summary, Verdict, Warning};
 
@@ -11,7 +17,7 @@ use crate::summary::{Judged, Summary, Verdict, Warning};
 const WIDTH: usize = 110;
 
 /// The sections of the document that come from the metrics, in order.
-const SECTIONS: [&str; 9] =
+pub(super) const SECTIONS: [&str; 9] =
     ["producers", "topics", "consumers", "services", "resources", "reads", "flows", "faults", "events"];
 
 /// The section that is left out where it is empty.
@@ -22,15 +28,40 @@ const OPTIONAL: &str = "resources";
 /// Its `digest` is the SHA-256 of the document without the line of the digest. Times are seconds, sizes bytes, shares 0 to 1.
 #[must_use]
 pub fn document(summary: &Summary) -> String {
-    let without = render(summary, None);
-    let digest = Sha256::digest(without.as_bytes()).iter().fold(String::from("sha256:"), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    });
-    render(summary, Some(&digest))
+    with_digest(|digest| result(summary, digest))
 }
 
-fn render(summary: &Summary, digest: Option<&str>) -> String {
+/// The text of a document, which is built first without and then with its digest.
+pub(super) fn with_digest(build: impl Fn(Option<&str>) -> Value) -> String {
+    let digest = digest_of(&lines(&build(None)));
+    lines(&build(Some(&digest)))
+}
+
+/// The digest of a text as documents name it.
+#[must_use]
+pub fn digest_of(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::from("sha256:"), |mut digest, byte| {
+        write!(digest, "{byte:02x}").expect("a string takes everything");
+        digest
+    })
+}
+
+/// The digest that a document should have: that of its text without the line that holds it.
+#[must_use]
+pub fn digest_without_its_line(text: &str) -> String {
+    let is_digest = |line: &&str| line.starts_with("  \"digest\": \"sha256:");
+    digest_of(&text.lines().filter(|line| !is_digest(line)).map(|line| format!("{line}\n")).collect::<String>())
+}
+
+/// A document as text, ending in a line break.
+pub(super) fn lines(document: &Value) -> String {
+    let mut text = String::new();
+    write_lines(&mut text, document, 0);
+    text.push('\n');
+    text
+}
+
+fn result(summary: &Summary, digest: Option<&str>) -> Value {
     let mut document = json!({
         "schema": "edasim.result/1",
         "version": env!("CARGO_PKG_VERSION"),
@@ -51,17 +82,14 @@ fn render(summary: &Summary, digest: Option<&str>) -> String {
     }
     document["ci95"] = summary.ci95.clone();
     document["expect"] = summary.expectations.iter().map(judged).collect();
-    let mut text = String::new();
-    write_lines(&mut text, &document, 0);
-    text.push('\n');
-    text
+    document
 }
 
-fn warning(warning: &Warning) -> Value {
+pub(super) fn warning(warning: &Warning) -> Value {
     json!({ "code": warning.code, "about": warning.about, "text": warning.text })
 }
 
-fn judged(judged: &Judged) -> Value {
+pub(super) fn judged(judged: &Judged) -> Value {
     let verdict = match judged.verdict {
         Verdict::Holds => "holds",
         Verdict::Fails => "fails",
@@ -219,6 +247,10 @@ mod tests {
                 needed: None,
                 reason: None,
                 place: (1, 1),
+                file: "tiny.yaml".into(),
+                path: Vec::new(),
+                op: crate::plan::Comparison::Less,
+                during: false,
             }],
             curves: Vec::new(),
             responses: Vec::new(),
@@ -247,6 +279,10 @@ mod tests {
     fn the_digest_is_that_of_the_document_without_its_line() {
         let document = document(&summary());
         let is_digest = |line: &&str| line.trim_start().starts_with("\"digest\": \"sha256:");
+        assert_eq!(
+            serde_json::from_str::<Value>(&document).expect("JSON")["digest"],
+            digest_without_its_line(&document)
+        );
         let digest = document.lines().find(is_digest).expect("a line");
         let rest = document.lines().filter(|line| !is_digest(line)).map(|line| format!("{line}\n")).collect::<String>();
         let expected = Sha256::digest(rest.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();

@@ -1,7 +1,16 @@
 //! What an experiment found: one tree of named metrics that serves the terminal, JSON, expectations and pictures alike.
 
+mod comparison;
+mod gate;
+mod sweep;
+
 use serde_json::Value;
 
+pub use comparison::{Comparison, Contrast, Design, Relation};
+pub use gate::{Gate, Worse};
+pub use sweep::{Axis, Point, Reading, Sweep, Swept, place};
+
+use crate::plan;
 use crate::stats::Histogram;
 use crate::time::{SimSpan, SimTime};
 
@@ -69,6 +78,14 @@ pub struct Judged {
     pub reason: Option<String>,
     /// Line and column in the file.
     pub place: (u32, u32),
+    /// The file, or the option of the command line.
+    pub file: String,
+    /// Path of the metric in the result document.
+    pub path: Vec<String>,
+    /// What the value is compared by.
+    pub op: plan::Comparison,
+    /// Whether it is about an interval of the run only.
+    pub during: bool,
 }
 
 /// Judgement of an expectation.
