@@ -21,6 +21,7 @@ mod jackknife;
 mod measure;
 mod pool;
 mod summarise;
+mod unfinished;
 mod warnings;
 
 #[cfg(test)]
