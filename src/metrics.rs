@@ -157,6 +157,12 @@ pub fn is_of_the_worst_run(key: &str) -> bool {
     OF_THE_WORST_RUN.contains(&key)
 }
 
+/// Whether the figure with this last key can only grow while a run goes on.
+#[must_use]
+pub fn only_grows(key: &str) -> bool {
+    matches!(key, "max" | "drain_time")
+}
+
 /// Short forms: section, what may be written, what it is short for.
 pub const SHORT: [(&str, &str, &str); 8] = [
     ("consumers", "lost", "lost.total"),

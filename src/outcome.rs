@@ -409,6 +409,8 @@ pub struct LagOutcome {
     pub time_max_at: SimTime,
     /// At the end of the run.
     pub end: u64,
+    /// Age of the oldest unsettled record at the end of the run, ns.
+    pub time_end: u64,
     /// The same by partition (topics of the subscription in order, their partitions in order).
     pub partitions: Vec<PartitionLag>,
     /// Time between two points of a partition's series.
@@ -460,6 +462,8 @@ pub struct Touched {
     /// Occurrences after which lag was not back before the end of the run (or the next occurrence); one that lasts to the
     /// end of the run is among them.
     pub not_drained: u64,
+    /// Longest time that lag was followed after an occurrence that it did not drain from.
+    pub undrained: SimSpan,
     /// Redeliveries, losses and order violations between an occurrence's start and its draining.
     pub redeliveries: u64,
     /// Losses, as above.

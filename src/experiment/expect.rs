@@ -1,5 +1,7 @@
 //! Judges what a scenario claims: by its value where there is one run, by the interval across runs where there are more.
 //!
+//! What a run's end leaves open may decide it either way: then it is undecided (see [`super::unfinished`]).
+//!
 //! A claim is about *a run*, whatever the number of replications. A count is judged per run, not by its sum over runs. A
 //! largest value is one of every run: a claim about it holds when it holds in every run, and fails when it holds in none.
 
@@ -7,6 +9,7 @@ use serde_json::Value;
 
 use super::jackknife::{LEVEL, Measured, contributions_to, interval};
 use super::measure::{measure_during, nine_decimals};
+use super::unfinished::{Span, span};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::{Comparison, Expectation, Plan};
 use crate::stats::confidence::replications_needed;
@@ -19,8 +22,8 @@ pub(super) struct Claim {
     expectation: usize,
     /// Index in its `metrics`.
     metric: usize,
-    /// NaN: does not apply to that run; infinite: a lag that did not drain.
-    values: Vec<f64>,
+    /// None: does not apply to that run; infinite: a lag that did not drain.
+    values: Vec<Option<Span>>,
 }
 
 /// All claims of a plan: each expectation once for each match of its wildcard.
@@ -35,7 +38,7 @@ pub(super) fn claims(plan: &Plan) -> Vec<Claim> {
 impl Claim {
     /// Notes the value in one further run.
     pub(super) fn push(&mut self, plan: &Plan, run: &Measured) {
-        self.values.push(self.read(plan, run).unwrap_or(f64::NAN));
+        self.values.push(self.read(plan, run));
     }
 
     /// The judgement of all runs, by their figures and what is left of them without each group of runs.
@@ -43,14 +46,30 @@ impl Claim {
     pub(super) fn judge(&self, plan: &Plan, whole: &Measured, rests: &[Measured]) -> Judged {
         let expectation = &plan.expectations[self.expectation];
         let worst = self.path(plan).last().is_some_and(|key| is_of_the_worst_run(key));
-        let contributions = contributions_to(whole, rests, |part| self.read(plan, part));
-        let figures = Figures {
-            of_all: self.read(plan, whole),
-            of_runs: &self.values,
-            contributions: contributions.filter(|_| !worst).unwrap_or_default(),
-            every_run_counts: worst,
+        let of_all = self.read(plan, whole);
+        let judged_at = |pick: fn(&Span) -> f64| {
+            let contributions = contributions_to(whole, rests, |part| self.read(plan, part).as_ref().map(pick));
+            let of_runs: Vec<f64> = self.values.iter().map(|span| span.as_ref().map_or(f64::NAN, pick)).collect();
+            let figures = Figures {
+                of_all: of_all.as_ref().map(pick),
+                of_runs: &of_runs,
+                contributions: contributions.filter(|_| !worst).unwrap_or_default(),
+                every_run_counts: worst,
+            };
+            judge(expectation.op, expectation.value, &figures)
         };
-        let judgement = judge(expectation.op, expectation.value, &figures);
+        let mut judgement = judged_at(|span| span.value);
+        let ends = [judged_at(|span| span.low).verdict, judged_at(|span| span.high).verdict];
+        let either = of_all
+            .iter()
+            .chain(self.values.iter().flatten())
+            .find(|span| span.why.is_some() && (ends != [judgement.verdict; 2] || may_equal(expectation, span)));
+        let unfinished = either.is_some();
+        if let Some(span) = either {
+            let reasons = judgement.reason.iter().chain(&span.why).cloned().collect::<Vec<_>>();
+            judgement =
+                Judgement { verdict: Verdict::Undecided, needed: None, reason: Some(reasons.join(", ")), ..judgement };
+        }
         Judged {
             text: self.text(expectation),
             verdict: judgement.verdict,
@@ -58,6 +77,7 @@ impl Claim {
             interval: judgement.interval,
             needed: judgement.needed,
             reason: judgement.reason,
+            unfinished,
             place: expectation.place,
             file: expectation.file.clone(),
             path: self.path(plan).to_vec(),
@@ -80,8 +100,8 @@ impl Claim {
         }
     }
 
-    /// The value, of a count that per run.
-    fn read(&self, plan: &Plan, part: &Measured) -> Option<f64> {
+    /// The value, of a count that per run, with what it may still become.
+    fn read(&self, plan: &Plan, part: &Measured) -> Option<Span> {
         let expectation = &plan.expectations[self.expectation];
         let path = self.path(plan);
         let reading = match expectation.during {
@@ -95,8 +115,15 @@ impl Claim {
                 number(&measure_during(&part.pooled, consumer, interval, during, &metric))
             }
         }?;
-        Some(if reading.count { reading.value / f64::from(part.pooled.runs) } else { reading.value })
+        let value = if reading.count { reading.value / f64::from(part.pooled.runs) } else { reading.value };
+        Some(span(plan, part, path, expectation.during, (value, reading.count)))
     }
+}
+
+/// Whether a claim of equality is open: the figure may still become its limit.
+fn may_equal(expectation: &Expectation, span: &Span) -> bool {
+    matches!(expectation.op, Comparison::Equal | Comparison::NotEqual)
+        && (span.low..=span.high).contains(&expectation.value)
 }
 
 /// A metric's value, and whether it is a count that was summed over the runs.
@@ -170,7 +197,8 @@ fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
     let Some(value) = figures.of_all.filter(|_| !runs.is_empty()) else {
         return Judgement { verdict: Verdict::Fails, value: None, interval: None, needed: None, reason: None };
     };
-    let interval = interval(value, &figures.contributions).map(|(low, high)| (nine_decimals(low), nine_decimals(high)));
+    let interval = interval(value, &figures.contributions).filter(|(low, high)| low.is_finite() && high.is_finite());
+    let interval = interval.map(|(low, high)| (nine_decimals(low), nine_decimals(high)));
     let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
     let verdict = if equality || figures.every_run_counts {
         match runs.iter().filter(|v| holds(op, **v, limit)).count() {
@@ -180,7 +208,7 @@ fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
         }
     } else {
         match interval.map(|(low, high)| (holds(op, low, limit), holds(op, high, limit))) {
-            None if runs.len() > 1 => Verdict::Undecided,
+            None if runs.len() > 1 && value.is_finite() => Verdict::Undecided,
             None => decided(holds(op, value, limit)),
             Some((true, true)) => Verdict::Holds,
             Some((false, false)) => Verdict::Fails,

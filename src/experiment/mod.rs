@@ -25,6 +25,7 @@ mod pool;
 mod services;
 mod summarise;
 mod sweep;
+mod unfinished;
 mod warnings;
 
 #[cfg(test)]

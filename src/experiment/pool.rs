@@ -392,6 +392,7 @@ impl LagOutcome {
         (self.time_max, self.time_max_at) =
             larger((self.time_max, self.time_max_at), (other.time_max, other.time_max_at));
         self.end += other.end;
+        self.time_end = self.time_end.max(other.time_end);
         merge_each(&mut self.partitions, other.partitions, PartitionLag::merge);
         self.partition_interval = self.partition_interval.max(other.partition_interval);
     }
@@ -427,6 +428,7 @@ impl Touched {
         self.lag_before = self.lag_before.max(other.lag_before);
         self.drain_time = self.drain_time.max(other.drain_time);
         self.not_drained += other.not_drained;
+        self.undrained = self.undrained.max(other.undrained);
         self.redeliveries += other.redeliveries;
         self.lost += other.lost;
         self.violations += other.violations;

@@ -147,9 +147,9 @@ mod tests {
     use super::*;
     use crate::experiment::example::{self, expectation};
     use crate::outcome::Ended;
-    use crate::plan::Comparison::{AtMost, Equal, Less};
+    use crate::plan::Comparison::{AtMost, Equal, Greater, Less};
     use crate::report::json::document;
-    use crate::summary::Verdict;
+    use crate::summary::{Judged, Verdict};
     use crate::time::SimSpan;
 
     fn one(plan: &Plan) -> Summary {
@@ -268,7 +268,10 @@ mod tests {
             ),
             expectation("email.overlap == 0 during 20s..40s", "consumers/email/overlap", Equal, 0.0, Some((20, 40))),
         ];
-        let judged = one(&plan).expectations;
+        let mut outcome = example::outcome(&plan, 0);
+        // All was done, but for what was given up.
+        outcome.consumers.iter_mut().for_each(|consumer| (consumer.ledger.waiting, consumer.lag.time_end) = (0, 0));
+        let judged = summarise(&plan, 1, [outcome]).expect("one").expectations;
         let found = judged.iter().map(|j| (j.text.as_str(), j.verdict, j.value)).collect::<Vec<_>>();
         assert_eq!(found[0], ("email.latency.p99 < 1s", Verdict::Holds, Some(0.9)));
         assert_eq!(found[1], ("email.lost == 0", Verdict::Fails, Some(4.0)));
@@ -277,6 +280,99 @@ mod tests {
         assert_eq!((found[4].1, found[4].2), (Verdict::Holds, Some(4.0)), "points from 20 s to 40 s: 3, 4");
         assert_eq!((found[5].1, found[5].2), (Verdict::Holds, Some(0.6)));
         assert_eq!((found[6].1, found[6].2), (Verdict::Fails, None), "not measured during an interval");
+    }
+
+    /// What is judged about one run of which so many of 10,000 events were not done.
+    fn judged_with_open(open: u64, text: &str, path: &str, op: crate::plan::Comparison, limit: f64) -> Judged {
+        let mut plan = example::plan();
+        plan.expectations = vec![expectation(text, path, op, limit, None)];
+        let mut outcome = example::outcome(&plan, 0);
+        outcome.consumers[0].latency = crate::stats::Histogram::default();
+        (0..10_000 - open).for_each(|i| outcome.consumers[0].latency.record(1_000_000 * (i + 1)));
+        outcome.consumers[0].ledger.waiting = open;
+        summarise(&plan, 1, [outcome]).expect("one").expectations.remove(0)
+    }
+
+    #[test]
+    fn what_unfinished_events_may_overturn_is_undecided() {
+        use Verdict::{Fails, Holds, Undecided};
+        let (p99, max) = ("consumers/email/latency/p99", "consumers/email/latency/max");
+        for (open, path, op, limit, verdict) in [
+            (7_650, p99, Less, 100.0, Undecided),
+            (7_650, p99, Less, 1.0, Fails),
+            (7_650, p99, Greater, 1.0, Holds),
+            (7_650, p99, Greater, 100.0, Undecided),
+            (7_650, p99, Equal, 100.0, Undecided),
+            (7_650, p99, Equal, 1.0, Fails),
+            (7_650, "consumers/email/latency/count", Less, 5_000.0, Holds),
+            (5, p99, Less, 100.0, Holds),
+            (5, max, Less, 100.0, Holds),
+            (200, max, Less, 100.0, Undecided),
+            (200, max, Less, 1.0, Fails),
+            (200, "consumers/email/latency/p90", Less, 100.0, Holds),
+            (200, "consumers/email/latency/mean", AtMost, 100.0, Undecided),
+            (200, "consumers/email/lost", Equal, 4.0, Holds),
+        ] {
+            let judged = judged_with_open(open, "as written", path, op, limit);
+            assert_eq!(judged.verdict, verdict, "{open} open: {path} {op:?} {limit}: {judged:?}");
+            assert_eq!(judged.unfinished, verdict == Undecided);
+        }
+        let judged = judged_with_open(7_650, "email.latency.p99 < 100s", p99, Less, 100.0);
+        assert_eq!(judged.reason.as_deref(), Some("76.5% of the events were not done"));
+    }
+
+    #[test]
+    fn what_unfinished_events_may_overturn_in_an_interval_is_undecided() {
+        let mut plan = example::plan();
+        let claim = |during| expectation("", "consumers/email/latency/p99", Less, 1.0, Some(during));
+        plan.expectations = vec![claim((20, 40)), claim((80, 105))];
+        let mut outcome = example::outcome(&plan, 0);
+        outcome.consumers[0].lag.time_end = 10_000_000_000;
+        let judged = summarise(&plan, 1, [outcome]).expect("one").expectations;
+        // The oldest of what is open was created at 100 s.
+        assert_eq!(judged.iter().map(|j| j.verdict).collect::<Vec<_>>(), [Verdict::Holds, Verdict::Undecided]);
+    }
+
+    #[test]
+    fn a_run_that_stopped_early_decides_only_what_can_only_grow() {
+        use Verdict::{Fails, Holds, Undecided};
+        for (path, op, limit, verdict) in [
+            ("consumers/email/latency/p99", Less, 100.0, Undecided),
+            ("consumers/email/latency/p99", Less, 0.1, Undecided),
+            ("consumers/email/throughput", Greater, 0.1, Undecided),
+            ("consumers/email/lag/max", Greater, 30.0, Holds),
+            ("consumers/email/lag/max", Greater, 300.0, Undecided),
+            ("consumers/email/lag/max", Less, 30.0, Fails),
+            ("consumers/email/duplicates/effects", Equal, 0.0, Undecided),
+        ] {
+            let mut plan = example::plan();
+            plan.expectations = vec![expectation("", path, op, limit, None)];
+            let outcomes = (0..2).map(|_| {
+                let mut outcome = example::outcome(&plan, 0);
+                outcome.ended = Ended::BacklogBound { at: SimTime(90_000_000_000), consumer: 0 };
+                outcome
+            });
+            let judged = &summarise(&plan, 2, outcomes).expect("two").expectations[0];
+            assert_eq!(judged.verdict, verdict, "{path} {op:?} {limit}: {judged:?}");
+            let why = (verdict == Undecided).then_some("2 of 2 runs stopped early");
+            assert_eq!(judged.reason.as_deref(), why, "{path} {op:?} {limit}");
+        }
+    }
+
+    #[test]
+    fn a_lag_that_did_not_drain_decides_what_is_shorter_than_it_was_followed() {
+        use Verdict::{Fails, Holds, Undecided};
+        for (op, limit, verdict) in
+            [(Less, 20.0, Fails), (Less, 300.0, Undecided), (Greater, 20.0, Holds), (Greater, 300.0, Undecided)]
+        {
+            let mut plan = example::plan();
+            plan.expectations = vec![expectation("", "consumers/email/drain_time", op, limit, None)];
+            let mut outcome = example::outcome(&plan, 0);
+            let touched = outcome.faults[0].touched.get_mut(&0).expect("touched");
+            (touched.not_drained, touched.undrained) = (1, SimSpan::from_seconds(50));
+            let judged = &summarise(&plan, 1, [outcome]).expect("one").expectations[0];
+            assert_eq!(judged.verdict, verdict, "{op:?} {limit}: {judged:?}");
+        }
     }
 
     #[test]

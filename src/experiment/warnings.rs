@@ -5,14 +5,13 @@ use serde_json::Value;
 use super::expect::Claim;
 use super::measure::PERCENTILES;
 use super::pool::Pooled;
+use super::unfinished::{UNFINISHED, open_in};
 use crate::outcome::Ended;
 use crate::plan::{ConsumerPlan, Plan};
 use crate::summary::{Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
 use crate::units::show_seconds;
 
-/// Events without an end above this share are worth a warning.
-const UNFINISHED: f64 = 0.001;
 /// Samples beyond a percentile that make it worth showing.
 const TAIL_SAMPLES: f64 = 100.0;
 /// Fewer runs than this give wide intervals.
@@ -135,7 +134,7 @@ impl Findings<'_> {
     /// Measured events that had no end yet.
     fn unfinished(&self, index: usize) -> Option<Warning> {
         let books = &self.pooled.outcome.consumers[index].ledger;
-        let open = books.waiting + books.in_flight + books.publishing;
+        let open = open_in(books);
         let share = open as f64 / books.created as f64;
         let text = format!(
             "{} of its measured events ({open} of {}) were not done when the run ended. They are missing from the latencies: \
@@ -167,6 +166,9 @@ impl Findings<'_> {
                 "Undecided: `{}`. The 95 % interval includes the limit; about {needed} replications would decide it.",
                 judged.text
             ),
+            (None, Some(reason)) if judged.unfinished => {
+                format!("Undecided: `{}`: {reason}. More replications would not decide it.", judged.text)
+            }
             (None, Some(reason)) => format!(
                 "Undecided: `{}`: {reason}. It is about every run, and more of them would hardly decide it.",
                 judged.text

@@ -76,6 +76,7 @@ fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reaso
         interval: figure.1,
         needed: None,
         reason: reason.map(Into::into),
+        unfinished: false,
         place: (60, 3),
         file: "scenarios/order-placement.yaml".into(),
         path: Vec::new(),

@@ -76,6 +76,8 @@ pub struct Judged {
     pub needed: Option<u64>,
     /// Why there is no value, or in how many runs it holds where each is judged for itself.
     pub reason: Option<String>,
+    /// Whether it is undecided because of what the runs did not see to its end: more of them would not decide it.
+    pub unfinished: bool,
     /// Line and column in the file.
     pub place: (u32, u32),
     /// The file, or the option of the command line.
@@ -95,7 +97,7 @@ pub enum Verdict {
     Holds,
     /// The interval, or the largest value of every run, lies on the wrong side.
     Fails,
-    /// The interval includes the limit, or runs lie on either side of it.
+    /// The interval includes the limit, runs lie on either side of it, or what was unfinished may be on the other side.
     Undecided,
 }
 

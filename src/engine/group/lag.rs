@@ -216,7 +216,7 @@ impl LagMeter {
         if total > self.bound && self.exceeded.is_none() {
             self.exceeded = Some(now);
         }
-        self.out.end = total;
+        (self.out.end, self.out.time_end) = (total, age);
         self.history.push(total);
         for tracker in &mut self.trackers {
             let poisoned = tracker.tracked.poisons && self.poison_left > 0;
@@ -229,7 +229,7 @@ impl LagMeter {
         let tracker = &mut self.trackers[number];
         let Some(window) = tracker.tracked.windows.get(tracker.at).copied() else { return };
         tracker.at += 1;
-        tracker.close(meter);
+        tracker.close(now, meter);
         let lasts = (window.to.min(self.end) - window.from).div_ceil(self.tick).max(MERGED);
         let ticks = usize::try_from(lasts).expect("at most the samples of a run");
         let before = self.history.iter().rev().take(ticks).max().copied().unwrap_or(0);
@@ -240,7 +240,8 @@ impl LagMeter {
 
     /// The run has ended.
     pub(super) fn close(&mut self, meter: &Meter) {
-        self.trackers.iter_mut().for_each(|tracker| tracker.close(meter));
+        let end = self.end;
+        self.trackers.iter_mut().for_each(|tracker| tracker.close(end, meter));
     }
 
     /// Writes series and fault traces into outcomes.
@@ -263,15 +264,19 @@ impl Tracker {
         }
         active.back.get_or_insert(now);
         if now >= active.window.late.saturating_add(tick) && !poisoned {
-            self.close(meter);
+            self.close(now, meter);
         }
     }
 
     /// All that the occurrence caused is over, or nobody follows it further.
-    fn close(&mut self, meter: &Meter) {
+    fn close(&mut self, now: u64, meter: &Meter) {
         let Some(active) = self.active.take() else { return };
         match active.back {
-            None => self.touched.not_drained += 1,
+            None => {
+                let followed = SimSpan(now.saturating_sub(active.window.to));
+                self.touched.not_drained += 1;
+                self.touched.undrained = self.touched.undrained.max(followed);
+            }
             // Lag that never rose above its level before needs no time to drain.
             Some(_) if active.peak <= active.before => {}
             Some(back) => self.touched.drain_time = self.touched.drain_time.max(SimSpan(back - active.window.to)),

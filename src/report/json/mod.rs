@@ -246,6 +246,7 @@ mod tests {
                 interval: Some((300.0, 320.25)),
                 needed: None,
                 reason: None,
+                unfinished: false,
                 place: (1, 1),
                 file: "tiny.yaml".into(),
                 path: Vec::new(),
