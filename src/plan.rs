@@ -821,6 +821,19 @@ pub fn sequence_bits(publishers: usize) -> u32 {
 }
 
 impl Plan {
+    /// The names of all that is measured by name, by the section of the result document in which it stands.
+    #[must_use]
+    pub fn names(&self) -> [(&'static str, Vec<&str>); 6] {
+        [
+            ("consumers", self.consumers.iter().map(|consumer| consumer.name.as_str()).collect()),
+            ("services", self.services.iter().map(|service| service.name.as_str()).collect()),
+            ("flows", self.flows.iter().map(|flow| flow.name.as_str()).collect()),
+            ("resources", self.resources.iter().map(|resource| resource.name.as_str()).collect()),
+            ("producers", self.producers.iter().map(|producer| producer.name.as_str()).collect()),
+            ("topics", self.topics.iter().map(|topic| topic.name.as_str()).collect()),
+        ]
+    }
+
     /// Services with users from whose requests a service is called, itself included.
     #[must_use]
     pub fn roots_of(&self, service: ServiceId) -> Vec<ServiceId> {

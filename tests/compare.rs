@@ -178,7 +178,7 @@ fn what_cannot_be_compared_is_2() {
         &busy("20ms").replace("email", "mail").replace("shop", "till").replace("orders", "sales"),
     );
     for (args, says) in [
-        (&["a.yaml", "strange.yaml"][..], "a and strange have no consumer, producer or topic of the same name"),
+        (&["a.yaml", "strange.yaml"][..], "a and strange have nothing of the same name"),
         (&["a.yaml"], "there is nothing to compare a.yaml with: it has no variants"),
         (&["vary.yaml", "--variant", "fewer"], "there is no variant `fewer`: the file has as-is, slower, more"),
         (&["vary.yaml", "--variant", "as-is"], "`as-is` is the baseline"),

@@ -181,13 +181,11 @@ fn simulate(args: &Compare, designs: &[(String, Plan)]) -> Result<(Comparison, V
 /// Says that two designs have no name in common.
 fn tell_strangers(first: &(String, Plan), other: &(String, Plan)) -> Exit {
     let names = |plan: &Plan| {
-        let consumers = plan.consumers.iter().map(|consumer| consumer.name.as_str());
-        let producers = plan.producers.iter().map(|producer| producer.name.as_str());
-        let topics = plan.topics.iter().map(|topic| topic.name.as_str());
-        consumers.chain(producers).chain(topics).collect::<Vec<_>>().join(", ")
+        let sections = plan.names().into_iter().filter(|(_, names)| !names.is_empty());
+        sections.map(|(section, names)| format!("{section} {}", names.join(", "))).collect::<Vec<_>>().join("; ")
     };
     terminal::error(&format!(
-        "{a} and {b} have no consumer, producer or topic of the same name: there is nothing to compare\n  {a} has {}\n  {b} has {}\n\
+        "{a} and {b} have nothing of the same name: there is nothing to compare\n  {a} has {}\n  {b} has {}\n\
          give what is to be compared the same name in both",
         names(&first.1),
         names(&other.1),

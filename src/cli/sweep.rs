@@ -100,7 +100,8 @@ fn load_point(args: &Args, overrides: &Overrides, axes: &[Axis], point: usize) -
     }
 }
 
-/// The metrics asked for; else those of the expectations; else latency and lag of each consumer.
+/// The metrics asked for; else those of the expectations; else latency and lag of each consumer, and what users of each
+/// service wait for and are denied.
 fn metrics(asked: &[String], plan: &Plan) -> Result<Vec<Swept>, Exit> {
     let mut paths: Vec<String> = asked.to_vec();
     if paths.is_empty() {
@@ -109,6 +110,9 @@ fn metrics(asked: &[String], plan: &Plan) -> Result<Vec<Swept>, Exit> {
     if paths.is_empty() {
         let of = |consumer: &str| ["latency.p99", "lag.max"].map(|metric| format!("consumers.{consumer}.{metric}"));
         paths = plan.consumers.iter().flat_map(|consumer| of(&consumer.name)).collect();
+        let users = plan.services.iter().filter(|service| service.arrivals.is_some());
+        let of = |service: &str| ["response.p99", "availability"].map(|metric| format!("services.{service}.{metric}"));
+        paths.extend(users.flat_map(|service| of(&service.name)));
     }
     let mut metrics: Vec<Swept> = Vec::new();
     for path in paths {

@@ -75,17 +75,8 @@ pub fn compare(
     Ok((comparison, experiments))
 }
 
-/// The names of what is measured by name.
-fn names(plan: &Plan) -> [Vec<&str>; 3] {
-    [
-        plan.consumers.iter().map(|consumer| consumer.name.as_str()).collect(),
-        plan.producers.iter().map(|producer| producer.name.as_str()).collect(),
-        plan.topics.iter().map(|topic| topic.name.as_str()).collect(),
-    ]
-}
-
 fn share_names(a: &Plan, b: &Plan) -> bool {
-    names(a).iter().zip(&names(b)).any(|(a, b)| a.iter().any(|name| b.contains(name)))
+    a.names().iter().zip(&b.names()).any(|((_, a), (_, b))| a.iter().any(|name| b.contains(name)))
 }
 
 /// What differs between designs beside what is compared.
@@ -129,13 +120,16 @@ impl Watch for Part<'_> {
     }
 }
 
+/// The sections of which things with one name are compared.
+const SECTIONS: [&str; 6] = ["consumers", "services", "flows", "resources", "producers", "topics"];
+
 /// Every metric that both have, and its difference with an interval of this level. Both must have been run as often, with
 /// the same seeds (else the intervals are too narrow or too wide).
 #[must_use]
 pub fn contrasts(base: &Experiment, other: &Experiment, level: f64) -> Vec<Contrast> {
     let metrics = catalogue();
     let mut found = Vec::new();
-    for section in ["consumers", "producers", "topics"] {
+    for section in SECTIONS {
         let things = |of: &Experiment| of.summary.metrics.get(section).and_then(Value::as_object).cloned();
         let (Some(mine), Some(theirs)) = (things(base), things(other)) else { continue };
         for name in mine.keys().filter(|name| theirs.contains_key(*name)) {

@@ -12,8 +12,10 @@ use crate::metrics::{Metric, catalogue, is_of_the_worst_run};
 use crate::plan::Comparison;
 use crate::summary::{Gate, Judged, Worse};
 
-/// Metrics that are looked at whatever the scenario expects; lower is better.
-const WATCHED: [&str; 9] = [
+/// Metrics that are looked at whatever the scenario expects.
+const WATCHED: [&str; 11] = [
+    "availability",
+    "response.",
     "latency.",
     "path_latency.",
     "lag.",
@@ -51,7 +53,7 @@ pub fn gate(earlier: &Value, earlier_runs: u32, now: &Experiment, design: &str) 
             let keys = [metric.section.to_owned()].into_iter().chain(name.cloned()).chain(metric.keys.iter().cloned());
             let path: Vec<String> = keys.collect();
             if !seen.contains(&path) {
-                sides.metric(&path, true, None, &mut gate);
+                sides.metric(&path, metric.path() != "availability", None, &mut gate);
             }
         }
     }
