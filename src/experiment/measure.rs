@@ -382,12 +382,21 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         }
     }
     let touched = seen.touched.iter().map(|(consumer, touched)| (name(*consumer), damage(touched)));
+    let producers = seen.producers.iter().map(|(producer, unpublished)| {
+        let counts = json!({ "rejected": unpublished.rejected, "indeterminate": unpublished.indeterminate });
+        (plan.producers[*producer].name.clone(), counts)
+    });
+    let overlaps = (0..plan.consumers.len()).map(|consumer| (name(consumer), overlaps(plan, pooled, index, consumer)));
+    let members = seen.members.iter().take(LISTED_OCCURRENCES).map_while(|member| *member);
     let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
     json!({
         "name": plan.faults[index].name,
         "occurrences": occurrences.collect::<Vec<_>>(),
         "count": seen.count,
+        "members": members.collect::<Vec<_>>(),
         "touched": touched.collect::<Map<_, _>>(),
+        "producers": producers.collect::<Map<_, _>>(),
+        "overlaps": overlaps.filter(|(_, with)| !with.is_empty()).map(|(who, with)| (who, with.into())).collect::<Map<_, _>>(),
         "noticed": noticed,
         "unnoticed": unnoticed,
         "out_of_reach": out_of_reach,
@@ -396,6 +405,43 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
 
 fn span(from: SimTime, to: SimTime) -> Value {
     json!([seconds(from.0), seconds(to.0)])
+}
+
+/// The other faults that a consumer noticed while it noticed this one (in the first run): what each of them did cannot be
+/// told apart.
+fn overlaps(plan: &Plan, pooled: &Pooled, index: usize, consumer: usize) -> Vec<String> {
+    let noticed = |fault: &usize| pooled.notices(*fault, consumer);
+    let others = (0..plan.faults.len()).filter(|other| *other != index && noticed(&index) && noticed(other));
+    others
+        .filter(|other| meet(&followed(pooled, index, consumer), &followed(pooled, *other, consumer)))
+        .map(|other| plan.faults[other].name.clone())
+        .collect()
+}
+
+/// From when to when a consumer felt a fault: its occurrences, each until it had drained; those that overlap are one.
+fn followed(pooled: &Pooled, fault: usize, consumer: usize) -> Vec<(u64, u64)> {
+    let seen = &pooled.outcome.faults[fault];
+    let longest = seen.touched.get(&consumer).map_or(0, |touched| touched.drain_time.max(touched.undrained).0);
+    let mut spans: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in &seen.occurrences {
+        let to = to.0.saturating_add(longest);
+        match spans.last_mut() {
+            Some(last) if from.0 <= last.1 => last.1 = last.1.max(to),
+            _ => spans.push((from.0, to)),
+        }
+    }
+    spans
+}
+
+/// Whether a span of one list has a moment in common with one of the other.
+fn meet(mut some: &[(u64, u64)], mut others: &[(u64, u64)]) -> bool {
+    while let ([(from, to), rest @ ..], [(start, end), more @ ..]) = (some, others) {
+        if from <= end && start <= to {
+            return true;
+        }
+        if to < end { some = rest } else { others = more }
+    }
+    false
 }
 
 /// What a fault did to one consumer: the worst lag and drain time of all occurrences and runs, counts as sums.
@@ -408,6 +454,10 @@ fn damage(touched: &Touched) -> Value {
         "redeliveries": touched.redeliveries,
         "lost": touched.lost,
         "order_violations": touched.violations,
+        "duplicates": {
+            "log": touched.copies, "effects": touched.effects, "suppressed": touched.suppressed,
+        },
+        "not_stored": touched.not_stored,
     })
 }
 
