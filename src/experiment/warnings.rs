@@ -7,7 +7,7 @@ use super::measure::PERCENTILES;
 use super::pool::Pooled;
 use super::unfinished::{UNFINISHED, open_in};
 use crate::outcome::Ended;
-use crate::plan::{ConsumerPlan, Plan};
+use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
 use crate::summary::{Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
 use crate::units::show_seconds;
@@ -45,6 +45,8 @@ impl Findings<'_> {
         warnings.extend(self.interrupted());
         warnings.extend(per_consumer(&|i| self.overload(i)));
         warnings.extend(per_consumer(&|i| self.unfinished(i)));
+        warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.unpublished(i)));
+        warnings.extend((0..self.plan.topics.len()).filter_map(|i| self.not_passed_on(i)));
         warnings.extend(self.undecided());
         warnings.extend(per_consumer(&|i| self.short_tail(i)));
         warnings.extend(self.few_runs());
@@ -116,6 +118,40 @@ impl Findings<'_> {
             books.created
         );
         (share > UNFINISHED).then(|| self.about(index, "W002", text))
+    }
+
+    /// Events of a producer that never reached their topic: no figure of a consumer tells of them.
+    fn unpublished(&self, index: usize) -> Option<Warning> {
+        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
+        let topics = policy.clients.iter().map(|(topic, _)| &self.pooled.outcome.topics[topic.0 as usize]);
+        let never = (seen.rejected + seen.indeterminate).min(topics.map(|topic| topic.not_stored).sum());
+        let (rejected, silent) = (seen.rejected, seen.indeterminate);
+        let text = format!(
+            "{} of its events ({never} of {}) were never stored: {rejected} were rejected, and of {silent} there was no \
+             answer. No latency, loss or duplicate counts them.",
+            percent(never as f64 / seen.created as f64),
+            seen.created
+        );
+        let about = format!("producers.{}", policy.name);
+        (never > 0).then_some(Warning { code: "W008", about, text })
+    }
+
+    /// The same of what consumers publish, whose clients tell nobody.
+    fn not_passed_on(&self, index: usize) -> Option<Warning> {
+        let (topic, seen) = (&self.plan.topics[index], &self.pooled.outcome.topics[index]);
+        let here = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(id, _)| id.0 as usize == index);
+        let consumers: Vec<&str> =
+            self.plan.consumers.iter().filter(|c| here(&c.clients)).map(|c| c.name.as_str()).collect();
+        let text = format!(
+            "{} of its events ({} of {}) were never stored; {} among those who publish them. No latency, loss or \
+             duplicate counts them.",
+            percent(seen.not_stored as f64 / seen.created as f64),
+            seen.not_stored,
+            seen.created,
+            if let [one] = consumers[..] { format!("{one} is") } else { format!("{} are", consumers.join(", ")) },
+        );
+        let about = format!("topics.{}", topic.name);
+        (seen.not_stored > 0 && !consumers.is_empty()).then_some(Warning { code: "W008", about, text })
     }
 
     fn undecided(&self) -> Vec<Warning> {
@@ -197,6 +233,9 @@ fn asks(path: &[String], consumer: &str, percentile: &str) -> bool {
 
 /// A share in per cent, to about three digits.
 fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.000_1 {
+        return "less than 0.01%".into();
+    }
     let decimals = if share < 0.1 { 2 } else { 1 };
     format!("{:.decimals$}%", share * 100.0)
 }

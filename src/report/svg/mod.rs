@@ -72,8 +72,8 @@ fn warn(page: &mut Page, summary: &Summary, consumer: Option<&str>, at: f64) {
     let mut warnings = summary.warnings.iter().filter(|warning| concerns(&warning.about));
     let Some(first) = warnings.next() else { return };
     let about = match first.about.strip_prefix("consumers.") {
-        Some(name) if consumer.is_none() && !first.text.contains(name) => format!("{name}: "),
-        _ => String::new(),
+        Some(_) if consumer.is_some() => String::new(),
+        _ => crate::report::text::subject(first),
     };
     let font = Font::new(12.0, VERMILLION);
     let room = 126;

@@ -11,6 +11,8 @@ mod table;
 
 use serde_json::{Map, Value};
 
+pub(super) use head::subject;
+
 use crate::summary::{Summary, number_at};
 
 /// How the text is to look.
