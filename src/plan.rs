@@ -555,6 +555,32 @@ pub fn sequence_bits(publishers: usize) -> u32 {
 }
 
 impl Plan {
+    /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the
+    /// one that began last counts.
+    #[must_use]
+    pub fn sizes(&self, consumer: usize) -> Vec<(u64, u32)> {
+        let changes: Vec<(u64, u64, u32)> = self
+            .changes
+            .iter()
+            .filter(|change| change.consumer.0 as usize == consumer)
+            .map(|change| {
+                let to = change.lasts.map_or(u64::MAX, |lasts| change.at.0.saturating_add(lasts.0));
+                (change.at.0, to, change.members)
+            })
+            .collect();
+        let mut times: Vec<u64> = changes.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
+        times.push(0);
+        times.sort_unstable();
+        times.dedup();
+        let at = |time: u64| {
+            let hold = changes.iter().filter(|(from, to, _)| *from <= time && time < *to);
+            hold.max_by_key(|(from, ..)| *from).map_or(self.consumers[consumer].members, |change| change.2)
+        };
+        let mut sizes: Vec<(u64, u32)> = times.into_iter().map(|time| (time, at(time))).collect();
+        sizes.dedup_by_key(|(_, size)| *size);
+        sizes
+    }
+
     /// The intervals for which expectations ask about a consumer, each once, in order of appearance.
     #[must_use]
     pub fn intervals_of(&self, consumer: usize) -> Vec<(SimTime, SimTime)> {

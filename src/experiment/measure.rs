@@ -282,23 +282,40 @@ fn offered_load(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pool
     let rate = seen.arrived as f64 / pooled.measured_seconds();
     let handled = seen.done + seen.ledger.discarded + seen.ledger.dead_lettered;
     let work = seen.busy as f64 / 1e9 / handled as f64;
-    let load = rate * work / servers(plan, policy) as f64;
+    let load = rate * work / servers_over_time(plan, policy, seen, pooled);
     if load.is_finite() { level(load) } else { Value::Null }
 }
 
-/// Handlers of the group at its start that can be at work at once: a partition has one owner, and where its order is kept
+/// Mean number of handlers of the group that can be at work at once: of those of the members that it shall have at each
+/// time, the share that was available.
+fn servers_over_time(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> f64 {
+    let (from, runs) = (plan.warm_up.0, u128::from(pooled.runs));
+    let to = u64::try_from(u128::from(from) + pooled.measured / runs.max(1)).unwrap_or(u64::MAX);
+    let sizes = plan.sizes(plan.consumers.iter().position(|consumer| consumer.name == policy.name).unwrap_or(0));
+    let ends = sizes.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
+    let (mut servers_time, mut wanted) = (0.0, 0.0);
+    for ((start, members), end) in sizes.iter().zip(ends) {
+        let time = end.min(to).saturating_sub((*start).max(from)) as f64;
+        servers_time += time * servers(plan, policy, *members) as f64;
+        wanted += time * f64::from(*members) * f64::from(policy.workers);
+    }
+    let available = seen.available as f64 / runs as f64;
+    servers_time / (to - from) as f64 * available / wanted
+}
+
+/// Handlers of so many members that can be at work at once: a partition has one owner, and where its order is kept
 /// one handler; a member of a queue has no more of them at work than it has credit.
-fn servers(plan: &Plan, policy: &ConsumerPlan) -> u64 {
+fn servers(plan: &Plan, policy: &ConsumerPlan, members: u32) -> u64 {
     let workers = u64::from(policy.workers);
     match &policy.dispatch {
         Dispatch::Log(_) => {
             let partitions = || policy.subscribes.iter().map(|id| plan.topics[id.0 as usize].partitions);
             // Partitions are given out topic by topic, beginning with the first member.
-            let owners = u64::from(policy.members.min(partitions().max().unwrap_or(0)));
+            let owners = u64::from(members.min(partitions().max().unwrap_or(0)));
             let lanes = partitions().map(u64::from).sum::<u64>();
             if policy.order == WorkerOrder::Partition { (owners * workers).min(lanes) } else { owners * workers }
         }
-        Dispatch::Queue(queue) => u64::from(policy.members) * workers.min(u64::from(queue.prefetch)),
+        Dispatch::Queue(queue) => u64::from(members) * workers.min(u64::from(queue.prefetch)),
     }
 }
 

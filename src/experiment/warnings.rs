@@ -44,6 +44,7 @@ impl Findings<'_> {
         warnings.extend(self.stopped());
         warnings.extend(self.interrupted());
         warnings.extend(per_consumer(&|i| self.overload(i)));
+        warnings.extend(per_consumer(&|i| self.behind(i)));
         warnings.extend(per_consumer(&|i| self.unfinished(i)));
         warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.unpublished(i)));
         warnings.extend((0..self.plan.topics.len()).filter_map(|i| self.not_passed_on(i)));
@@ -79,12 +80,12 @@ impl Findings<'_> {
         let text = match (load, growing) {
             (None, None) => return None,
             (Some(load), Some(since)) => format!(
-                "Overload: {} of what its workers can do at the start is asked of them, and lag grows from {since} to the end. \
+                "Overload: {} of what its workers can do is asked of them, and lag grows from {since} to the end. \
                  The longer the run, the larger its latencies.",
                 percent(load)
             ),
             (Some(load), None) => {
-                format!("Overload: {} of what its workers can do at the start is asked of them.", percent(load))
+                format!("Overload: {} of what its workers can do is asked of them.", percent(load))
             }
             (None, Some(since)) => format!(
                 "Overload: lag grows from {since} to the end of the run. The longer the run, the larger its latencies."
@@ -104,6 +105,31 @@ impl Findings<'_> {
             return None;
         }
         Some(SimTime(interval.0 * (measured_from + last_low as u64 + 1)))
+    }
+
+    /// Times in which its oldest event was far older than usual, and after which it caught up.
+    fn behind(&self, index: usize) -> Option<Warning> {
+        if self.grows_since(index).is_some() {
+            return None;
+        }
+        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let warm_up = usize::try_from(self.plan.warm_up.0.checked_div(interval.0)?).ok()?;
+        let ages = self.pooled.curves[index].mean_time();
+        let (limit, spans) = far_behind(ages.get(warm_up..)?)?;
+        let at = |point: usize| show_seconds(SimTime(interval.0 * (warm_up + point) as u64).seconds());
+        let oldest = spans.iter().map(|span| span.2).max()?;
+        let (first, last) = (spans.first()?, spans.last()?);
+        let when = match spans.len() {
+            1 => format!("from {} to {}", at(first.0), at(first.1)),
+            times => format!("{times} times from {} to {}", at(first.0), at(last.1)),
+        };
+        let text = format!(
+            "Behind for a while: {when} its oldest event was older than {}, at most {}, and then it caught up. Percentiles \
+             mix that time with the rest: they depend on how long the run is.",
+            show_seconds(limit as f64 / 1e9),
+            show_seconds(oldest as f64 / 1e9)
+        );
+        Some(self.about(index, "W009", text))
     }
 
     /// Measured events that had no end yet.
@@ -245,6 +271,24 @@ fn lasts_less_than_two_rounds(policy: &ConsumerPlan, interval: SimSpan, points: 
     policy.schedule.is_some_and(|schedule| (points as u64).saturating_mul(interval.0) < 2 * schedule.every.0)
 }
 
+/// Stretches of a series of ages (ns) that are far above the usual ones, each from its first point to the one after its last,
+/// with its largest; not one that lasts to the end. Far above is ten times the lower quartile, and a minute.
+fn far_behind(ages: &[u64]) -> Option<(u64, Vec<(usize, usize, u64)>)> {
+    const CLEARLY: u64 = 60_000_000_000;
+    let mut sorted = ages.to_vec();
+    sorted.sort_unstable();
+    let limit = sorted.get(sorted.len() / 4)?.saturating_mul(10).max(CLEARLY);
+    let mut spans: Vec<(usize, usize, u64)> = Vec::new();
+    for (point, age) in ages.iter().enumerate().filter(|(_, age)| **age > limit) {
+        match spans.last_mut() {
+            Some(last) if last.1 == point => (last.1, last.2) = (point + 1, last.2.max(*age)),
+            _ => spans.push((point, point + 1, *age)),
+        }
+    }
+    spans.retain(|span| span.1 < ages.len());
+    (!spans.is_empty()).then_some((limit, spans))
+}
+
 /// If a series grows to its end: the last point at which it was still low, and the number of points since.
 ///
 /// It grows when it ends near its largest value, does so by a steady rise and not by one jump to a plateau, and holds at
@@ -305,6 +349,18 @@ mod tests {
         assert_eq!(growth(&series(|i| if i < 100 { f64::from(i) } else { f64::from(200 - i) } * 30.0)), None, "drains");
         assert_eq!(growth(&series(|i| f64::from(i) * 0.05)), None, "a handful of records");
         assert_eq!(growth(&[]), None);
+    }
+
+    #[test]
+    fn a_while_far_behind_is_told_from_the_usual_ups_and_downs() {
+        const SECOND: u64 = 1_000_000_000;
+        let ages = |at: &dyn Fn(u64) -> u64| (0..200).map(|i| at(i) * SECOND).collect::<Vec<_>>();
+        let surge = ages(&|i| if (50..80).contains(&i) { 100 + i } else { 1 });
+        assert_eq!(far_behind(&surge), Some((60 * SECOND, vec![(50, 80, 179 * SECOND)])));
+        assert_eq!(far_behind(&ages(&|i| if i >= 50 { 100 } else { 1 })), None, "to the end");
+        assert_eq!(far_behind(&ages(&|i| 600 + 3_600 * (i % 7) / 7)), None, "a schedule");
+        assert_eq!(far_behind(&ages(&|i| i % 50)), None, "less than a minute");
+        assert_eq!(far_behind(&[]), None);
     }
 
     #[test]
