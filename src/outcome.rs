@@ -72,6 +72,10 @@ pub struct TopicOutcome {
     pub stored: u64,
     /// Records stored by partition (copies included, warm-up included).
     pub records: Vec<u64>,
+    /// Events whose publisher gave them up, refused or without an answer, and that were not stored.
+    pub not_stored: u64,
+    /// Surplus copies of measured events.
+    pub copies: u64,
     /// Bytes stored (copies included, warm-up included).
     pub bytes: u64,
     /// Creation to the last first effect, of events that took effect at *every* subscription. Empty with one subscription or none.
@@ -444,8 +448,21 @@ pub struct FaultOutcome {
     pub occurrences: Vec<(SimTime, SimTime)>,
     /// Number of occurrences.
     pub count: u64,
+    /// Whom each of these struck: the member, where it was one.
+    pub members: Vec<Option<u32>>,
+    /// By producer whose publishing the fault disturbs: what came of it.
+    pub producers: BTreeMap<usize, Unpublished>,
     /// By consumer that the fault's target or something downstream of it touches: what was seen there.
     pub touched: BTreeMap<usize, Touched>,
+}
+
+/// Measured events of a producer that were not published, in the whole run: what a fault of its link or a burst may cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unpublished {
+    /// Its client gave up after a refusal.
+    pub rejected: u64,
+    /// Its client gave up without an answer; some may be stored.
+    pub indeterminate: u64,
 }
 
 /// What a fault did to one consumer.
@@ -454,10 +471,11 @@ pub struct Touched {
     /// Largest lag from the start of an occurrence until it had drained.
     pub lag_peak: u64,
     /// Lag level before it: the largest sample in as long a time before the fault as the fault lasted, and not less than 30
-    /// samples.
+    /// samples or two periods of a lag that rises and falls; without the time in which another occurrence is followed.
     pub lag_before: u64,
-    /// Longest time from the end of an occurrence until lag was back at its level before it, to stay there until all that
-    /// the occurrence causes has come: a crash may be noticed late, a poisoned event handled late.
+    /// Longest time from the end of an occurrence until lag was back at its level before it, to stay about there until all
+    /// that the occurrence causes has come (a crash may be noticed late and its process come back later, a poisoned event be
+    /// handled late), and for a period of a lag that rises and falls.
     pub drain_time: SimSpan,
     /// Occurrences after which lag was not back before the end of the run (or the next occurrence); one that lasts to the
     /// end of the run is among them.
@@ -470,6 +488,14 @@ pub struct Touched {
     pub lost: u64,
     /// Order violations, as above.
     pub violations: u64,
+    /// Second effects, as above.
+    pub effects: u64,
+    /// Duplicates that were suppressed, as above.
+    pub suppressed: u64,
+    /// Of the whole run, where the fault disturbs the publishing of what the consumer reads: surplus copies in the log.
+    pub copies: u64,
+    /// Likewise: measured events that were never stored.
+    pub not_stored: u64,
 }
 
 /// One hand-over of one record to a handler, for independent re-computation.

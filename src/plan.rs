@@ -834,31 +834,7 @@ impl Plan {
         ]
     }
 
-    /// Services with users from whose requests a service is called, itself included.
-    #[must_use]
-    pub fn roots_of(&self, service: ServiceId) -> Vec<ServiceId> {
-        let calls = |from: usize, to: u32| {
-            let mut found = false;
-            let mut see = |step: &Step| found |= matches!(step, Step::Call(call) if call.to.0 == to);
-            self.services[from].handler.steps.iter().for_each(|step| step.visit(&mut see));
-            found
-        };
-        let mut reached = vec![service.0];
-        let mut at = 0;
-        while let Some(to) = reached.get(at).copied() {
-            at += 1;
-            for from in (0..self.services.len()).filter(|from| calls(*from, to)) {
-                let from = u32::try_from(from).expect("services fit 32 bits");
-                if !reached.contains(&from) {
-                    reached.push(from);
-                }
-            }
-        }
-        reached.sort_unstable();
-        reached.into_iter().map(ServiceId).filter(|id| self.services[id.0 as usize].arrivals.is_some()).collect()
-    }
-
-    /// As [`Plan::roots_of`], for each service.
+    /// By service: the services with users from whose requests it is called, itself included.
     #[must_use]
     pub fn roots(&self) -> Vec<Vec<ServiceId>> {
         let calls: Vec<Vec<ServiceId>> = self.services.iter().map(|service| called(&service.handler.steps)).collect();
@@ -874,6 +850,32 @@ impl Plan {
             }
         }
         roots
+    }
+
+    /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the
+    /// one that began last counts.
+    #[must_use]
+    pub fn sizes(&self, consumer: usize) -> Vec<(u64, u32)> {
+        let changes: Vec<(u64, u64, u32)> = self
+            .changes
+            .iter()
+            .filter(|change| change.consumer.0 as usize == consumer)
+            .map(|change| {
+                let to = change.lasts.map_or(u64::MAX, |lasts| change.at.0.saturating_add(lasts.0));
+                (change.at.0, to, change.members)
+            })
+            .collect();
+        let mut times: Vec<u64> = changes.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
+        times.push(0);
+        times.sort_unstable();
+        times.dedup();
+        let at = |time: u64| {
+            let hold = changes.iter().filter(|(from, to, _)| *from <= time && time < *to);
+            hold.max_by_key(|(from, ..)| *from).map_or(self.consumers[consumer].members, |change| change.2)
+        };
+        let mut sizes: Vec<(u64, u32)> = times.into_iter().map(|time| (time, at(time))).collect();
+        sizes.dedup_by_key(|(_, size)| *size);
+        sizes
     }
 
     /// The intervals for which expectations ask about a consumer, each once, in order of appearance.

@@ -128,7 +128,7 @@ fn runs_of_different_length_are_told() {
     folder.write("long.yaml", &busy("20ms").replace("duration: 10s", "duration: 20s"));
     let output = folder.run(&["compare", "a.yaml", "long.yaml"]);
     assert!(
-        stdout(&output).contains("W008       long and a are not measured over the same time"),
+        stdout(&output).contains("W010       long and a are not measured over the same time"),
         "{}",
         stdout(&output)
     );

@@ -38,8 +38,8 @@ use setup::{Publisher, Setup};
 use source::Source;
 use topic::{Inbox, Topic};
 
-use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome};
-use crate::plan::Plan;
+use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome, ProducerOutcome, TopicOutcome, Unpublished};
+use crate::plan::{Effect, FaultPlan, FaultTarget, Plan};
 use crate::time::SimTime;
 
 /// How stations are advanced. The choice must not change a byte of the outcome.
@@ -288,6 +288,10 @@ impl World {
         let mut faults: Vec<FaultOutcome> = plan.faults.iter().map(|fault| self.fault_outcome(plan, fault)).collect();
         let mut topics: Vec<_> =
             self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox)).collect();
+        for ((outcome, inbox), topic) in topics.iter_mut().zip(&self.inboxes).zip(&self.topics) {
+            let (rejected, indeterminate) = inbox.not_stored();
+            (outcome.not_stored, outcome.copies) = (rejected + indeterminate, topic.surplus);
+        }
         for join in &mut self.joins {
             join.finish(&mut topics);
         }
@@ -320,17 +324,56 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
+        let producers: Vec<ProducerOutcome> = self.sources.iter().map(Source::outcome).collect();
+        for (fault, outcome) in plan.faults.iter().zip(&mut faults) {
+            self.note_unpublished(fault, outcome, &producers, &topics);
+        }
         let MeshOutcome { services, resources, flows } = self.mesh.finish(end).map_err(RunError::Broken)?;
-        let producers = self.sources.iter().map(Source::outcome).collect();
         Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, faults, trace })
     }
 
-    fn fault_outcome(&self, plan: &Plan, fault: &crate::plan::FaultPlan) -> FaultOutcome {
+    fn fault_outcome(&self, plan: &Plan, fault: &FaultPlan) -> FaultOutcome {
         // A run that was stopped has seen nothing of what was to strike later.
         let mut found = timeline::occurrences(plan, fault, self.setup.seed);
         found.retain(|o| o.from < self.end);
-        let shown = found.iter().take(1000).map(|o| (SimTime(o.from), SimTime(o.to.min(self.end))));
-        FaultOutcome { occurrences: shown.collect(), count: found.len() as u64, ..FaultOutcome::default() }
+        let shown = || found.iter().take(1000);
+        FaultOutcome {
+            occurrences: shown().map(|o| (SimTime(o.from), SimTime(o.to.min(self.end)))).collect(),
+            members: shown().map(|o| o.member).collect(),
+            count: found.len() as u64,
+            ..FaultOutcome::default()
+        }
+    }
+
+    /// What a fault that disturbs publishing may have done to its publisher, and to the readers of what that publishes. It
+    /// is of the whole run: when an event was refused is known to its client alone.
+    fn note_unpublished(
+        &self,
+        fault: &FaultPlan,
+        outcome: &mut FaultOutcome,
+        producers: &[ProducerOutcome],
+        topics: &[TopicOutcome],
+    ) {
+        let publisher = match (fault.target, &fault.effect) {
+            _ if outcome.count == 0 => return,
+            (FaultTarget::ProducerLink(id), _) | (FaultTarget::Producer(id), Effect::Burst(_)) => {
+                let (index, seen) = (id.0 as usize, &producers[id.0 as usize]);
+                if seen.rejected + seen.indeterminate > 0 {
+                    let unpublished = Unpublished { rejected: seen.rejected, indeterminate: seen.indeterminate };
+                    outcome.producers.insert(index, unpublished);
+                }
+                Publisher::Producer(index)
+            }
+            (FaultTarget::ConsumerLink(id), _) => Publisher::Consumer(id.0 as usize),
+            _ => return,
+        };
+        for (setup, seen) in self.setup.topics.iter().zip(topics).filter(|(setup, _)| setup.who.contains(&publisher)) {
+            for reader in setup.readers.iter().filter(|_| seen.copies + seen.not_stored > 0) {
+                let touched = outcome.touched.entry(*reader).or_default();
+                touched.copies += seen.copies;
+                touched.not_stored += seen.not_stored;
+            }
+        }
     }
 }
 

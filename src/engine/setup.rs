@@ -8,8 +8,8 @@ use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, ServiceId,
-    Step, StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, Step,
+    StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 
@@ -303,6 +303,7 @@ fn step_key_space(steps: &[Step], topic: TopicId, inherited: u32) -> u32 {
 
 /// Consumers pass keys on: repeat until nothing grows (a key space can only take values that some key plan has).
 fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
+    let roots = plan.roots();
     loop {
         let mut grown = false;
         for topic in 0..topics.len() {
@@ -320,8 +321,7 @@ fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
                     step_key_space(&consumer.handler.steps, id, inherited).max(dead)
                 }
                 Publisher::Service(index) => {
-                    let roots = plan.roots_of(ServiceId(u32::try_from(index).expect("services fit 32 bits")));
-                    let keys = roots.iter().map(|root| own_key_space(&plan.services[root.0 as usize].key));
+                    let keys = roots[index].iter().map(|root| own_key_space(&plan.services[root.0 as usize].key));
                     step_key_space(&plan.services[index].handler.steps, id, keys.max().unwrap_or(0))
                 }
             });

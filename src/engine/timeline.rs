@@ -18,29 +18,9 @@ pub(super) struct Occurrence {
     pub(super) member: Option<u32>,
 }
 
-/// The sizes that a consumer shall have: from when on, and how many members. Of the changes that hold at a time, the one
-/// that began last counts.
+/// The sizes that a consumer shall have: from when on, and how many members.
 pub(super) fn sizes(plan: &Plan, consumer: ConsumerId) -> Vec<(u64, u32)> {
-    let changes: Vec<(u64, u64, u32)> = plan
-        .changes
-        .iter()
-        .filter(|change| change.consumer == consumer)
-        .map(|change| {
-            let to = change.lasts.map_or(u64::MAX, |lasts| change.at.0.saturating_add(lasts.0));
-            (change.at.0, to, change.members)
-        })
-        .collect();
-    let mut times: Vec<u64> = changes.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
-    times.push(0);
-    times.sort_unstable();
-    times.dedup();
-    let at = |time: u64| {
-        let hold = changes.iter().filter(|(from, to, _)| *from <= time && time < *to);
-        hold.max_by_key(|(from, ..)| *from).map_or(plan.consumers[consumer.0 as usize].members, |change| change.2)
-    };
-    let mut sizes: Vec<(u64, u32)> = times.into_iter().map(|time| (time, at(time))).collect();
-    sizes.dedup_by_key(|(_, size)| *size);
-    sizes
+    plan.sizes(consumer.0 as usize)
 }
 
 /// All occurrences of one fault before `end`, sorted by start.

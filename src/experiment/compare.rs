@@ -90,7 +90,7 @@ fn warnings(designs: &[(String, Plan)], replications: u32) -> Vec<Warning> {
                 "{name} and {first} are not measured over the same time: counts, maxima and the share of a fault in \
                  percentiles differ for that reason alone. Give both the same duration and warm_up."
             );
-            warnings.push(experiment("W008", text));
+            warnings.push(experiment("W010", text));
         }
     }
     match replications {

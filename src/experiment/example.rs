@@ -343,6 +343,8 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
             created: ledger_created,
             stored: ledger_created,
             records: vec![30, 70 + extra],
+            not_stored: 0,
+            copies: 0,
             bytes: 102_400,
             converged: ramp(90, 10_000_000),
             converged_sum: ramp_sum(90, 10_000_000),
@@ -351,7 +353,9 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
         consumers,
         faults: vec![FaultOutcome {
             occurrences: vec![(SimTime(50_000_000_000 + extra), SimTime(60_000_000_000))],
+            members: vec![None],
             count: 1,
+            producers: std::collections::BTreeMap::new(),
             touched: [(0, touched(extra))].into(),
         }],
         trace: Vec::new(),

@@ -300,23 +300,40 @@ fn offered_load(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pool
     let rate = seen.arrived as f64 / pooled.measured_seconds();
     let handled = seen.done + seen.ledger.discarded + seen.ledger.dead_lettered;
     let work = seen.busy as f64 / 1e9 / handled as f64;
-    let load = rate * work / servers(plan, policy) as f64;
+    let load = rate * work / servers_over_time(plan, policy, seen, pooled);
     if load.is_finite() { level(load) } else { Value::Null }
 }
 
-/// Handlers of the group at its start that can be at work at once: a partition has one owner, and where its order is kept
+/// Mean number of handlers of the group that can be at work at once: of those of the members that it shall have at each
+/// time, the share that was available.
+fn servers_over_time(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> f64 {
+    let (from, runs) = (plan.warm_up.0, u128::from(pooled.runs));
+    let to = u64::try_from(u128::from(from) + pooled.measured / runs.max(1)).unwrap_or(u64::MAX);
+    let sizes = plan.sizes(plan.consumers.iter().position(|consumer| consumer.name == policy.name).unwrap_or(0));
+    let ends = sizes.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
+    let (mut servers_time, mut wanted) = (0.0, 0.0);
+    for ((start, members), end) in sizes.iter().zip(ends) {
+        let time = end.min(to).saturating_sub((*start).max(from)) as f64;
+        servers_time += time * servers(plan, policy, *members) as f64;
+        wanted += time * f64::from(*members) * f64::from(policy.workers);
+    }
+    let available = seen.available as f64 / runs as f64;
+    servers_time / (to - from) as f64 * available / wanted
+}
+
+/// Handlers of so many members that can be at work at once: a partition has one owner, and where its order is kept
 /// one handler; a member of a queue has no more of them at work than it has credit.
-fn servers(plan: &Plan, policy: &ConsumerPlan) -> u64 {
+fn servers(plan: &Plan, policy: &ConsumerPlan, members: u32) -> u64 {
     let workers = u64::from(policy.workers);
     match &policy.dispatch {
         Dispatch::Log(_) => {
             let partitions = || policy.subscribes.iter().map(|id| plan.topics[id.0 as usize].partitions);
             // Partitions are given out topic by topic, beginning with the first member.
-            let owners = u64::from(policy.members.min(partitions().max().unwrap_or(0)));
+            let owners = u64::from(members.min(partitions().max().unwrap_or(0)));
             let lanes = partitions().map(u64::from).sum::<u64>();
             if policy.order == WorkerOrder::Partition { (owners * workers).min(lanes) } else { owners * workers }
         }
-        Dispatch::Queue(queue) => u64::from(policy.members) * workers.min(u64::from(queue.prefetch)),
+        Dispatch::Queue(queue) => u64::from(members) * workers.min(u64::from(queue.prefetch)),
     }
 }
 
@@ -400,12 +417,21 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         }
     }
     let touched = seen.touched.iter().map(|(consumer, touched)| (name(*consumer), damage(touched)));
+    let producers = seen.producers.iter().map(|(producer, unpublished)| {
+        let counts = json!({ "rejected": unpublished.rejected, "indeterminate": unpublished.indeterminate });
+        (plan.producers[*producer].name.clone(), counts)
+    });
+    let overlaps = (0..plan.consumers.len()).map(|consumer| (name(consumer), overlaps(plan, pooled, index, consumer)));
+    let members = seen.members.iter().take(LISTED_OCCURRENCES).map_while(|member| *member);
     let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
     json!({
         "name": plan.faults[index].name,
         "occurrences": occurrences.collect::<Vec<_>>(),
         "count": seen.count,
+        "members": members.collect::<Vec<_>>(),
         "touched": touched.collect::<Map<_, _>>(),
+        "producers": producers.collect::<Map<_, _>>(),
+        "overlaps": overlaps.filter(|(_, with)| !with.is_empty()).map(|(who, with)| (who, with.into())).collect::<Map<_, _>>(),
         "noticed": noticed,
         "unnoticed": unnoticed,
         "out_of_reach": out_of_reach,
@@ -414,6 +440,43 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
 
 fn span(from: SimTime, to: SimTime) -> Value {
     json!([seconds(from.0), seconds(to.0)])
+}
+
+/// The other faults that a consumer noticed while it noticed this one (in the first run): what each of them did cannot be
+/// told apart.
+fn overlaps(plan: &Plan, pooled: &Pooled, index: usize, consumer: usize) -> Vec<String> {
+    let noticed = |fault: &usize| pooled.notices(*fault, consumer);
+    let others = (0..plan.faults.len()).filter(|other| *other != index && noticed(&index) && noticed(other));
+    others
+        .filter(|other| meet(&followed(pooled, index, consumer), &followed(pooled, *other, consumer)))
+        .map(|other| plan.faults[other].name.clone())
+        .collect()
+}
+
+/// From when to when a consumer felt a fault: its occurrences, each until it had drained; those that overlap are one.
+fn followed(pooled: &Pooled, fault: usize, consumer: usize) -> Vec<(u64, u64)> {
+    let seen = &pooled.outcome.faults[fault];
+    let longest = seen.touched.get(&consumer).map_or(0, |touched| touched.drain_time.max(touched.undrained).0);
+    let mut spans: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in &seen.occurrences {
+        let to = to.0.saturating_add(longest);
+        match spans.last_mut() {
+            Some(last) if from.0 <= last.1 => last.1 = last.1.max(to),
+            _ => spans.push((from.0, to)),
+        }
+    }
+    spans
+}
+
+/// Whether a span of one list has a moment in common with one of the other.
+fn meet(mut some: &[(u64, u64)], mut others: &[(u64, u64)]) -> bool {
+    while let ([(from, to), rest @ ..], [(start, end), more @ ..]) = (some, others) {
+        if from <= end && start <= to {
+            return true;
+        }
+        if to < end { some = rest } else { others = more }
+    }
+    false
 }
 
 /// What a fault did to one consumer: the worst lag and drain time of all occurrences and runs, counts as sums.
@@ -426,6 +489,10 @@ fn damage(touched: &Touched) -> Value {
         "redeliveries": touched.redeliveries,
         "lost": touched.lost,
         "order_violations": touched.violations,
+        "duplicates": {
+            "log": touched.copies, "effects": touched.effects, "suppressed": touched.suppressed,
+        },
+        "not_stored": touched.not_stored,
     })
 }
 

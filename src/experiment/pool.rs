@@ -79,12 +79,13 @@ impl Pooled {
         slim
     }
 
-    /// Whether a consumer noticed a fault: something was redelivered, lost or overtaken in some run, or its lag rose
-    /// clearly in at least half of them.
+    /// Whether a consumer noticed a fault: something was redelivered, lost, overtaken, stored or done twice, or never stored
+    /// in some run, or its lag rose clearly in at least half of them.
     #[must_use]
     pub fn notices(&self, fault: usize, consumer: usize) -> bool {
         let touched = self.outcome.faults[fault].touched.get(&consumer);
-        let defects = touched.map_or(0, |t| t.redeliveries + t.lost + t.violations);
+        let defects = touched
+            .map_or(0, |t| t.redeliveries + t.lost + t.violations + t.effects + t.suppressed + t.copies + t.not_stored);
         defects > 0 || 2 * self.rises.get(&(fault, consumer)).copied().unwrap_or(0) >= self.runs
     }
 
@@ -158,7 +159,7 @@ impl Outcome {
     ///
     /// Counts and sums add up (the lag at the end is a sum too, to be divided by the number of runs), histograms merge,
     /// series and largest values keep the larger, with the earlier time where they are equal. Two things belong to one
-    /// run only and stay those of `self`, which is the run with the lower number: the trace, and the times at which
+    /// run only and stay those of `self`, which is the run with the lower number: the trace, and when and whom
     /// faults struck. All else is the same in whatever order runs are added.
     pub fn merge(&mut self, other: Self) {
         self.ended = match (&self.ended, other.ended) {
@@ -196,6 +197,8 @@ impl TopicOutcome {
         self.created += other.created;
         self.stored += other.stored;
         pointwise(&mut self.records, &other.records, |a, b| a + b);
+        self.not_stored += other.not_stored;
+        self.copies += other.copies;
         self.bytes += other.bytes;
         self.converged.merge(&other.converged);
         self.converged_sum += other.converged_sum;
@@ -416,6 +419,11 @@ impl PartitionLag {
 impl FaultOutcome {
     fn merge(&mut self, other: Self) {
         self.count += other.count;
+        for (producer, unpublished) in other.producers {
+            let mine = self.producers.entry(producer).or_default();
+            mine.rejected += unpublished.rejected;
+            mine.indeterminate += unpublished.indeterminate;
+        }
         for (consumer, touched) in other.touched {
             self.touched.entry(consumer).or_default().merge(touched);
         }
@@ -432,6 +440,10 @@ impl Touched {
         self.redeliveries += other.redeliveries;
         self.lost += other.lost;
         self.violations += other.violations;
+        self.effects += other.effects;
+        self.suppressed += other.suppressed;
+        self.copies += other.copies;
+        self.not_stored += other.not_stored;
     }
 }
 

@@ -7,7 +7,7 @@ use super::measure::PERCENTILES;
 use super::pool::Pooled;
 use super::unfinished::{UNFINISHED, open_in};
 use crate::outcome::Ended;
-use crate::plan::{ConsumerPlan, Plan};
+use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
 use crate::summary::{Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
 use crate::units::show_seconds;
@@ -47,10 +47,13 @@ impl Findings<'_> {
         warnings.extend(self.stopped());
         warnings.extend(self.interrupted());
         warnings.extend(per_consumer(&|i| self.overload(i)));
+        warnings.extend(per_consumer(&|i| self.behind(i)));
         warnings.extend(per_service(&|i| self.busy_service(i)));
         warnings.extend((0..self.plan.resources.len()).filter_map(|i| self.busy_resource(i)));
         warnings.extend(per_consumer(&|i| self.unfinished(i)));
         warnings.extend(per_service(&|i| self.unanswered(i)));
+        warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.unpublished(i)));
+        warnings.extend((0..self.plan.topics.len()).filter_map(|i| self.not_passed_on(i)));
         warnings.extend(self.undecided());
         warnings.extend(per_consumer(&|i| self.short_tail(&self.latencies(i))));
         warnings.extend(per_service(&|i| self.short_tail(&self.responses(i)?)));
@@ -84,12 +87,12 @@ impl Findings<'_> {
         let text = match (load, growing) {
             (None, None) => return None,
             (Some(load), Some(since)) => format!(
-                "Overload: {} of what its workers can do at the start is asked of them, and lag grows from {since} to the end. \
+                "Overload: {} of what its workers can do is asked of them, and lag grows from {since} to the end. \
                  The longer the run, the larger its latencies.",
                 percent(load)
             ),
             (Some(load), None) => {
-                format!("Overload: {} of what its workers can do at the start is asked of them.", percent(load))
+                format!("Overload: {} of what its workers can do is asked of them.", percent(load))
             }
             (None, Some(since)) => format!(
                 "Overload: lag grows from {since} to the end of the run. The longer the run, the larger its latencies."
@@ -131,6 +134,31 @@ impl Findings<'_> {
         Some(SimTime(interval.0 * (measured_from + last_low as u64 + 1)))
     }
 
+    /// Times in which its oldest event was far older than usual, and after which it caught up.
+    fn behind(&self, index: usize) -> Option<Warning> {
+        if self.grows_since(index).is_some() {
+            return None;
+        }
+        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let warm_up = usize::try_from(self.plan.warm_up.0.checked_div(interval.0)?).ok()?;
+        let ages = self.pooled.curves[index].mean_time();
+        let (limit, spans) = far_behind(ages.get(warm_up..)?)?;
+        let at = |point: usize| show_seconds(SimTime(interval.0 * (warm_up + point) as u64).seconds());
+        let oldest = spans.iter().map(|span| span.2).max()?;
+        let (first, last) = (spans.first()?, spans.last()?);
+        let when = match spans.len() {
+            1 => format!("from {} to {}", at(first.0), at(first.1)),
+            times => format!("{times} times from {} to {}", at(first.0), at(last.1)),
+        };
+        let text = format!(
+            "Behind for a while: {when} its oldest event was older than {}, at most {}, and then it caught up. Percentiles \
+             mix that time with the rest: they depend on how long the run is.",
+            show_seconds(limit as f64 / 1e9),
+            show_seconds(oldest as f64 / 1e9)
+        );
+        Some(self.about(index, "W009", text))
+    }
+
     /// Measured events that had no end yet.
     fn unfinished(&self, index: usize) -> Option<Warning> {
         let books = &self.pooled.outcome.consumers[index].ledger;
@@ -157,6 +185,40 @@ impl Findings<'_> {
             users.arrived
         );
         (share > UNFINISHED).then(|| warning("services", &self.plan.services[index].name, "W002", text))
+    }
+
+    /// Events of a producer that never reached their topic: no figure of a consumer tells of them.
+    fn unpublished(&self, index: usize) -> Option<Warning> {
+        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
+        let topics = policy.clients.iter().map(|(topic, _)| &self.pooled.outcome.topics[topic.0 as usize]);
+        let never = (seen.rejected + seen.indeterminate).min(topics.map(|topic| topic.not_stored).sum());
+        let (rejected, silent) = (seen.rejected, seen.indeterminate);
+        let text = format!(
+            "{} of its events ({never} of {}) were never stored: {rejected} were rejected, and of {silent} there was no \
+             answer. No latency, loss or duplicate counts them.",
+            percent(never as f64 / seen.created as f64),
+            seen.created
+        );
+        let about = format!("producers.{}", policy.name);
+        (never > 0).then_some(Warning { code: "W008", about, text })
+    }
+
+    /// The same of what consumers publish, whose clients tell nobody.
+    fn not_passed_on(&self, index: usize) -> Option<Warning> {
+        let (topic, seen) = (&self.plan.topics[index], &self.pooled.outcome.topics[index]);
+        let here = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(id, _)| id.0 as usize == index);
+        let consumers: Vec<&str> =
+            self.plan.consumers.iter().filter(|c| here(&c.clients)).map(|c| c.name.as_str()).collect();
+        let text = format!(
+            "{} of its events ({} of {}) were never stored; {} among those who publish them. No latency, loss or \
+             duplicate counts them.",
+            percent(seen.not_stored as f64 / seen.created as f64),
+            seen.not_stored,
+            seen.created,
+            if let [one] = consumers[..] { format!("{one} is") } else { format!("{} are", consumers.join(", ")) },
+        );
+        let about = format!("topics.{}", topic.name);
+        (seen.not_stored > 0 && !consumers.is_empty()).then_some(Warning { code: "W008", about, text })
     }
 
     fn undecided(&self) -> Vec<Warning> {
@@ -279,6 +341,9 @@ fn asks(path: &[String], times: &Times<'_>, percentile: &str) -> bool {
 
 /// A share in per cent, to about three digits.
 fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.000_1 {
+        return "less than 0.01%".into();
+    }
     let decimals = if share < 0.1 { 2 } else { 1 };
     format!("{:.decimals$}%", share * 100.0)
 }
@@ -286,6 +351,24 @@ fn percent(share: f64) -> String {
 /// A consumer that wakes on a schedule piles up work between two wakes; growth says something after two of them.
 fn lasts_less_than_two_rounds(policy: &ConsumerPlan, interval: SimSpan, points: usize) -> bool {
     policy.schedule.is_some_and(|schedule| (points as u64).saturating_mul(interval.0) < 2 * schedule.every.0)
+}
+
+/// Stretches of a series of ages (ns) that are far above the usual ones, each from its first point to the one after its last,
+/// with its largest; not one that lasts to the end. Far above is ten times the lower quartile, and a minute.
+fn far_behind(ages: &[u64]) -> Option<(u64, Vec<(usize, usize, u64)>)> {
+    const CLEARLY: u64 = 60_000_000_000;
+    let mut sorted = ages.to_vec();
+    sorted.sort_unstable();
+    let limit = sorted.get(sorted.len() / 4)?.saturating_mul(10).max(CLEARLY);
+    let mut spans: Vec<(usize, usize, u64)> = Vec::new();
+    for (point, age) in ages.iter().enumerate().filter(|(_, age)| **age > limit) {
+        match spans.last_mut() {
+            Some(last) if last.1 == point => (last.1, last.2) = (point + 1, last.2.max(*age)),
+            _ => spans.push((point, point + 1, *age)),
+        }
+    }
+    spans.retain(|span| span.1 < ages.len());
+    (!spans.is_empty()).then_some((limit, spans))
 }
 
 /// If a series grows to its end: the last point at which it was still low, and the number of points since.
@@ -348,6 +431,18 @@ mod tests {
         assert_eq!(growth(&series(|i| if i < 100 { f64::from(i) } else { f64::from(200 - i) } * 30.0)), None, "drains");
         assert_eq!(growth(&series(|i| f64::from(i) * 0.05)), None, "a handful of records");
         assert_eq!(growth(&[]), None);
+    }
+
+    #[test]
+    fn a_while_far_behind_is_told_from_the_usual_ups_and_downs() {
+        const SECOND: u64 = 1_000_000_000;
+        let ages = |at: &dyn Fn(u64) -> u64| (0..200).map(|i| at(i) * SECOND).collect::<Vec<_>>();
+        let surge = ages(&|i| if (50..80).contains(&i) { 100 + i } else { 1 });
+        assert_eq!(far_behind(&surge), Some((60 * SECOND, vec![(50, 80, 179 * SECOND)])));
+        assert_eq!(far_behind(&ages(&|i| if i >= 50 { 100 } else { 1 })), None, "to the end");
+        assert_eq!(far_behind(&ages(&|i| 600 + 3_600 * (i % 7) / 7)), None, "a schedule");
+        assert_eq!(far_behind(&ages(&|i| i % 50)), None, "less than a minute");
+        assert_eq!(far_behind(&[]), None);
     }
 
     #[test]

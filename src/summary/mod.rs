@@ -53,7 +53,8 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Stable code: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
-    /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted.
+    /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted,
+    /// `W008` events that were never stored, `W009` behind for a while.
     pub code: &'static str,
     /// Path of the thing concerned (`consumers.email`), or `experiment`.
     pub about: String,

@@ -4,7 +4,10 @@ use edasim::outcome::{DeliveryResult, LossCause, Outcome};
 use edasim::plan::Plan;
 
 use crate::kafka::{longest_gap, only, scenario};
-use crate::support::{EIGHT_MINUTES, complete, consumer, lost, once, plan, traced};
+use edasim::experiment::Request;
+use edasim::summary::Summary;
+
+use crate::support::{EIGHT_MINUTES, complete, consumer, experiment, lost, once, plan, traced};
 
 /// A consumer `email` on a bus without delays, `rate` arrivals at equal distances for ten minutes.
 fn ideal(rate: &str, consumer: &str, rest: &str) -> Plan {
@@ -219,4 +222,90 @@ fn keys_of_two_topics_do_not_overlap() {
     assert_eq!(both.overlap, 0);
     // Each topic has a worker of its own: 80 % busy, where one at a time for the key of both would take 160 %.
     assert!(both.ledger.effected + 10 > both.ledger.created, "{:?}", both.ledger);
+}
+
+fn summary(plan: &Plan) -> Summary {
+    experiment(plan, &Request { replications: 1, ..Request::default() }).summary
+}
+
+/// A member whose offsets are committed by a timer dies for a moment: its group notices late, the process comes back later
+/// still, and what both rebalances deliver again is the crash's, as is the lag that they cause.
+#[test]
+fn a_crash_is_followed_until_all_that_it_causes_has_come() {
+    for seed in 1..=6 {
+        let plan = plan(&format!(
+            "name: attr\nduration: 10m\nseed: {seed}\n\
+             buses: {{ main: {{ profile: kafka, topics: {{ a: {{ partitions: 4 }} }} }} }}\n\
+             producers: {{ p: {{ publishes: a, arrivals: {{ poisson: 300/s }}, key: {{ uniform: 10k }} }} }}\n\
+             consumers: {{ c: {{ subscribes: a, members: 4, service_time: 5ms, settle: auto, \
+             settings: {{ session.timeout.ms: 6s }} }} }}\n\
+             faults: [ {{ at: 3m, for: 3s, target: consumers.c.members.1, effect: crash }} ]\n"
+        ));
+        let outcome = once(&plan);
+        let (seen, touched) = (only(&outcome), outcome.faults[0].touched[&0]);
+        assert!(touched.redeliveries > 0 && touched.effects > 0, "seed {seed}: {touched:?}");
+        assert_eq!(touched.redeliveries, seen.duplicates_deliveries, "seed {seed}");
+        assert_eq!(touched.effects, seen.duplicates_effects, "seed {seed}");
+        assert_eq!(touched.lag_peak, seen.lag.max, "seed {seed}");
+        // Nobody serves its partition before the session has run out.
+        assert!(touched.drain_time.seconds() > 3.0, "seed {seed}: {touched:?}");
+    }
+}
+
+/// The level before an occurrence is not that of the one before, and its peak is that of the rebalance after the restart, too.
+#[test]
+fn an_occurrence_is_not_measured_by_the_one_before() {
+    let plan = scenario(
+        4,
+        "arrivals: { poisson: 200/s }",
+        "members: 4\nservice_time: { exponential: 10ms }\nsettings: { session.timeout.ms: 6s, heartbeat.interval.ms: 1s }",
+        "faults: [ { at: 1m, every: 50s, for: 20s, target: consumers.email.members.1, effect: crash } ]\n",
+    );
+    let outcome = once(&plan);
+    let touched = outcome.faults[0].touched[&0];
+    assert!(touched.lag_before < 150, "{touched:?}");
+    assert_eq!(touched.lag_peak, only(&outcome).lag.max);
+}
+
+/// What publishers could not publish, and what was stored or done twice, is noticed.
+#[test]
+fn faults_of_publishing_are_noticed() {
+    let plan = plan(
+        "name: nobody\nduration: 4m\n\
+         buses: { main: { profile: kafka, topics: { t: { partitions: 4 } } }, mq: { profile: rabbitmq-classic, queues: { q: } } }\n\
+         producers:\n  \
+         lossy: { publishes: t, arrivals: { poisson: 200/s }, settings: { retries: 0, enable.idempotence: false, request.timeout.ms: 1s } }\n  \
+         twice: { publishes: q, arrivals: { poisson: 200/s } }\n\
+         consumers:\n  hit: { subscribes: t, members: 4, service_time: 1ms }\n  two: { subscribes: q, members: 4, service_time: 1ms }\n\
+         faults:\n  - { at: 1m, for: 1m, target: links.lossy.main, effect: { drop: 50% } }\n  \
+         - { at: 1m, for: 1m, target: links.twice.mq, effect: { duplicate: 50% } }\n",
+    );
+    let summary = summary(&plan);
+    let faults = &summary.metrics["faults"];
+    assert_eq!(faults[0]["noticed"], serde_json::json!(["hit"]));
+    assert_eq!(faults[1]["noticed"], serde_json::json!(["two"]));
+    assert!(faults[0]["producers"]["lossy"]["indeterminate"].as_u64() > Some(1_000), "{faults}");
+    assert!(faults[1]["touched"]["two"]["duplicates"]["effects"].as_u64() > Some(1_000), "{faults}");
+    let warning = summary.warnings.iter().find(|warning| warning.code == "W008").unwrap();
+    assert_eq!(warning.about, "producers.lossy");
+    let never = summary.number(&["consumers", "hit", "ledger", "indeterminate"]).unwrap();
+    assert!(warning.text.contains(&format!("({never} of ")), "{}", warning.text);
+    let text = edasim::report::text::render(&summary, edasim::report::text::Style { color: false, width: 100 });
+    assert!(!text.contains("nobody noticed") && text.contains("publishing  lossy: "), "{text}");
+    assert!(text.contains("not stored  hit: "), "{text}");
+}
+
+/// Two faults that one consumer feels at once are marked as such; which members they struck is said.
+#[test]
+fn faults_at_the_same_time_are_marked() {
+    let crash = |at: &str, name: &str| {
+        format!("  - {{ name: {name}, at: {at}, for: 30s, target: consumers.email.members.any, effect: crash }}\n")
+    };
+    let faults = format!("faults:\n{}{}{}", crash("1m", "one"), crash("80s", "two"), crash("8m", "three"));
+    let summary = summary(&scenario(4, "arrivals: { poisson: 200/s }", "members: 4\nservice_time: 10ms", &faults));
+    let faults = &summary.metrics["faults"];
+    assert_eq!(faults[0]["overlaps"], serde_json::json!({ "email": ["two"] }));
+    assert_eq!(faults[1]["overlaps"], serde_json::json!({ "email": ["one"] }));
+    assert_eq!(faults[2]["overlaps"], serde_json::json!({}));
+    assert!(faults[0]["members"][0].as_u64() < Some(4), "{faults}");
 }

@@ -1,12 +1,12 @@
 //! The control timeline of a group: faults and planned changes, sorted by time, known before the run.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::dist::{About, Dist};
 use crate::engine::setup::Setup;
 use crate::engine::timeline::{occurrences, sizes};
-use crate::plan::{ConsumerId, Effect, FaultTarget, Plan};
+use crate::plan::{ConsumerId, Effect, FaultPlan, FaultTarget, Plan};
 use crate::random::Stream;
 
 /// One thing that happens to a group from outside. A member of `None` is all of them.
@@ -49,6 +49,23 @@ pub(super) struct Timeline {
     startups: u64,
 }
 
+/// When the processes that crashes of a consumer end are ready again, by fault and occurrence.
+pub(super) fn restarts(plan: &Plan, setup: &Setup, consumer: usize) -> BTreeMap<usize, Vec<u64>> {
+    let policy = &plan.consumers[consumer];
+    let stream = Stream::named(setup.seed, &format!("{}/startup", policy.name));
+    let mut number = 0;
+    let mut ready = |ends: u64| {
+        number += 1;
+        let startup = policy.startup.whole(&mut stream.at(number), About::default());
+        ends.saturating_add(setup.rounding.up(startup))
+    };
+    let own = |fault: &FaultPlan| matches!(fault.target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
+    let crashes = plan.faults.iter().enumerate().filter(|(_, fault)| fault.effect == Effect::Crash && own(fault));
+    crashes
+        .map(|(fault, policy)| (fault, occurrences(plan, policy, setup.seed).iter().map(|o| ready(o.to)).collect()))
+        .collect()
+}
+
 impl Timeline {
     pub(super) fn new(plan: &Plan, setup: &Setup, consumer: usize) -> Self {
         let startup_stream = Stream::named(setup.seed, &format!("{}/startup", plan.consumers[consumer].name));
@@ -81,20 +98,18 @@ impl Timeline {
 
     fn add_faults(&mut self, plan: &Plan, setup: &Setup, consumer: usize) {
         let id = ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits"));
-        let mut restarts = 0;
+        let restarts = restarts(plan, setup, consumer);
         for (number, fault) in plan.faults.iter().enumerate() {
             if !matches!(fault.target, FaultTarget::Consumer(target, _) if target == id) {
                 continue;
             }
-            for o in occurrences(plan, fault, setup.seed) {
+            for (n, o) in occurrences(plan, fault, setup.seed).into_iter().enumerate() {
                 let m = o.member;
                 // What begins an occurrence stands before what ends it, also where it has no length.
                 match fault.effect {
                     Effect::Crash => {
-                        restarts += 1;
-                        let startup = self.startup.whole(&mut self.startup_stream.at(restarts), About::default());
                         self.push(o.from, Control::Crash(m));
-                        self.push(o.to.saturating_add(setup.rounding.up(startup)), Control::Restart(m));
+                        self.push(restarts[&number][n], Control::Restart(m));
                     }
                     Effect::Pause => self.push(o.from, Control::Pause(m, o.to)),
                     Effect::Slow(factor) => {

@@ -1,11 +1,12 @@
 //! Lag over time, and what faults did to it: sampled at 7,200 equal steps of the run, so that results scale with it.
 
 use super::Lag;
+use super::control;
 use super::meter::Meter;
 use crate::engine::setup::{Publisher, Setup};
-use crate::engine::timeline::occurrences;
+use crate::engine::timeline::{Occurrence, occurrences};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{Effect, FaultPlan, FaultTarget, Membership, Plan};
+use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, Step};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
@@ -28,6 +29,12 @@ pub(super) struct LagMeter {
     bound: u64,
     /// All samples of the group's lag: the level before a fault is looked up here.
     history: Vec<u64>,
+    /// Number of the first sample since which nobody follows a fault any more.
+    quiet: usize,
+    /// The level before the latest fault.
+    level: u64,
+    /// Period of the lag.
+    period: u64,
     trackers: Vec<Tracker>,
     /// Events that a poisoning fault will still hit.
     poison_left: u64,
@@ -50,7 +57,7 @@ pub(super) struct Window {
     pub(super) from: u64,
     /// When it ends; what strikes in an instant ends at once.
     to: u64,
-    /// What it causes may begin as late as this: a crash is noticed when a session runs out.
+    /// By when all that it causes has begun: the group has shared out the partitions anew, and delivered again what it must.
     late: u64,
 }
 
@@ -70,7 +77,29 @@ struct Active {
     peak: u64,
     /// Since when lag has been back at its level before, the fault being over.
     back: Option<u64>,
-    counters: [u64; 3],
+    counters: Counters,
+}
+
+/// What a fault may do to deliveries, counted since the start of the run.
+#[derive(Clone, Copy, Debug)]
+struct Counters {
+    redeliveries: u64,
+    lost: u64,
+    violations: u64,
+    effects: u64,
+    suppressed: u64,
+}
+
+impl Counters {
+    fn of(meter: &Meter) -> Self {
+        Self {
+            redeliveries: meter.duplicates_deliveries,
+            lost: meter.lost.values().sum(),
+            violations: meter.order.violations,
+            effects: meter.duplicates_effects,
+            suppressed: meter.duplicates_suppressed,
+        }
+    }
 }
 
 /// Faults that reach a consumer (its own, those of its publishers and of consumers upstream), with their intervals.
@@ -90,24 +119,72 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
         .map(|(number, fault)| Tracked {
             fault: number,
             poisons: matches!(fault.effect, Effect::Poison(_)) && own(fault.target),
-            windows: windows(plan, setup, fault),
+            windows: windows(plan, setup, number),
         })
         .collect()
 }
 
-fn windows(plan: &Plan, setup: &Setup, fault: &FaultPlan) -> Vec<Window> {
-    let unnoticed = match (&fault.effect, fault.target) {
-        (Effect::Crash, FaultTarget::Consumer(id, _)) => match plan.consumers[id.0 as usize].membership {
-            Membership::Eager { session_timeout, .. } => session_timeout.0,
-            Membership::Immediate => 0,
-        },
-        _ => 0,
+fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
+    let fault = &plan.faults[number];
+    let group = match fault.target {
+        FaultTarget::Consumer(id, _) => Some(id.0 as usize),
+        _ => None,
     };
-    let window = |from: u64, to: u64| {
-        let to = if matches!(fault.effect, Effect::Poison(_)) { from } else { to };
-        Window { from, to, late: to.max(from.saturating_add(unnoticed)) }
+    let ready = group.and_then(|group| control::restarts(plan, setup, group).remove(&number));
+    let late = |n: usize, from: u64, to: u64| {
+        let Some(policy) = group.map(|group| &plan.consumers[group]) else { return to };
+        let Membership::Eager { session_timeout, .. } = policy.membership else { return to };
+        let expelled = from.saturating_add(session_timeout.0);
+        match (&fault.effect, &ready) {
+            (Effect::Crash, Some(ready)) => ready[n].max(expelled).saturating_add(regrouping(policy)),
+            (Effect::Pause, _) if expelled <= to => to.saturating_add(regrouping(policy)),
+            _ => to,
+        }
     };
-    occurrences(plan, fault, setup.seed).iter().map(|o| window(o.from, o.to)).collect()
+    let window = |(n, o): (usize, &Occurrence)| {
+        let to = if matches!(fault.effect, Effect::Poison(_)) { o.from } else { o.to };
+        Window { from: o.from, to, late: late(n, o.from, to) }
+    };
+    occurrences(plan, fault, setup.seed).iter().enumerate().map(window).collect()
+}
+
+/// How long a group takes, usually at most, from the news about a member until it has delivered again what it must: all
+/// hear of it, end the poll in hand, join, and begin with what the polls of the members that are gone had held.
+fn regrouping(policy: &ConsumerPlan) -> u64 {
+    let Membership::Eager { heartbeat, rebalance_timeout, join, .. } = &policy.membership else { return 0 };
+    let Dispatch::Log(log) = &policy.dispatch else { return 0 };
+    let work: f64 = policy.handler.steps.iter().map(mean_of).sum();
+    let poll = SimSpan::from_nanos_f64(work * f64::from(log.max_poll_records)).0.min(rebalance_timeout.0);
+    let join = SimSpan::from_nanos_f64(2.0 * join.mean()).0;
+    [heartbeat.0, poll, join, poll].into_iter().fold(0, u64::saturating_add)
+}
+
+/// Mean time of a step, without what it waits for others.
+fn mean_of(step: &Step) -> f64 {
+    match step {
+        Step::Work(time) | Step::Wait(time) => time.mean(),
+        Step::Publish(_) => 0.0,
+        Step::Choose(branches) => {
+            branches.iter().map(|(share, steps)| share * steps.iter().map(mean_of).sum::<f64>()).sum()
+        }
+        // The loader leaves the others to services.
+        _ => 0.0,
+    }
+}
+
+/// The period of a lag that rises and falls in turn, a little more; 0: it does not. Lag is at its level before when it has
+/// been there for so long.
+fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
+    let commits = match plan.consumers[consumer].settle {
+        Settle::Timer(every) => every.0,
+        Settle::After | Settle::Before => 0,
+    };
+    let groups = upstream(setup, consumer).into_iter().filter_map(|publisher| match publisher {
+        Publisher::Consumer(group) => plan.consumers[group].schedule,
+        Publisher::Producer(_) | Publisher::Service(_) => None,
+    });
+    let longest = groups.map(|schedule| schedule.every.0).max().unwrap_or(0).max(commits);
+    longest.saturating_add(longest / 4)
 }
 
 /// The consumer itself and all that publish, directly or through others, what it reads.
@@ -153,6 +230,9 @@ impl LagMeter {
             exceeded: None,
             bound: plan.backlog_bound,
             history: Vec::new(),
+            quiet: 0,
+            level: 0,
+            period: period(plan, setup, consumer),
             trackers: trackers.collect(),
             poison_left: 0,
         }
@@ -220,22 +300,35 @@ impl LagMeter {
         self.history.push(total);
         for tracker in &mut self.trackers {
             let poisoned = tracker.tracked.poisons && self.poison_left > 0;
-            tracker.sample((now, self.tick), total, poisoned, meter);
+            if tracker.sample((now, self.tick), total, (poisoned, self.period), meter) {
+                self.quiet = self.history.len();
+            }
         }
     }
 
     /// An occurrence of a tracked fault begins.
     pub(super) fn track(&mut self, number: usize, now: u64, meter: &Meter) {
+        let Some(window) = self.trackers[number].tracked.windows.get(self.trackers[number].at).copied() else { return };
+        debug_assert_eq!(window.from, now);
+        self.level = self.level_before(window);
+        let before = self.level;
         let tracker = &mut self.trackers[number];
-        let Some(window) = tracker.tracked.windows.get(tracker.at).copied() else { return };
         tracker.at += 1;
         tracker.close(now, meter);
-        let lasts = (window.to.min(self.end) - window.from).div_ceil(self.tick).max(MERGED);
-        let ticks = usize::try_from(lasts).expect("at most the samples of a run");
-        let before = self.history.iter().rev().take(ticks).max().copied().unwrap_or(0);
-        debug_assert_eq!(window.from, now);
         tracker.touched.lag_before = tracker.touched.lag_before.max(before);
-        tracker.active = Some(Active { window, before, peak: 0, back: None, counters: counters(meter) });
+        tracker.active = Some(Active { window, before, peak: 0, back: None, counters: Counters::of(meter) });
+    }
+
+    /// The largest sample in as long a time before as the occurrence lasts, and not less than 30 samples or two periods; but
+    /// not of the time in which another is followed: then, and where there are few samples since, its level before counts.
+    fn level_before(&self, window: Window) -> u64 {
+        let lasts = (window.to.min(self.end) - window.from).max(self.period.saturating_mul(2)).div_ceil(self.tick);
+        let wanted = usize::try_from(lasts.max(MERGED)).expect("at most the samples of a run");
+        let followed = self.trackers.iter().any(|tracker| tracker.active.is_some());
+        let quiet = &self.history[if followed { self.history.len() } else { self.quiet }..];
+        let seen = quiet.iter().rev().take(wanted).max().copied().unwrap_or(0);
+        // A lag that rises and falls does so partition by partition: how high all of them come together changes slowly.
+        if quiet.len() < wanted || self.period > 0 { seen.max(self.level) } else { seen }
     }
 
     /// The run has ended.
@@ -254,18 +347,23 @@ impl LagMeter {
 }
 
 impl Tracker {
-    /// One sample of the lag; `poisoned`: events that the fault will hit are still to come.
-    fn sample(&mut self, (now, tick): (u64, u64), total: u64, poisoned: bool, meter: &Meter) {
-        let Some(active) = &mut self.active else { return };
+    /// One sample of the lag; `poisoned`: events that the fault will hit are still to come. Whether this was the last.
+    fn sample(&mut self, (now, tick): (u64, u64), total: u64, (poisoned, period): (bool, u64), meter: &Meter) -> bool {
+        let Some(active) = &mut self.active else { return false };
         active.peak = active.peak.max(total);
         if now < active.window.to || total > active.before {
-            active.back = None;
-            return;
+            // A little above is where chance takes a lag that is back, too.
+            if now < active.window.to || total > active.before + active.before / 8 + 3 {
+                active.back = None;
+            }
+            return false;
         }
-        active.back.get_or_insert(now);
-        if now >= active.window.late.saturating_add(tick) && !poisoned {
+        let back = *active.back.get_or_insert(now);
+        let over = now >= active.window.late.saturating_add(tick) && now - back >= period && !poisoned;
+        if over {
             self.close(now, meter);
         }
+        over
     }
 
     /// All that the occurrence caused is over, or nobody follows it further.
@@ -281,17 +379,15 @@ impl Tracker {
             Some(_) if active.peak <= active.before => {}
             Some(back) => self.touched.drain_time = self.touched.drain_time.max(SimSpan(back - active.window.to)),
         }
-        let [redeliveries, lost, violations] = counters(meter);
+        let (then, counters) = (active.counters, Counters::of(meter));
         self.touched.lag_peak = self.touched.lag_peak.max(active.peak);
-        self.touched.redeliveries += redeliveries - active.counters[0];
+        self.touched.redeliveries += counters.redeliveries - then.redeliveries;
         // What was given up may have come back, and taken effect after all.
-        self.touched.lost += lost.saturating_sub(active.counters[1]);
-        self.touched.violations += violations - active.counters[2];
+        self.touched.lost += counters.lost.saturating_sub(then.lost);
+        self.touched.violations += counters.violations - then.violations;
+        self.touched.effects += counters.effects - then.effects;
+        self.touched.suppressed += counters.suppressed - then.suppressed;
     }
-}
-
-fn counters(meter: &Meter) -> [u64; 3] {
-    [meter.duplicates_deliveries, meter.lost.values().sum(), meter.order.violations]
 }
 
 fn raise(series: &mut Vec<u64>, value: u64, fresh: bool) {

@@ -171,8 +171,8 @@ fn warn_of(page: &mut Page, design: &str, summary: &Summary, consumer: Option<&s
     let mut warnings = summary.warnings.iter().filter(|warning| concerns(&warning.about));
     let Some(first) = warnings.next() else { return };
     let about = match concerned(&first.about) {
-        Some(name) if consumer.is_none() && !first.text.contains(name) => format!("{name}: "),
-        _ => String::new(),
+        Some(_) if consumer.is_some() => String::new(),
+        _ => crate::report::text::subject(first),
     };
     let font = Font::new(12.0, VERMILLION);
     let room = 126;

@@ -61,8 +61,12 @@ pub(super) fn defects(summary: &Summary, style: Style) -> String {
     ]);
     consumers.iter().for_each(|consumer| table.row(consumer.name, row(consumer)));
     let notes = |note: fn(&Thing<'_>, Style) -> String| consumers.iter().map(|it| note(it, style)).collect::<String>();
-    let notes = notes(causes) + &notes(anomalies);
-    let calm = || "  none: nothing delivered twice, lost, or out of order\n".to_owned();
+    let missing = notes(not_stored);
+    let calm = || match missing.is_empty() {
+        true => "  none: nothing delivered twice, lost, or out of order\n".to_owned(),
+        false => "  of what was stored nothing was delivered twice, lost, or out of order\n".to_owned(),
+    };
+    let notes = missing.clone() + &notes(causes) + &notes(anomalies);
     let content = if table.speaks() { table.render(style) } else { calm() } + &notes;
     section("Duplicates, losses, disorder", "", &content, style)
 }
@@ -83,6 +87,21 @@ fn row(consumer: &Thing<'_>) -> [Cell; 9] {
         show::count(consumer.number(&["reordered", "extent", "max"])).into(),
         show::seconds(consumer.number(&["reordered", "late_time", "max"])).into(),
     ]
+}
+
+/// `email: 12 of 100 never reached its topics: 8 rejected, 4 without an answer`.
+fn not_stored(consumer: &Thing<'_>, style: Style) -> String {
+    let count = |name: &str| consumer.number(&["ledger", name]).unwrap_or(0.0);
+    let (rejected, silent) = (count("rejected"), count("indeterminate"));
+    if rejected + silent <= 0.0 {
+        return String::new();
+    }
+    let [never, all, rejected, silent] = [rejected + silent, count("created"), rejected, silent].map(show::count_of);
+    let text = format!(
+        "{}: {never} of {all} never reached what it reads: {rejected} rejected, {silent} without an answer",
+        consumer.name
+    );
+    labelled("  not stored", Tone::Bad, &text, style)
 }
 
 /// `email lost 12: 8 attempts-exhausted, 4 committed-before-effect`.

@@ -7,7 +7,7 @@ use super::paint::{Tone, labelled};
 use super::table::{Cell, Table, always, if_any};
 use super::{Style, section};
 use crate::report::show;
-use crate::summary::{Summary, Window};
+use crate::summary::{Summary, Window, number_at};
 use crate::time::SimTime;
 
 /// Every fault with what it did, then the planned changes.
@@ -44,20 +44,28 @@ fn one(fault: &Value, runs: u32, style: Style) -> String {
         always("drained in"),
         if_any("not drained"),
         if_any("redelivered"),
+        if_any("suppressed"),
+        if_any("effects twice"),
         if_any("lost"),
         if_any("out of order"),
+        if_any("copies in log"),
+        if_any("not stored"),
     ]);
     for (consumer, hit) in touched.into_iter().flatten().filter(|(consumer, _)| !unnoticed.contains(&consumer.as_str()))
     {
         table.row(&format!("  {consumer}"), row(hit));
     }
+    out.push_str(&members(fault, style));
+    let publishers = publishers(fault, style);
     let out_of_reach = names(fault, "out_of_reach");
     // Only consumers notice; where there are none the figures of the services tell.
-    match (table.speaks(), unnoticed.is_empty()) {
+    match (table.speaks(), unnoticed.is_empty() || !publishers.is_empty()) {
         (true, _) => out.push_str(&table.render(style)),
         (false, false) => out.push_str("    nobody noticed\n"),
         (false, true) => {}
     }
+    out.push_str(&publishers);
+    out.push_str(&overlaps(fault, style));
     let in_reach: Vec<&str> = unnoticed.into_iter().filter(|name| !out_of_reach.contains(name)).collect();
     let who = match (in_reach.join(", "), out_of_reach.join(", ")) {
         (near, far) if far.is_empty() => near,
@@ -66,6 +74,45 @@ fn one(fault: &Value, runs: u32, style: Style) -> String {
     };
     if !who.is_empty() {
         out.push_str(&labelled("    did not notice", Tone::Quiet, &who, style));
+    }
+    out
+}
+
+/// Which members it struck, where each time it was one.
+fn members(fault: &Value, style: Style) -> String {
+    const SHOWN: usize = 8;
+    let members: Vec<String> =
+        fault.get("members").and_then(Value::as_array).into_iter().flatten().map(Value::to_string).collect();
+    let text = match members.len() {
+        0 => return String::new(),
+        all if all <= SHOWN => members.join(", "),
+        _ => members[..SHOWN].join(", ") + ", ...",
+    };
+    let label = if members.len() == 1 { "    struck member" } else { "    struck members" };
+    labelled(label, Tone::Quiet, &text, style)
+}
+
+/// What producers could not publish.
+fn publishers(fault: &Value, style: Style) -> String {
+    let producers = fault.get("producers").and_then(Value::as_object);
+    let in_words = |(name, counts): (&String, &Value)| {
+        let count = |key: &str| counts.get(key).and_then(Value::as_f64).filter(|count| *count > 0.0);
+        let rejected = count("rejected").map(|count| format!("{} rejected", show::count_of(count)));
+        let silent = count("indeterminate").map(|count| format!("{} without an answer", show::count_of(count)));
+        format!("{name}: {}", rejected.into_iter().chain(silent).collect::<Vec<_>>().join(", "))
+    };
+    let all: Vec<String> = producers.into_iter().flatten().map(in_words).collect();
+    if all.is_empty() { String::new() } else { labelled("    publishing", Tone::Bad, &all.join("; "), style) }
+}
+
+/// Which other faults were felt at the same time.
+fn overlaps(fault: &Value, style: Style) -> String {
+    let consumers = fault.get("overlaps").and_then(Value::as_object);
+    let mut out = String::new();
+    for (consumer, with) in consumers.into_iter().flatten() {
+        let with: Vec<&str> = with.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let text = format!("{consumer}: overlaps with {}; their effects cannot be told apart", with.join(", "));
+        out.push_str(&labelled("    together", Tone::Care, &text, style));
     }
     out
 }
@@ -82,8 +129,15 @@ fn row(hit: &Value) -> Vec<Cell> {
         drained_in(hit).into(),
         bad("not_drained"),
         show::count(number("redeliveries")).into(),
+        show::count(number_at(hit, &["duplicates", "suppressed"])).into(),
+        match number_at(hit, &["duplicates", "effects"]) {
+            Some(count) if count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
+            count => show::count(count).into(),
+        },
         bad("lost"),
         show::count(number("order_violations")).into(),
+        show::count(number_at(hit, &["duplicates", "log"])).into(),
+        bad("not_stored"),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::paint::{Tone, labelled, shortened};
 use super::{Style, claims};
 use crate::report::show;
-use crate::summary::Summary;
+use crate::summary::{Summary, Warning};
 
 /// Warnings shown in full; the rest is counted.
 const WARNINGS: usize = 12;
@@ -17,6 +17,16 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
     out.push_str(&claims::verdict(summary, style));
     out.push_str(&warnings(summary, style));
     out
+}
+
+/// Whom a warning is about, before its text; nothing where it is about all, or about a claim, which names whom it is about.
+pub(in crate::report) fn subject(warning: &Warning) -> String {
+    match warning.about.split_once('.') {
+        _ if warning.code == "W005" => String::new(),
+        Some(("consumers" | "producers" | "services" | "resources", name)) => format!("{name}: "),
+        Some(_) => format!("{}: ", warning.about),
+        None => String::new(),
+    }
 }
 
 /// Runs, virtual time, seed.
@@ -36,14 +46,7 @@ fn about(summary: &Summary) -> String {
 fn warnings(summary: &Summary, style: Style) -> String {
     let mut out = String::new();
     for warning in summary.warnings.iter().take(WARNINGS) {
-        let section = ["consumers.", "services.", "resources."].into_iter();
-        let name = section.filter_map(|section| warning.about.strip_prefix(section)).next();
-        let about = name.unwrap_or(warning.about.as_str());
-        let text = match about {
-            "experiment" => warning.text.clone(),
-            about if warning.text.contains(about) => warning.text.clone(),
-            about => format!("{about}: {}", warning.text),
-        };
+        let text = format!("{}{}", subject(warning), warning.text);
         out.push_str(&labelled(&format!("{:<9}", warning.code), Tone::Care, &text, style));
     }
     if summary.warnings.len() > WARNINGS {
@@ -51,4 +54,19 @@ fn warnings(summary: &Summary, style: Style) -> String {
         out.push_str(&labelled(&format!("{:<9}", "..."), Tone::Care, &more, style));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_name_whom_they_are_about() {
+        let about = |code, about: &str| subject(&Warning { code, about: about.into(), text: "not done".into() });
+        assert_eq!(about("W002", "consumers.done"), "done: ");
+        assert_eq!(about("W008", "producers.a.b"), "a.b: ");
+        assert_eq!(about("W008", "topics.done"), "topics.done: ");
+        assert_eq!(about("W005", "consumers.email"), "");
+        assert_eq!(about("W004", "experiment"), "");
+    }
 }

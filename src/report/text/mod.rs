@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 pub(super) use claims::{unit_of, value_in_words};
 pub use compare::render as comparison;
 pub use gate::render as gate;
+pub(super) use head::subject;
 pub use sweep::render as sweep;
 
 use crate::summary::{Summary, number_at};
