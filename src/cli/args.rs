@@ -85,7 +85,7 @@ pub(super) struct Scenario {
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     /// Master seed, instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     /// Change a value of the scenario; may be repeated
     #[arg(long, value_name = "PATH=VALUE")]
@@ -94,7 +94,7 @@ pub(super) struct Scenario {
     #[arg(long, value_name = "D")]
     pub(super) duration: Option<String>,
     /// Independent runs; several give confidence intervals
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(super) replications: Option<u32>,
     /// Variant of the scenario (its `vary`)
     #[arg(long, value_name = "NAME")]
@@ -149,6 +149,24 @@ impl From<Schedule> for engine::Schedule {
             Schedule::Parallel => Self::Parallel,
         }
     }
+}
+
+/// A whole number that is not too large.
+fn whole<T: std::str::FromStr + Bounded>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {}", T::MOST))
+}
+
+/// The largest number of a kind.
+trait Bounded {
+    const MOST: u64;
+}
+
+impl Bounded for u64 {
+    const MOST: u64 = Self::MAX;
+}
+
+impl Bounded for u32 {
+    const MOST: u64 = Self::MAX as u64;
 }
 
 /// A number from 1 to 1,024.

@@ -21,11 +21,17 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     let loaded = load(&args.scenario, args.quiet)?;
     let out = args.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
-    let command = command(&args.scenario, &loaded.plan);
-    remember(&command);
+    let repeats = |replications| command(&args.scenario, &loaded.plan, replications);
+    remember(&repeats(loaded.plan.replications));
 
-    let Experiment { mut summary, pooled, .. } = simulate(args, &loaded.plan)?;
-    summary.command = command;
+    let Experiment { mut summary, pooled, .. } = match simulate(args, &loaded.plan) {
+        Ok(experiment) => experiment,
+        Err(exit) => {
+            out.iter().chain(&records).for_each(Place::leave);
+            return Err(exit);
+        }
+    };
+    summary.command = repeats(summary.replications);
 
     let mut files = Vec::new();
     if let Some(place) = out {
@@ -41,14 +47,14 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
 }
 
 /// The command that repeats the experiment: what can change the result, nothing else.
-fn command(scenario: &Scenario, plan: &Plan) -> String {
+fn command(scenario: &Scenario, plan: &Plan, replications: u32) -> String {
     let mut words = vec!["edasim".into(), "run".into(), quoted(&scenario.file.display().to_string())];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
     scenario.variant.iter().for_each(|variant| option("--variant", variant));
     scenario.set.iter().for_each(|set| option("--set", set));
     scenario.duration.iter().for_each(|duration| option("--duration", duration));
     option("--seed", &plan.seed.to_string());
-    option("--replications", &plan.replications.to_string());
+    option("--replications", &replications.to_string());
     words.join(" ")
 }
 

@@ -38,7 +38,8 @@ fn render(summary: &Summary, digest: Option<&str>) -> String {
     if let Some(digest) = digest {
         document["digest"] = digest.into();
     }
-    document["warnings"] = summary.warnings.iter().map(warning).collect();
+    // An interrupted experiment is one of fewer runs, to the byte.
+    document["warnings"] = summary.warnings.iter().filter(|it| it.code != "W007").map(warning).collect();
     for section in SECTIONS {
         document[section] = summary.metrics.get(section).cloned().unwrap_or_else(|| json!({}));
     }
@@ -206,6 +207,7 @@ mod tests {
             ci95: json!({}),
             expectations: vec![Judged {
                 text: "b.latency.p99 < 1s".into(),
+                limit: 1.0,
                 verdict: Verdict::Fails,
                 value: Some(312.4),
                 interval: Some((300.0, 320.25)),

@@ -61,7 +61,11 @@ fn foot(summary: &Summary, style: Style) -> String {
     let digest = document.get("digest").and_then(Value::as_str).unwrap_or("none");
     // Never broken into lines, however long: it is there to be copied.
     let line = |label: &str, text: &str| format!("{}  {text}\n", paint::Tone::Quiet.paint(label, style));
-    line("digest", digest) + &line("repeat", &summary.command)
+    let rest = match summary.replications_asked {
+        asked if asked > summary.replications => line("finish", &format!("the same with --replications {asked}")),
+        _ => String::new(),
+    };
+    line("digest", digest) + &line("repeat", &summary.command) + &rest
 }
 
 /// A section: its heading, what the numbers are, and its content; nothing without content.
