@@ -170,7 +170,7 @@ pub(super) struct Scenario {
 #[derive(Args, Debug)]
 pub(super) struct Changes {
     /// Master seed, instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     /// Change a value of the scenario; may be repeated
     #[arg(long, value_name = "PATH=VALUE")]
@@ -179,7 +179,7 @@ pub(super) struct Changes {
     #[arg(long, value_name = "D")]
     pub(super) duration: Option<String>,
     /// Independent runs; several give confidence intervals
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(super) replications: Option<u32>,
 }
 
@@ -196,14 +196,14 @@ impl Changes {
         }
     }
 
-    /// The words that repeat the changes; seed and replications are those of the plan.
-    pub(super) fn words(&self, plan: &Plan) -> Vec<String> {
+    /// The words that repeat the changes with so many replications; the seed is that of the plan.
+    pub(super) fn words(&self, plan: &Plan, replications: u32) -> Vec<String> {
         let mut words = Vec::new();
         let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
         self.set.iter().for_each(|set| option("--set", set));
         self.duration.iter().for_each(|duration| option("--duration", duration));
         option("--seed", &plan.seed.to_string());
-        option("--replications", &plan.replications.to_string());
+        option("--replications", &replications.to_string());
         words
     }
 }
@@ -273,6 +273,24 @@ impl From<Schedule> for engine::Schedule {
             Schedule::Parallel => Self::Parallel,
         }
     }
+}
+
+/// A whole number that is not too large.
+fn whole<T: std::str::FromStr + Bounded>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {}", T::MOST))
+}
+
+/// The largest number of a kind.
+trait Bounded {
+    const MOST: u64;
+}
+
+impl Bounded for u64 {
+    const MOST: u64 = Self::MAX;
+}
+
+impl Bounded for u32 {
+    const MOST: u64 = Self::MAX as u64;
 }
 
 /// A number from 1 to 1,024.

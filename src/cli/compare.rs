@@ -152,7 +152,7 @@ fn command(args: &Compare, base: &Plan) -> String {
     let mut words = vec!["edasim".to_owned(), "compare".to_owned()];
     words.extend(args.files.iter().map(|file| quoted(&file.display().to_string())));
     args.variant.iter().for_each(|variant| words.extend(["--variant".to_owned(), quoted(variant)]));
-    words.extend(args.changes.words(base));
+    words.extend(args.changes.words(base, base.replications));
     words.join(" ")
 }
 

@@ -14,6 +14,8 @@ use super::terminal;
 pub(super) struct Place {
     directory: PathBuf,
     name: PathBuf,
+    /// Whether the directory was not there before.
+    new: bool,
 }
 
 impl Place {
@@ -30,7 +32,8 @@ impl Place {
         if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
             return Err(failed(&path, &io::Error::other("it is not a regular file")));
         }
-        let place = Self { directory: directory_of(&path), name: name.into() };
+        let directory = directory_of(&path);
+        let place = Self { new: !directory.exists(), directory, name: name.into() };
         place.try_out().map_err(|error| failed(&path, &error))?;
         Ok(place)
     }
@@ -40,14 +43,22 @@ impl Place {
     /// # Errors
     /// As above.
     pub(super) fn inside(directory: &Path, name: &str) -> Result<Self, Exit> {
-        let place = Self { directory: directory.to_owned(), name: name.into() };
+        let place = Self { directory: directory.to_owned(), name: name.into(), new: !directory.exists() };
         place.try_out().map_err(|error| failed(directory, &error))?;
         Ok(place)
     }
 
     /// The same directory with another name.
     pub(super) fn beside(&self, name: &str) -> Self {
-        Self { directory: self.directory.clone(), name: name.into() }
+        Self { directory: self.directory.clone(), name: name.into(), new: self.new }
+    }
+
+    /// Nothing will be written after all: a directory that was made for it goes away.
+    pub(super) fn leave(&self) {
+        if self.new {
+            // One that holds something is left alone.
+            let _ = fs::remove_dir(&self.directory);
+        }
     }
 
     /// Creates the directory, and a file in it that goes away again.
@@ -177,6 +188,17 @@ mod tests {
         let prepared = Place::file(&path).unwrap().prepare(|to| to.write_all(b"ours")).unwrap();
         assert_eq!(prepared.publish_new(), Err(Exit::Input));
         assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_directory_that_was_made_in_vain_goes_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("out");
+        Place::inside(&out, "result.json").unwrap().leave();
+        assert!(!out.exists());
+        fs::create_dir(&out).unwrap();
+        Place::inside(&out, "result.json").unwrap().leave();
+        assert!(out.exists());
     }
 
     #[test]

@@ -21,11 +21,17 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     let gates = gate::open(&args.gates, &[(String::new(), &loaded.plan)])?;
     let out = args.output.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
-    let command = command(&args.scenario, &loaded.plan);
-    remember(&command);
+    let repeats = |replications| command(&args.scenario, &loaded.plan, replications);
+    remember(&repeats(loaded.plan.replications));
 
-    let mut found = simulate(args, &loaded.plan)?;
-    found.summary.command = command;
+    let mut found = match simulate(args, &loaded.plan) {
+        Ok(found) => found,
+        Err(exit) => {
+            out.iter().chain(&records).for_each(Place::leave);
+            return Err(exit);
+        }
+    };
+    found.summary.command = repeats(found.summary.replications);
     let gate = gates.judge(&[("", &found)]);
     let Experiment { summary, pooled, .. } = found;
     let report = |style| {
@@ -57,10 +63,10 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
 }
 
 /// The command that repeats the experiment: what can change the result, nothing else.
-fn command(scenario: &Scenario, plan: &Plan) -> String {
+fn command(scenario: &Scenario, plan: &Plan, replications: u32) -> String {
     let mut words = vec!["edasim".into(), "run".into(), quoted(&scenario.file.display().to_string())];
     scenario.variant.iter().for_each(|variant| words.extend(["--variant".to_owned(), quoted(variant)]));
-    words.extend(scenario.changes.words(plan));
+    words.extend(scenario.changes.words(plan, replications));
     words.join(" ")
 }
 

@@ -138,7 +138,7 @@ fn command(args: &Args, plan: &Plan) -> String {
     args.vary.iter().for_each(|vary| option("--vary", vary));
     args.metric.iter().for_each(|metric| option("--metric", metric));
     args.scenario.variant.iter().for_each(|variant| option("--variant", variant));
-    words.extend(args.scenario.changes.words(plan));
+    words.extend(args.scenario.changes.words(plan, plan.replications));
     words.join(" ")
 }
 

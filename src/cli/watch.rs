@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::exit::Exit;
 use super::terminal;
@@ -49,7 +49,7 @@ impl Watch {
     #[expect(clippy::disallowed_methods, reason = "progress is for people, who live in wall-clock time")]
     pub(super) fn new(runs: u32, quiet: bool) -> Self {
         let bar = (!quiet && stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  {eta} left");
+            let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}");
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::hidden());
             bar.with_style(style.expect("the template is well formed").progress_chars("\u{2588}\u{2593}\u{2591}"))
         });
@@ -67,14 +67,18 @@ impl Watch {
 impl experiment::Watch for Watch {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the steps")]
     fn reached(&self, share: f64, done: u32) -> bool {
+        let position = (share.clamp(0.0, 1.0) * STEPS as f64) as u64;
         if let Some(bar) = self.bar.as_ref().filter(|_| self.started.elapsed() > PATIENCE) {
+            if position == 0 {
+                // There is nothing to guess the rest from.
+                return !interrupted();
+            }
             if !self.shown.swap(true, Ordering::Relaxed) {
                 bar.set_draw_target(ProgressDrawTarget::stderr());
             }
-            let position = (share.clamp(0.0, 1.0) * STEPS as f64) as u64;
             if position != bar.position() {
-                bar.set_message(format!("{done} of {} runs", self.runs));
                 bar.set_position(position);
+                bar.set_message(format!("{done} of {} runs  {:#} left", self.runs, HumanDuration(bar.eta())));
             }
         }
         !interrupted()

@@ -72,6 +72,7 @@ impl Claim {
         }
         Judged {
             text: self.text(expectation),
+            limit: expectation.value,
             verdict: judgement.verdict,
             value: judgement.value,
             interval: judgement.interval,

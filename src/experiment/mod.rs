@@ -216,12 +216,12 @@ impl<'a> Crew<'a> {
 
     /// What all of them found, once they have ended.
     fn finish(self) -> Result<Experiment, Failure> {
-        let mut desk = self.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let desk = self.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some((replication, error)) = desk.failed {
             return Err(Failure::Run { error, seed: seed_of(self.plan, replication), replication });
         }
-        // After an interruption there may be gaps in the numbers; what is finished counts.
-        std::mem::take(&mut desk.early).into_values().for_each(|outcome| desk.collected.push(outcome));
+        // After an interruption there may be gaps in the numbers: what lies beyond is dropped, so that asking for as many
+        // runs gives the same result.
         desk.collected.finish(self.asked).ok_or(Failure::Interrupted)
     }
 
@@ -414,6 +414,8 @@ mod tests {
         assert!(result.summary.warnings.iter().any(|w| w.code == "W007"));
         let expected = summarise(&plan, 50, (0..3).map(|i| example::outcome(&plan, seed_of(&plan, i)))).expect("three");
         assert_eq!(document(&result.summary), document(&expected));
+        let fewer = run_with(&plan, &request(3, 1), &(), &fake).expect("three runs");
+        assert_eq!(document(&result.summary), document(&fewer.summary), "to the byte");
         assert!(matches!(run_with(&plan, &request(50, 2), &After(0), &fake), Err(Failure::Interrupted)));
     }
 

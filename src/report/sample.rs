@@ -71,6 +71,7 @@ fn consumer(latency: &Histogram, waits: f64, lag: f64) -> serde_json::Value {
 fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reason: Option<&str>) -> Judged {
     Judged {
         text: text.into(),
+        limit: f64::NAN,
         verdict,
         value: Some(figure.0),
         interval: figure.1,

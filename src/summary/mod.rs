@@ -67,6 +67,8 @@ pub struct Warning {
 pub struct Judged {
     /// As written, with the wildcard resolved.
     pub text: String,
+    /// Its right-hand side, in the metric's base unit.
+    pub limit: f64,
     /// The judgement.
     pub verdict: Verdict,
     /// The metric's value (pooled, of a maximum the largest of all runs); none where it does not apply.

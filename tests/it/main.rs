@@ -23,4 +23,5 @@ mod metrics;
 mod publishing;
 mod queue;
 mod recompute;
+mod services;
 mod support;

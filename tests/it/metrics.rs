@@ -7,7 +7,7 @@ use edasim::plan::Plan;
 use edasim::summary::{Summary, Verdict};
 use serde_json::Value;
 
-use crate::metamorphic::RICH;
+use crate::services::with_services;
 use crate::support::{experiment, once, plan};
 
 /// One topic and one consumer `station` of a bus without delays, all else as given (one key a line).
@@ -47,7 +47,7 @@ fn intervals(path: &str, metrics: &Value, ci95: &Value, see: &mut impl FnMut(&st
 #[test]
 fn every_figure_lies_inside_its_interval_and_the_worst_run_has_none() {
     for replications in [2, 5, 40] {
-        let summary = summary(&plan(RICH), replications);
+        let summary = summary(&plan(&with_services().to_string()), replications);
         let mut seen = 0;
         intervals("", &summary.metrics, &summary.ci95, &mut |path, figure, (low, high)| {
             assert!(low <= figure && figure <= high, "{path}: {figure} is not in [{low}, {high}]");
@@ -61,7 +61,7 @@ fn every_figure_lies_inside_its_interval_and_the_worst_run_has_none() {
 
 #[test]
 fn every_metric_of_the_catalogue_is_measured() {
-    let summary = summary(&plan(RICH), 2);
+    let summary = summary(&plan(&with_services().to_string()), 2);
     for metric in catalogue() {
         let section = &summary.metrics[metric.section];
         let things: Vec<&Value> = match metric.section {

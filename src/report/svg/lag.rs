@@ -87,10 +87,24 @@ fn marks(summary: &Summary, curves: &ConsumerCurves, x: &Axis, (left, right): (f
     }
     named.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let start = |at: f64, text: &str| (at + 3.0).min(right - LABEL.width(text)).max(left);
-    let places: Vec<(f64, f64)> = named.iter().map(|(at, text, _)| (start(*at, text), LABEL.width(text))).collect();
-    let rows = rows(&places).into_iter().zip(places);
-    let marks = named.into_iter().zip(rows).map(|((at, text, hit), (row, place))| (at, text, hit, place.0, row));
-    marks.filter(|mark| mark.4 < ROWS).collect()
+    let place = |(at, text, _): &(f64, String, bool)| (start(*at, text), LABEL.width(text));
+    // Where there is no room for all, those that touch the consumer come first.
+    let mut shown: Vec<usize> = Vec::new();
+    for hit in [true, false] {
+        for index in (0..named.len()).filter(|index| named[*index].2 == hit) {
+            let at = shown.partition_point(|other| *other < index);
+            shown.insert(at, index);
+            let places: Vec<_> = shown.iter().map(|index| place(&named[*index])).collect();
+            if rows(&places).into_iter().any(|row| row >= ROWS) {
+                shown.remove(at);
+            }
+        }
+    }
+    let places: Vec<_> = shown.iter().map(|index| place(&named[*index])).collect();
+    let placed = shown.into_iter().zip(rows(&places).into_iter().zip(places));
+    placed
+        .map(|(index, (row, (start, _)))| (named[index].0, named[index].1.clone(), named[index].2, start, row))
+        .collect()
 }
 
 fn draw_marks(page: &mut Page, frame: &Frame, marks: &[Mark]) {
@@ -101,5 +115,25 @@ fn draw_marks(page: &mut Page, frame: &Frame, marks: &[Mark]) {
     for (_, text, hit, start, row) in marks {
         let color = if *hit { INK } else { GREY };
         page.text_on_white((*start, base(*row)), text, Font { color, ..LABEL });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn the_own_fault_keeps_its_label() {
+        let mut summary = sample::summary();
+        let curves = summary.curves[1].clone();
+        let own = summary.windows[0].clone();
+        for n in 0..6 {
+            let name = format!("a fault of another consumer, number {n}");
+            summary.windows.insert(0, Window { name, touches: Vec::new(), ..own.clone() });
+        }
+        let svg = draw(&summary, &curves).expect("a picture");
+        assert!(svg.contains(&format!("fault: {}", own.name)), "{svg}");
+        assert!(svg.contains("number 0") && !svg.contains("number 5"), "{svg}");
     }
 }

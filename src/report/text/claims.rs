@@ -95,7 +95,7 @@ pub(super) fn render_of(all: &[Judged], title: &str, style: Style) -> String {
 /// The value with its interval, in the unit of the limit.
 fn value(judged: &Judged) -> String {
     let show = unit_of(&judged.text);
-    let value = judged.value.map_or_else(|| show::NOTHING.into(), show);
+    let value = judged.value.map_or_else(|| show::NOTHING.into(), |value| apart(value, judged.limit, show));
     match judged.interval {
         Some((low, high)) if low < high => format!("{value} [{}, {}]", show(low), show(high)),
         _ => value,
@@ -105,6 +105,24 @@ fn value(judged: &Judged) -> String {
 /// The value with its interval, and why it is so.
 pub(in crate::report) fn value_in_words(judged: &Judged) -> String {
     value(judged) + &why(judged)
+}
+
+/// A value as shown, with all its digits where it is rounded to a limit that it does not have.
+#[expect(clippy::float_cmp, reason = "a value that differs from its limit in the last digit is on one side of it")]
+fn apart(value: f64, limit: f64, show: fn(f64) -> String) -> String {
+    let shown = show(value);
+    if value == limit || shown != show(limit) {
+        return shown;
+    }
+    let digits = |value: f64| format!("{value:.9}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    let unit = shown.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ' '));
+    match unit {
+        "%" => format!("{}%", digits(value * 100.0)),
+        _ if unit.ends_with("/s") => format!("{}/s", digits(value)),
+        _ if unit.ends_with('B') => format!("{}B", digits(value)),
+        "" | "k" | "M" | "G" | "T" => digits(value),
+        _ => format!("{}s", digits(value)),
+    }
 }
 
 fn why(judged: &Judged) -> String {
@@ -129,6 +147,20 @@ pub(in crate::report) fn unit_of(text: &str) -> fn(f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_beside_its_limit_shows_its_digits() {
+        for (value, limit, text, shown) in [
+            (60.000_002_5, 60.0, "c.drain_time <= 60s", "60.0000025s"),
+            (60.0, 60.0, "c.drain_time <= 60s", "1m 00s"),
+            (0.499_999, 0.5, "c.latency.p99 < 500ms", "0.499999s"),
+            (10_000_001.0, 1e7, "c.lag.max <= 10M", "10000001"),
+            (0.920_01, 0.92, "c.utilisation < 92%", "92.001%"),
+            (2.0, 1.0, "c.lag.max <= 1", "2"),
+        ] {
+            assert_eq!(apart(value, limit, unit_of(text)), shown, "{text}");
+        }
+    }
 
     #[test]
     fn values_have_the_unit_of_the_limit() {

@@ -18,7 +18,7 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
         if !out.is_empty() {
             out.push('\n');
         }
-        out.push_str(&one(fault, summary.replications, style));
+        out.push_str(&one(fault, summary, style));
     }
     let changes = changes(summary, style);
     if !out.is_empty() && !changes.is_empty() {
@@ -33,9 +33,9 @@ pub(super) fn render(summary: &Summary, style: Style) -> String {
 }
 
 /// One fault: when, whom it hit and how, who did not notice.
-fn one(fault: &Value, runs: u32, style: Style) -> String {
+fn one(fault: &Value, summary: &Summary, style: Style) -> String {
     let name = fault.get("name").and_then(Value::as_str).unwrap_or("fault");
-    let mut out = labelled(&format!("  {name}"), Tone::Strong, &when(fault, runs), style);
+    let mut out = labelled(&format!("  {name}"), Tone::Strong, &when(fault, summary.replications), style);
     let unnoticed = names(fault, "unnoticed");
     let touched = fault.get("touched").and_then(Value::as_object);
     let mut table = Table::new([
@@ -53,7 +53,7 @@ fn one(fault: &Value, runs: u32, style: Style) -> String {
     ]);
     for (consumer, hit) in touched.into_iter().flatten().filter(|(consumer, _)| !unnoticed.contains(&consumer.as_str()))
     {
-        table.row(&format!("  {consumer}"), row(hit));
+        table.row(&format!("  {consumer}"), row(hit, summary));
     }
     out.push_str(&members(fault, style));
     let publishers = publishers(fault, style);
@@ -117,7 +117,7 @@ fn overlaps(fault: &Value, style: Style) -> String {
     out
 }
 
-fn row(hit: &Value) -> Vec<Cell> {
+fn row(hit: &Value, summary: &Summary) -> Vec<Cell> {
     let number = |name: &str| hit.get(name).and_then(Value::as_f64);
     let bad = |name: &str| match number(name) {
         Some(count) if count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
@@ -126,7 +126,7 @@ fn row(hit: &Value) -> Vec<Cell> {
     vec![
         show::count(number("lag_before")).into(),
         Cell::toned(show::count(number("lag_peak")), Tone::Strong),
-        drained_in(hit).into(),
+        drained_in(hit, summary).into(),
         bad("not_drained"),
         show::count(number("redeliveries")).into(),
         show::count(number_at(hit, &["duplicates", "suppressed"])).into(),

@@ -33,7 +33,7 @@ pub(super) fn lag(summary: &Summary, style: Style) -> String {
                 time(&["lag", "time", "max"]).into(),
                 time(&["lag", "time", "max_at"]).into(),
                 show::count(end).into(),
-                drained_in(consumer.metrics).into(),
+                drained_in(consumer.metrics, summary).into(),
             ],
         );
     }
@@ -41,12 +41,14 @@ pub(super) fn lag(summary: &Summary, style: Style) -> String {
     section("Lag", "records not settled, and the age of the oldest", &content, style)
 }
 
-/// How long after a fault lag was back; in words where it was not.
-pub(super) fn drained_in(metrics: &Value) -> String {
+/// How long after a fault lag was back; in words where it was not. A time shorter than a step of the sampling says nothing.
+pub(super) fn drained_in(metrics: &Value, summary: &Summary) -> String {
+    const SAMPLES: f64 = 7_200.0;
+    let step = summary.duration.seconds() / SAMPLES;
     let number = |name: &str| metrics.get(name).and_then(Value::as_f64);
     match number("not_drained") {
         Some(occurrences) if occurrences > 0.0 => "not drained".into(),
-        _ => show::seconds(number("drain_time")),
+        _ => show::seconds(number("drain_time").map(|time| if time < step { 0.0 } else { time })),
     }
 }
 

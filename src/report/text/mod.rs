@@ -71,16 +71,25 @@ pub fn question(text: &str, style: Style) -> String {
 
 /// What identifies the result, and how to get it again.
 fn foot(summary: &Summary, style: Style) -> String {
-    identity(&super::json::document(summary), &summary.command, style)
+    let rest = match summary.replications_asked {
+        asked if asked > summary.replications => {
+            copied("finish", &format!("the same with --replications {asked}"), style)
+        }
+        _ => String::new(),
+    };
+    identity(&super::json::document(summary), &summary.command, style) + &rest
 }
 
 /// The digest of a document, and the command that makes it.
 fn identity(document: &str, command: &str, style: Style) -> String {
     let document: Value = serde_json::from_str(document).unwrap_or_default();
     let digest = document.get("digest").and_then(Value::as_str).unwrap_or("none");
-    // Never broken into lines, however long: it is there to be copied.
-    let line = |label: &str, text: &str| format!("{}  {text}\n", paint::Tone::Quiet.paint(label, style));
-    line("digest", digest) + &line("repeat", command)
+    copied("digest", digest, style) + &copied("repeat", command, style)
+}
+
+/// A line that is there to be copied: never broken, however long.
+fn copied(label: &str, text: &str, style: Style) -> String {
+    format!("{}  {text}\n", paint::Tone::Quiet.paint(label, style))
 }
 
 /// A section: its heading, what the numbers are, and its content; nothing without content.

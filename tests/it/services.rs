@@ -1,0 +1,95 @@
+//! Services in whole scenarios: what must not matter to them, and that what they are asked to measure is measured.
+
+use edasim::engine::Schedule;
+use edasim::experiment::Request;
+use edasim::plan::Plan;
+use serde_json::{Value, json};
+
+use crate::metamorphic::RICH;
+use crate::support::{plan, result_document};
+
+/// The rich scenario with services that use every step, beside what it has.
+pub(crate) fn with_services() -> Value {
+    let mut scenario: Value = serde_json::from_str(RICH).unwrap();
+    let retry = json!({ "attempts": 3, "backoff": { "base": "10ms", "factor": 2, "max": "1s" }, "jitter": "full", "budget": "20%" });
+    scenario["services"] = json!({
+        "web": {
+            "arrivals": { "poisson": "30/s" },
+            "key": { "uniform": 200 },
+            "instances": 2,
+            "workers": 30,
+            "startup": "2s",
+            "handler": [
+                { "work": { "gamma": { "mean": "4ms", "cv": 0.5 } } },
+                { "parallel": [
+                    { "call": { "to": "stock", "timeout": "60ms", "retry": retry, "breaker": { "open_for": "2s" } } },
+                    { "call": { "to": "advice", "timeout": "80ms", "hedge": "30ms", "else": [] } }
+                ] },
+                { "hold": { "of": "rows", "do": [ { "local_commit": { "exponential": "3ms" } } ] } },
+                { "saga": [
+                    { "do": [ { "call": "stock" } ], "undo": [ { "work": "1ms" } ] },
+                    { "do": [ { "call": { "to": "pay", "timeout": "100ms" } } ] }
+                ] },
+                { "publish": "later" }
+            ]
+        },
+        "stock": { "instances": 2, "workers": 2, "queue": 5, "balance": "two_choices", "service_time": { "exponential": "20ms" }, "failure": "2%" },
+        "advice": { "profile": "grpc", "workers": 3, "service_time": { "lognormal": { "median": "20ms", "p99": "200ms" } } },
+        "pay": { "workers": 8, "handler": [ { "hold": { "of": "quota", "do": [ { "work": { "exponential": "30ms" } } ] } } ] }
+    });
+    scenario["resources"] = json!({
+        "rows": { "capacity": 1, "per_key": true, "timeout": "1s" },
+        "quota": { "rate": "40/s", "burst": 5, "queue": 10, "timeout": "200ms" }
+    });
+    scenario["flows"] = json!({ "sold": { "from": "web", "until": ["stock", "pay"], "deadline": "150ms" } });
+    let faults = scenario["faults"].as_array_mut().unwrap();
+    faults.push(json!({ "at": "30s", "for": "10s", "target": "services.stock.instances.0", "effect": "crash" }));
+    faults.push(json!({ "at": "60s", "every": { "exponential": "10s" }, "for": "1s", "target": "services.web.instances.any", "effect": "pause" }));
+    faults.push(json!({ "at": "90s", "for": "10s", "target": "services.pay", "effect": { "slow": "5x" } }));
+    scenario
+}
+
+fn read(scenario: &Value) -> Plan {
+    plan(&serde_json::to_string_pretty(scenario).unwrap())
+}
+
+/// The same with the keys of every map in reverse.
+fn reversed(tree: &Value) -> Value {
+    match tree {
+        Value::Object(map) => map.iter().rev().map(|(key, value)| (key.clone(), reversed(value))).collect(),
+        Value::Array(items) => items.iter().map(reversed).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn neither_schedule_nor_order_of_keys_nor_strangers_matter() {
+    let scenario = with_services();
+    let plain = result_document(&read(&scenario), &Request::default());
+    for schedule in [Schedule::Stepwise, Schedule::Parallel] {
+        let request = Request { schedule, replications: 3, jobs: 1, threads: 2, ..Request::default() };
+        assert!(result_document(&read(&scenario), &request) == plain, "{schedule:?} changes the result");
+    }
+    assert!(result_document(&read(&reversed(&scenario)), &Request::default()) == plain, "the order of keys changes it");
+    let mut visited = scenario.clone();
+    visited["services"]["another"] = json!({ "arrivals": { "poisson": "5/s" }, "service_time": "1ms" });
+    let visited: Value = serde_json::from_str(&result_document(&read(&visited), &Request::default())).unwrap();
+    let plain: Value = serde_json::from_str(&plain).unwrap();
+    for (section, name) in [("services", "web"), ("services", "pay"), ("flows", "sold"), ("consumers", "archive")] {
+        assert_eq!(visited[section][name], plain[section][name], "{section}.{name}");
+    }
+}
+
+/// Ties are the rule when all times are rounded up to a millisecond.
+#[test]
+fn the_schedule_does_not_matter_where_much_happens_at_once() {
+    let scenario = with_services();
+    let of = |schedule| {
+        let request =
+            Request { schedule, coarse: 1_000_000, replications: 2, jobs: 1, threads: 2, ..Request::default() };
+        result_document(&read(&scenario), &request)
+    };
+    let windowed = of(Schedule::Windowed);
+    assert!(of(Schedule::Stepwise) == windowed, "stepwise");
+    assert!(of(Schedule::Parallel) == windowed, "parallel");
+}
