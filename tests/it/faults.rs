@@ -208,6 +208,24 @@ fn a_consumers_link_carries_what_it_publishes() {
     assert_eq!(consumer(&plan, &outcome, "warehouse").duplicates_log, 0);
 }
 
+/// One handler that holds several events of one key does not meet itself.
+#[test]
+fn a_batch_does_not_overlap_with_itself() {
+    let batches = |members: u32| {
+        let plan = plan(&format!(
+            "name: batches\nduration: 60s\n\
+             buses: {{ main: {{ profile: ideal, topics: {{ orders: {{ partitions: 1 }} }} }} }}\n\
+             producers: {{ shop: {{ publishes: orders, arrivals: {{ poisson: 100/s }}, key: {{ uniform: 5 }} }} }}\n\
+             consumers:\n  packer:\n    subscribes: orders\n    workers: {members}\n    order: none\n\
+             \x20   batch: {{ max: 10, max_wait: 100ms }}\n    service_time: 60ms\n"
+        ));
+        let outcome = once(&plan);
+        consumer(&plan, &outcome, "packer").overlap
+    };
+    assert_eq!(batches(1), 0);
+    assert!(batches(2) > 100, "two at once hold events of five keys");
+}
+
 /// The keys of one topic are not those of another.
 #[test]
 fn keys_of_two_topics_do_not_overlap() {

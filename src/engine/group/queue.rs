@@ -357,6 +357,7 @@ impl Queue {
     fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, mut item: Item, now: u64) {
         let record = *core.log_lane(logs, item.lane).at(item.offset);
         let state = self.lanes[item.lane].out.entry(item.offset).or_default();
+        core.held.begin();
         core.count_delivery(core.lanes[item.lane].slot, &record, state.deliveries > 0);
         state.deliveries += 1;
         state.hands += 1;

@@ -169,32 +169,43 @@ impl Run {
 /// Keys in handlers' hands, by topic: those of another topic are other keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
-    holders: Hand<u32>,
+    /// How many records of each key are in hands, and in which handler's alone; none: in several's.
+    holders: Hand<(u32, Option<u64>)>,
+    /// Handlers begun so far.
+    handlers: u64,
 }
 
 impl Held {
-    /// A handler takes a record; whether another holds one of its key.
+    /// A handler begins: what is taken from now on is in its hands.
+    pub(super) fn begin(&mut self) {
+        self.handlers += 1;
+    }
+
+    /// The handler that began last takes a record; whether another holds one of its key.
     pub(super) fn take(&mut self, slot: usize, key: u32) -> bool {
         if key == NO_KEY {
             return false;
         }
         let number = numbered(slot, key);
-        match self.holders.get_mut(number) {
-            Some(holders) => *holders += 1,
-            None => {
-                self.holders.insert(number, 1);
-                return false;
-            }
+        let Some((held, whose)) = self.holders.get_mut(number) else {
+            self.holders.insert(number, (1, Some(self.handlers)));
+            return false;
+        };
+        *held += 1;
+        // A batch may hold several of one key.
+        if *whose == Some(self.handlers) {
+            return false;
         }
+        *whose = None;
         true
     }
 
     /// A handler is done with a record.
     pub(super) fn release(&mut self, slot: usize, key: u32) {
         let number = numbered(slot, key);
-        let Some(holders) = self.holders.get_mut(number) else { return };
-        *holders -= 1;
-        if *holders == 0 {
+        let Some((held, _)) = self.holders.get_mut(number) else { return };
+        *held -= 1;
+        if *held == 0 {
             self.holders.remove(number);
         }
     }

@@ -44,6 +44,7 @@ impl Polled {
 
     fn start(&mut self, core: &mut Core, logs: &[&Log], member: usize, mut item: Item, mut more: Vec<Item>, now: u64) {
         let mut attempted = 0;
+        core.held.begin();
         for item in std::iter::once(&mut item).chain(&mut more) {
             let record = core.log_lane(logs, item.lane).at(item.offset);
             let (again, attempts) = self.lanes[item.lane].start(item, now);
