@@ -113,6 +113,28 @@ fn a_lost_acknowledgement_repeats_effects() {
     assert_eq!((clerks.cut_off, clerks.duplicates_effects), (0, clerks.duplicates_deliveries));
 }
 
+/// A process that stands still for longer than its heartbeats allow loses its connection, and what it had not settled goes
+/// to the others; it finishes what it had in hand all the same.
+#[test]
+fn a_process_that_stands_still_is_missed() {
+    let (outcome, seen) = clerks(
+        "members: 2, service_time: 19.9ms, settings: { prefetch: 10, heartbeat: 10 }",
+        "faults: [ { at: 100s, for: 3m, target: consumers.clerks.members.0, effect: pause } ]\n",
+    );
+    assert!(complete(&seen), "{:?}", seen.ledger);
+    assert_eq!((lost(&seen), seen.duplicates_effects), (0, 1), "the one in hand takes its effect twice");
+    let oldest = outcome.trace.iter().map(|record| (record.done.0 - record.created.0) / 1_000_000_000).max();
+    assert!(oldest >= Some(179), "the handler in hand ends after the pause: {oldest:?}");
+    // What was only held waits until the bus has missed the process, and no longer.
+    let late = seen.latency.max();
+    assert!((9_900_000_000..12_000_000_000).contains(&late), "{late}");
+    let short = clerks(
+        "members: 2, service_time: 19.9ms, settings: { prefetch: 10, heartbeat: 10 }",
+        "faults: [ { at: 100s, for: 9s, target: consumers.clerks.members.0, effect: pause } ]\n",
+    );
+    assert_eq!(short.1.duplicates_deliveries, 0, "not yet missed");
+}
+
 /// While a process stands still, its handlers do not go on, also not those that wait for an acknowledgement.
 #[test]
 fn a_pause_stops_handlers_that_wait() {

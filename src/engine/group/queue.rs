@@ -595,8 +595,14 @@ impl Queue {
         !state.unsettled.is_empty() || state.runs.iter().any(Option::is_some)
     }
 
-    /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
-    pub(super) fn pause(&mut self, core: &mut Core, _: &[&Log], member: usize, _: u64, shift: u64) {
+    /// A member stands still until the time that its conditions say; what is in hand is late by `shift`. When the bus has
+    /// not heard of it for too long, it takes the connection for dead.
+    pub(super) fn pause(&mut self, core: &mut Core, _: &[&Log], member: usize, now: u64, shift: u64) {
+        let missed = core.members[member].paused_since.saturating_add(self.config.silence);
+        if missed < core.members[member].paused_until {
+            let connection = self.members[member].connection;
+            self.schedule(missed.max(now), Due::Missed { member, connection });
+        }
         let mut moved = Vec::new();
         for (worker, run) in (0..).zip(&mut self.members[member].runs) {
             if let Some(run) = run.as_mut().filter(|run| run.ends_at != u64::MAX) {
