@@ -193,6 +193,17 @@ impl Arrivals {
         Ok(Self::Counts { counts: counts.into(), interval, replay })
     }
 
+    /// When the last arrival of a record that does not begin again has come; none of any other process.
+    #[must_use]
+    pub fn ends(&self) -> Option<SimTime> {
+        let (end, replay) = match self {
+            Self::Times { times, replay } => (*times.last()?, replay),
+            Self::Counts { counts, interval, replay } => (interval.0.saturating_mul(counts.len() as u64), replay),
+            _ => return None,
+        };
+        replay.repeat.is_none().then(|| SimTime::ZERO + SimSpan::from_nanos_f64(end as f64 / replay.speed))
+    }
+
     /// Starts the process. `bursts` are intervals with a factor by which the rate is multiplied there (sorted by start;
     /// factors of overlapping intervals multiply).
     ///

@@ -31,8 +31,10 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let mut plan = top_level(reader, &mut fields, file);
     reader.duration = plan.duration;
     reader.event_types = keys::event_types(tree);
-    let things = NAME_SPACE.into_iter().filter_map(|(section, _)| tree.get(section));
-    reader.declared = things.flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
+    let named = |section: &'static str| {
+        tree.get(section).into_iter().flat_map(Node::entries).map(move |entry| (section, entry.key.clone()))
+    };
+    reader.declared = NAME_SPACE.into_iter().flat_map(|(section, _)| named(section)).collect();
     let names = Names::of(tree);
     let nothing = Node { place: at, value: Value::Null };
     let services = fields.get("services").unwrap_or(&nothing);
@@ -71,6 +73,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.consumers.iter_mut().zip(promises).for_each(|(consumer, promise)| consumer.key_order = promise);
     note_silent_topics(reader, &plan);
     services::note_idle_things(reader, &plan);
+    note_short_traces(reader, &plan);
     Some(plan)
 }
 
@@ -378,6 +381,18 @@ fn number_keys(reader: &mut Reader, plan: &mut Plan) {
     plan.key_labels = keys::number_labels(reader, &mut keys);
 }
 
+/// Says where a record of arrivals ends before the run.
+fn note_short_traces(reader: &mut Reader, plan: &Plan) {
+    for producer in &plan.producers {
+        let Some(end) = producer.arrivals.ends().filter(|end| end.0 < plan.duration.0) else { continue };
+        let [end, all] = [SimSpan(end.0), plan.duration].map(units::write_duration);
+        let name = &producer.name;
+        reader
+            .notes
+            .push(format!("the trace of producers.{name} ends at {end}, and nothing arrives from then until {all}"));
+    }
+}
+
 /// Says where a consumer waits for events that nobody publishes.
 fn note_silent_topics(reader: &mut Reader, plan: &Plan) {
     let mut fed: Vec<TopicId> =
@@ -389,6 +404,12 @@ fn note_silent_topics(reader: &mut Reader, plan: &Plan) {
         for topic in consumer.subscribes.iter().filter(|topic| !fed.contains(topic)) {
             let topic = &plan.topics[topic.0 as usize].name;
             reader.notes.push(format!("consumers.{} subscribes to {topic}, to which nobody publishes", consumer.name));
+        }
+        if let Some(own) = consumer.dead_letter.filter(|own| consumer.subscribes.contains(own)) {
+            let (name, topic) = (&consumer.name, &plan.topics[own.0 as usize].name);
+            reader.notes.push(format!(
+                "the dead letters of consumers.{name} go to {topic}, which it reads itself: what never succeeds comes back for ever"
+            ));
         }
     }
 }

@@ -101,6 +101,14 @@ impl Buses {
         }
     }
 
+    /// Of one bus whose topics are all read alike, what a consumer must read whatever it subscribes to: an example topic,
+    /// the bus and how.
+    pub(super) fn the_only_kind(&self) -> Option<(Vec<TopicId>, usize, Discipline)> {
+        let ([_], [first, rest @ ..], false) = (&self.list[..], &self.topics[..], self.incomplete) else { return None };
+        let alike = rest.iter().all(|topic| topic.discipline == first.discipline);
+        alike.then(|| (vec![TopicId(0)], 0, first.discipline))
+    }
+
     /// The topic of an id.
     pub(super) fn at(&self, id: TopicId) -> &Topic {
         &self.topics[id.0 as usize]

@@ -92,7 +92,8 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let subscribes = fields.required(reader, "subscribes", "subscribes: orders");
     let subscribes = subscribes.and_then(|node| subscriptions(reader, &fields, node, buses));
     let own = own(reader, &mut fields, &entry.key, known);
-    let Some((topics, bus, discipline)) = subscribes else {
+    let readable = subscribes.is_some();
+    let Some((topics, bus, discipline)) = subscribes.or_else(|| buses.the_only_kind()) else {
         fields.allow(&WITH_PROFILE);
         fields.finish(reader);
         return None;
@@ -149,7 +150,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         key_order: Ok(()),
     };
     let max_fetch_bytes = values.count("max_fetch_bytes");
-    Some(Read { plan, place: entry.place, bus, keys: own.keys, max_fetch_bytes, group: own.group })
+    readable.then_some(Read { plan, place: entry.place, bus, keys: own.keys, max_fetch_bytes, group: own.group })
 }
 
 /// What the profile decides.

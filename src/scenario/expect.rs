@@ -152,11 +152,16 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
             Some((metric, vec![document_path(section, name, &below)]))
         }
         [] => {
-            // What is declared but could not be read has been said.
-            let known = |name: &String| text.strip_prefix(name.as_str()).is_some_and(|tail| tail.starts_with('.'));
-            if !reader.declared.iter().any(known) {
-                reader.error(unknown_thing(path, text, &sections));
+            // What is declared but could not be read has been said; the rest of the claim is looked at.
+            let known = |(section, name): &(&'static str, String)| {
+                let tail = text.strip_prefix(name.as_str())?.strip_prefix('.')?;
+                explicit.is_none_or(|(only, _)| only == *section).then_some((*section, tail))
+            };
+            if let Some((section, tail)) = reader.declared.iter().find_map(known) {
+                return Some((metric(reader, path, section, tail)?, Vec::new()));
             }
+            let error = unknown_thing(reader, path, text, &sections);
+            reader.error(error);
             None
         }
         _ => {
@@ -168,8 +173,12 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
     }
 }
 
-fn unknown_thing(path: Part<'_>, text: &str, sections: &[(&'static str, Vec<&str>)]) -> Diagnostic {
-    let names = || sections.iter().flat_map(|(_, names)| names.iter().copied());
+fn unknown_thing(reader: &Reader, path: Part<'_>, text: &str, sections: &[(&'static str, Vec<&str>)]) -> Diagnostic {
+    let measured = sections.iter().flat_map(|(_, names)| names.iter().copied());
+    let mut all: Vec<&str> = reader.declared.iter().map(|(_, name)| name.as_str()).chain(measured).collect();
+    all.sort_unstable();
+    all.dedup();
+    let names = || all.iter().copied();
     let first = text.split('.').next().unwrap_or_default();
     let near = nearest(first, names());
     let help = near.map_or_else(|| format!("there are {}", listed(names())), |near| format!("did you mean `{near}`?"));

@@ -133,9 +133,15 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
     let target_text = target.and_then(Node::text).unwrap_or_default().to_owned();
     let effect_place = effect.map_or(node.place, |node| node.place);
     let target = target.and_then(|node| target_of(reader, node, things));
-    let effect = effect.and_then(|node| effect_of(reader, node, target, &target_text))?;
-    let (effect, effect_name) = effect;
-    let target = target?;
+    let effect = effect.and_then(|node| effect_of(reader, node, target, &target_text));
+    let effect_name = effect.as_ref().map_or("a fault of", |(_, name)| name.as_str());
+    let shown = name.clone().unwrap_or_else(|| format!("{effect_name} {target_text}"));
+    if let Some((Dist::Constant(nanos), place)) = &at
+        && beyond_the_end(reader, SimSpan::from_nanos_f64(*nanos), *place, &shown)
+    {
+        return None;
+    }
+    let (effect, target) = (effect?.0, target?);
     if let (Some((_, place)), Effect::Poison(_)) = (&lasts, &effect) {
         reader.error(
             Diagnostic::at(*place, "poison is a number of events, not a time: `for` does not fit")
@@ -157,11 +163,11 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
     {
         reader.error(Diagnostic::at(*place, "a fault that recurs every 0s never ends"));
     }
-    let shown = name.clone().unwrap_or_else(|| format!("{effect_name} {target_text}"));
-    if let Some((Dist::Constant(nanos), place)) = &at
-        && beyond_the_end(reader, SimSpan::from_nanos_f64(*nanos), *place, &shown)
+    if let (Some((Dist::Constant(every), _)), Some((Dist::Constant(lasts), _))) = (&every, &lasts)
+        && lasts > every
     {
-        return None;
+        let [every, lasts] = [*every, *lasts].map(|nanos| units::write_duration(SimSpan::from_nanos_f64(nanos)));
+        reader.notes.push(format!("{shown} recurs every {every} and lasts {lasts}: its occurrences overlap"));
     }
     let at = at.map_or(Dist::Constant(0.0), |(at, _)| at);
     let stream = name.unwrap_or_else(|| index.to_string());
@@ -214,7 +220,8 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
     match section {
         "services" => {
             let Some((index, tail)) = longest(tail, services()) else {
-                reject(reader, undeclared(node, path, tail, services()), tail);
+                let error = undeclared(reader, node, path, tail);
+                reject(reader, error, tail);
                 return None;
             };
             let ServicePlan { name, instances, .. } = &things.plan.services[index];
@@ -223,7 +230,8 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
         }
         "consumers" => {
             let Some((index, tail)) = longest(tail, consumers()) else {
-                reject(reader, undeclared(node, path, tail, consumers()), tail);
+                let error = undeclared(reader, node, path, tail);
+                reject(reader, error, tail);
                 return None;
             };
             let members = members(reader, node, tail, things, index)?;
@@ -236,7 +244,8 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
                 None
             }
             None => {
-                reject(reader, undeclared(node, path, tail, producers()), tail);
+                let error = undeclared(reader, node, path, tail);
+                reject(reader, error, tail);
                 None
             }
         },
@@ -268,12 +277,14 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
 
 /// Records an error, unless the name is declared and only could not be read, which has been said.
 fn reject(reader: &mut Reader, error: Diagnostic, name: &str) {
-    if longest(name, reader.declared.iter().map(String::as_str)).is_none() {
+    if longest(name, reader.declared.iter().map(|(_, name)| name.as_str())).is_none() {
         reader.error(error);
     }
 }
 
-fn undeclared<'a>(node: &Node, path: &str, tail: &str, names: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
+fn undeclared(reader: &Reader, node: &Node, path: &str, tail: &str) -> Diagnostic {
+    let section = path.split('.').next().unwrap_or_default();
+    let names = reader.declared.iter().filter(|(of, _)| *of == section).map(|(_, name)| name.as_str());
     let first = tail.split('.').next().unwrap_or_default();
     let near = nearest(tail, names.clone()).or_else(|| nearest(first, names.clone()));
     let help = near.map_or_else(|| format!("declared are {}", listed(names)), |near| format!("did you mean `{near}`?"));

@@ -52,7 +52,7 @@ impl Names {
                 format!("nothing stands behind `{text}:`, which takes it away; write `{text}: {{}}` for one as usual")
             }
             Some(near) => format!("did you mean `{near}`?"),
-            None if reader.declared.contains(text) => {
+            None if reader.declared.iter().any(|(_, name)| name == text) => {
                 format!("`{text}` is something else; {noun}s are {}", listed(known()))
             }
             None => format!("declare it under `{noun}s`; declared are {}", listed(known())),

@@ -60,7 +60,9 @@ fn profile_tree(reader: &mut Reader, presets: &Presets, name: &str, place: Place
         );
         reader
             .error(Diagnostic::at(place, format!("there is no profile `{name}`")).label("unknown profile").help(help));
-        return None;
+        // What else is wrong on its bus is found by the one that was meant.
+        let meant = nearest(name, names())?;
+        return profile_tree(reader, presets, meant, place, depth);
     };
     let source = match preset {
         Some(_) => reader.add_source(&shown, text.clone()),

@@ -32,7 +32,7 @@ pub(super) struct Reader {
     /// Virtual time of one run; for ever until it is known.
     pub(super) duration: SimSpan,
     /// Names of all producers and consumers of the file, whether or not they could be read.
-    pub(super) declared: BTreeSet<String>,
+    pub(super) declared: BTreeSet<(&'static str, String)>,
     /// Whether the command line made the run shorter (or otherwise set its duration).
     pub(super) duration_set: bool,
 }

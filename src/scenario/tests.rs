@@ -785,3 +785,49 @@ proptest! {
         }
     }
 }
+
+/// One wrong word hides nothing else that can be known.
+#[test]
+fn a_misspelled_profile_and_a_faulty_thing_hide_no_other_error() {
+    let text = "name: many\nduration: 10m\nwarm_up: 20m\n\
+        buses: { main: { profile: kafak, topics: { t: { partitions: 0, settings: { retention.mss: 7 } } } } }\n\
+        producers: { p: { publishes: nosuch, arrivals: { poisson: 5/s } } }\n\
+        consumers:\n  c: { subscribes: tt, settle: maybe, settings: { max.poll.record: 5 } }\n  \
+        d: { subscribes: t, dead_letter: nowhere }\n\
+        faults:\n  - { at: 50h, target: consumers.c, effect: crash }\n  - { at: 1m, target: consumers.zzz, effect: crash }\n\
+        expect: [ c.latency.p98 < 5s, c.latency.p99 < 5 ]\n";
+    let wrong =
+        load_text("many.yaml", text, Path::new(""), &Overrides::default()).err().expect("wrong").render(false, 100);
+    for part in [
+        "the warm-up is as long as the run",
+        "no profile `kafak`",
+        "`partitions` is 0",
+        "no setting `retention.mss`",
+        "no bus has a topic or queue `nosuch`",
+        "no bus has a topic or queue `tt`",
+        "`maybe` is none of",
+        "no setting `max.poll.record`",
+        "no bus has a topic or queue `nowhere`",
+        "after the end of the run",
+        "there is no `consumers.zzz`",
+        "declared are `c` and `d`",
+        "no metric `latency.p98`",
+        "`5` has no unit",
+    ] {
+        assert!(wrong.contains(part), "{part}: {wrong}");
+    }
+    assert!(wrong.contains("13 errors"), "{wrong}");
+}
+
+#[test]
+fn what_surprises_is_noted() {
+    let text = "name: notes\nduration: 10m\n\
+        buses: { main: { profile: kafka, topics: { t: } } }\n\
+        producers: { p: { publishes: t, arrivals: { poisson: 5/s } } }\n\
+        consumers: { c: { subscribes: t, dead_letter: t, failure: { permanent: 1% }, retry: { attempts: 2 } } }\n\
+        faults: [ { at: 1m, every: 1s, for: 5s, target: consumers.c, effect: { slow: 2x } } ]\n";
+    let notes = loaded(text).notes.join("\n");
+    for part in ["its occurrences overlap", "the dead letters of consumers.c go to t, which it reads itself"] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+}
