@@ -2,7 +2,7 @@
 //! about the time and the work that it says.
 
 use edasim::experiment::Request;
-use edasim::metrics::catalogue;
+use edasim::metrics::{CALLS, catalogue};
 use edasim::plan::Plan;
 use edasim::summary::{Summary, Verdict};
 use serde_json::Value;
@@ -66,6 +66,11 @@ fn every_metric_of_the_catalogue_is_measured() {
         let section = &summary.metrics[metric.section];
         let things: Vec<&Value> = match metric.section {
             "events" => vec![section],
+            // By caller, and by whom it calls.
+            CALLS => {
+                let callers = summary.metrics["services"].as_object().unwrap().values();
+                callers.filter_map(|service| service["calls"].as_object()).flat_map(|calls| calls.values()).collect()
+            }
             _ => section.as_object().unwrap().values().collect(),
         };
         let measured = |thing: &&Value| metric.keys.iter().fold(*thing, |node, key| &node[key]).is_number();

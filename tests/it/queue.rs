@@ -118,8 +118,8 @@ fn a_lost_acknowledgement_repeats_effects() {
 #[test]
 fn a_process_that_stands_still_is_missed() {
     let (outcome, seen) = clerks(
-        "members: 2, service_time: 19.9ms, settings: { prefetch: 10, heartbeat: 10 }",
-        "faults: [ { at: 100s, for: 3m, target: consumers.clerks.members.0, effect: pause } ]\n",
+        "members: 4, service_time: { exponential: 30ms }, settings: { prefetch: 10, heartbeat: 10 }",
+        "faults: [ { at: 2m, for: 3m, target: consumers.clerks.members.0, effect: pause } ]\n",
     );
     assert!(complete(&seen), "{:?}", seen.ledger);
     assert_eq!((lost(&seen), seen.duplicates_effects), (0, 1), "the one in hand takes its effect twice");
@@ -129,8 +129,8 @@ fn a_process_that_stands_still_is_missed() {
     let late = seen.latency.max();
     assert!((9_900_000_000..12_000_000_000).contains(&late), "{late}");
     let short = clerks(
-        "members: 2, service_time: 19.9ms, settings: { prefetch: 10, heartbeat: 10 }",
-        "faults: [ { at: 100s, for: 9s, target: consumers.clerks.members.0, effect: pause } ]\n",
+        "members: 4, service_time: { exponential: 30ms }, settings: { prefetch: 10, heartbeat: 10 }",
+        "faults: [ { at: 2m, for: 9s, target: consumers.clerks.members.0, effect: pause } ]\n",
     );
     assert_eq!(short.1.duplicates_deliveries, 0, "not yet missed");
 }

@@ -35,10 +35,14 @@ pub(crate) fn with_services() -> Value {
         },
         "stock": { "instances": 2, "workers": 2, "queue": 5, "balance": "two_choices", "service_time": { "exponential": "20ms" }, "failure": "2%" },
         "advice": { "profile": "grpc", "workers": 3, "service_time": { "lognormal": { "median": "20ms", "p99": "200ms" } } },
-        "pay": { "workers": 8, "handler": [ { "hold": { "of": "quota", "do": [ { "work": { "exponential": "30ms" } } ] } } ] }
+        "pay": {
+            "workers": 8,
+            "handler": [ { "hold": { "of": "pool", "do": [ { "hold": { "of": "quota", "do": [ { "work": { "exponential": "30ms" } } ] } } ] } } ]
+        }
     });
     scenario["resources"] = json!({
         "rows": { "capacity": 1, "per_key": true, "timeout": "1s" },
+        "pool": { "capacity": 3 },
         "quota": { "rate": "40/s", "burst": 5, "queue": 10, "timeout": "200ms" }
     });
     scenario["flows"] = json!({ "sold": { "from": "web", "until": ["stock", "pay"], "deadline": "150ms" } });
