@@ -353,14 +353,17 @@ fn lasts_less_than_two_rounds(policy: &ConsumerPlan, interval: SimSpan, points: 
     policy.schedule.is_some_and(|schedule| (points as u64).saturating_mul(interval.0) < 2 * schedule.every.0)
 }
 
+/// Points of a series, from the first to the one after the last, and the largest value among them.
+type Stretch = (usize, usize, u64);
+
 /// Stretches of a series of ages (ns) that are far above the usual ones, each from its first point to the one after its last,
 /// with its largest; not one that lasts to the end. Far above is ten times the lower quartile, and a minute.
-fn far_behind(ages: &[u64]) -> Option<(u64, Vec<(usize, usize, u64)>)> {
+fn far_behind(ages: &[u64]) -> Option<(u64, Vec<Stretch>)> {
     const CLEARLY: u64 = 60_000_000_000;
     let mut sorted = ages.to_vec();
     sorted.sort_unstable();
     let limit = sorted.get(sorted.len() / 4)?.saturating_mul(10).max(CLEARLY);
-    let mut spans: Vec<(usize, usize, u64)> = Vec::new();
+    let mut spans: Vec<Stretch> = Vec::new();
     for (point, age) in ages.iter().enumerate().filter(|(_, age)| **age > limit) {
         match spans.last_mut() {
             Some(last) if last.1 == point => (last.1, last.2) = (point + 1, last.2.max(*age)),

@@ -5,7 +5,7 @@ use crate::metrics::Unit;
 use crate::summary::{Contrast, Relation};
 
 /// Metrics that people read, by section, in this order; the document has all.
-const READ: [(&str, &[&str]); 4] = [
+const READ: [(&str, &[&str]); 7] = [
     (
         "consumers",
         &[
@@ -33,6 +33,30 @@ const READ: [(&str, &[&str]); 4] = [
         ],
     ),
     (
+        "services",
+        &[
+            "response.mean",
+            "response.p50",
+            "response.p90",
+            "response.p99",
+            "response.p99.9",
+            "response.max",
+            "availability",
+            "goodput",
+            "utilisation",
+            "held",
+            "wait.p99",
+            "queue.max",
+            "users.failed",
+            "users.refused",
+            "visits.wasted",
+            "saga.compensated.share",
+            "saga.stuck.share",
+        ],
+    ),
+    ("flows", &["latency.mean", "latency.p50", "latency.p99", "latency.max", "late.share", "stuck.share"]),
+    ("resources", &["wait.mean", "wait.p99", "utilisation", "refused", "timeouts"]),
+    (
         "producers",
         &[
             "publish.latency.mean",
@@ -47,7 +71,11 @@ const READ: [(&str, &[&str]); 4] = [
 ];
 
 /// The few of them that answer most questions.
-const FIRST: [&str; 10] = [
+const FIRST: [&str; 14] = [
+    "response.p50",
+    "response.p99",
+    "availability",
+    "stuck.share",
     "latency.p50",
     "latency.p99",
     "lag.max",

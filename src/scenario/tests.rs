@@ -797,7 +797,7 @@ fn a_misspelled_profile_and_a_faulty_thing_hide_no_other_error() {
         faults:\n  - { at: 50h, target: consumers.c, effect: crash }\n  - { at: 1m, target: consumers.zzz, effect: crash }\n\
         expect: [ c.latency.p98 < 5s, c.latency.p99 < 5 ]\n";
     let wrong =
-        load_text("many.yaml", text, Path::new(""), &Overrides::default()).err().expect("wrong").render(false, 100);
+        load_text("many.yaml", text, Path::new(""), &Overrides::default()).expect_err("wrong").render(false, 100);
     for part in [
         "the warm-up is as long as the run",
         "no profile `kafak`",
