@@ -124,6 +124,13 @@ impl Breaker {
         }
     }
 
+    /// A call that was let go will never end: another may try in its place.
+    pub(super) fn release(&mut self) {
+        if let State::HalfOpen { permitted } = &mut self.state {
+            *permitted = (*permitted + 1).min(self.plan.half_open);
+        }
+    }
+
     /// A call has ended. Whether the breaker opens.
     pub(super) fn record(&mut self, failed: bool, took: u64, now: u64) -> bool {
         let (looked_at, least) = match self.state {
@@ -195,6 +202,17 @@ mod tests {
         assert!(breaker.permits(203) && breaker.permits(203));
         assert!(!breaker.record(false, 1, 204) && !breaker.record(false, 1, 204));
         assert!(breaker.permits(205) && breaker.permits(205) && breaker.permits(205), "closed");
+    }
+
+    #[test]
+    fn a_call_without_an_end_makes_room_for_another() {
+        let mut breaker = breaker();
+        assert!((0..4).any(|_| breaker.record(true, 1, 0)));
+        assert!(breaker.permits(100) && breaker.permits(100) && !breaker.permits(100));
+        breaker.release();
+        assert!(breaker.permits(100) && !breaker.permits(100));
+        assert!(!breaker.record(false, 1, 101) && !breaker.record(false, 1, 101));
+        assert!((0..3).all(|_| breaker.permits(102)), "closed");
     }
 
     #[test]

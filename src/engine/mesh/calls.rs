@@ -267,6 +267,15 @@ impl Mesh {
         }
     }
 
+    /// Nobody waits for an attempt any more, and its breaker never hears how it ended.
+    fn forget(&mut self, key: AttemptKey, now: u64) {
+        let Some(attempt) = self.attempts.get(key) else { return };
+        if let Some(breaker) = &mut self.callers[attempt.site][attempt.caller].breaker {
+            breaker.release();
+        }
+        self.disown(key, now);
+    }
+
     /// An attempt is over, well or not.
     fn attempt_over(&mut self, key: CallKey, attempt: AttemptKey, how: Result<(), Fail>, took: u64, now: u64) {
         let call = &mut self.calls[key];
@@ -321,7 +330,7 @@ impl Mesh {
     fn resolve(&mut self, key: CallKey, how: Result<(), ()>, now: u64) {
         let call = self.calls.remove(key).expect("at work");
         for attempt in &call.live {
-            self.disown(*attempt, now);
+            self.forget(*attempt, now);
         }
         self.ledger(call.site, call.measured, |ledger| match how {
             Ok(()) => ledger.succeeded += 1,
@@ -345,7 +354,7 @@ impl Mesh {
     pub(super) fn drop_call(&mut self, key: CallKey, now: u64) {
         let Some(call) = self.calls.remove(key) else { return };
         for attempt in call.live {
-            self.disown(attempt, now);
+            self.forget(attempt, now);
         }
         self.ledger(call.site, call.measured, |ledger| ledger.open += 1);
     }

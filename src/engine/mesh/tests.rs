@@ -280,6 +280,28 @@ fn who_has_given_up_does_not_stop_the_work_unless_told() {
     }
 }
 
+/// What was given up in the queue of a service that learns of it costs no worker, and is over: nothing is left of it.
+#[test]
+fn what_is_given_up_in_the_queue_is_over() {
+    let mut slow = ServicePlan { workers: 1, ..service("slow", vec![pause(10.0)]) };
+    slow.transport.cancels = true;
+    let mut step = call(0);
+    step.timeout = Some(SimSpan::from_seconds(1));
+    step.otherwise = Some(Vec::new());
+    let shop = ServicePlan {
+        arrivals: Some(Arrivals::constant(1.0).expect("a rate")),
+        ..service("shop", vec![Step::Call(step)])
+    };
+    let mut plan = plan(1_000, vec![slow, shop]);
+    plan.flows = vec![FlowPlan { name: "done".into(), from: ServiceId(1), until: vec![ServiceId(0)], deadline: None }];
+    let outcome = outcome(&plan, 1);
+    let slow = &outcome.services[0];
+    assert_eq!((slow.visits.done, slow.wait.count()), (0, 100), "one begins every ten seconds: {:?}", slow.visits);
+    assert!(slow.visits.cancelled > 980, "{:?}", slow.visits);
+    let flow = &outcome.flows[0];
+    assert!(flow.open < 15 && flow.stuck > 980, "what was given up does not stay open: {flow:?}");
+}
+
 #[test]
 fn a_pool_lets_so_many_go() {
     let inner = service("inner", vec![work(1.0)]);

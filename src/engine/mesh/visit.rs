@@ -172,6 +172,7 @@ impl Mesh {
                 // Nobody wants the answer: no worker is spent on it.
                 let visit = self.visits.remove(key).expect("in the queue");
                 self.services[service].outcome.visits.cancelled += u64::from(visit.arrived >= self.warm_up);
+                self.reply(&visit, Err(Fail::Error), now);
                 self.let_go(visit.root);
             } else {
                 self.begin(key, now);
@@ -256,19 +257,15 @@ impl Mesh {
 
     /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
     pub(super) fn cut_off(&mut self, service: usize, instance: usize, now: u64) {
-        let here: Vec<VisitKey> = self
-            .visits
-            .iter()
-            .filter(|(_, visit)| visit.service == service && visit.instance == instance)
-            .map(|(key, _)| key)
-            .collect();
+        let is_here = |visit: &Visit| visit.service == service && visit.instance == instance;
+        let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
+        let strands: Vec<_> =
+            self.strands.iter().filter(|(_, strand)| is_here(&self.visits[strand.visit])).map(|(key, _)| key).collect();
         // Nobody of this process takes a place in a pool any more.
         let Self { callers, sites, .. } = self;
         for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
             callers[instance].waiting.clear();
         }
-        let strands: Vec<_> =
-            self.strands.iter().filter(|(_, strand)| here.contains(&strand.visit)).map(|(key, _)| key).collect();
         for strand in strands {
             self.abandon_strand(strand, now);
         }
