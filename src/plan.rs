@@ -111,20 +111,48 @@ pub enum Acks {
     All,
 }
 
-/// How a key selects a partition, and what happens without a key.
+/// How a client chooses partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Partitioner {
-    /// Key number modulo partitions; without a key in turn.
-    Modulo,
-    /// murmur2 of the key's text modulo partitions; without a key one partition until a batch is full (sticky).
-    Murmur2Sticky,
+pub struct Partitioning {
+    /// For an event with a key; none: keys are ignored.
+    pub hash: Option<KeyHash>,
+    /// For an event without one.
+    pub keyless: Keyless,
+}
+
+/// What of a key, modulo the partitions, is its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyHash {
+    /// Its number.
+    Number,
+    /// murmur2 of its text, without the sign.
+    Murmur2,
+    /// CRC-32 of its text.
+    Crc32,
+    /// FNV-1a of its text, 32 bits, without the sign.
+    Fnv1a,
+}
+
+/// Partitions of events without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyless {
+    /// One after the other.
+    Turn,
+    /// Drawn for each event.
+    Random,
+    /// That of the empty key.
+    EmptyKey,
+    /// Drawn, and kept until a batch is full.
+    StickyBatch,
+    /// Drawn, and kept for so long.
+    StickyFor(SimSpan),
 }
 
 /// The publishing client of one producer or consumer for one topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientPlan {
     /// How partitions are chosen.
-    pub partitioner: Partitioner,
+    pub partitioning: Partitioning,
     /// Whether requests on one connection arrive in the order sent.
     pub fifo_connection: bool,
     /// Whether they are also answered in that order.
@@ -150,13 +178,19 @@ pub struct Batching {
     pub linger: SimSpan,
     /// A batch leaves when it holds this many bytes.
     pub max_bytes: u64,
+    /// Or so many messages.
+    pub max_messages: u64,
 }
 
 /// What holds the batches of one client until they are acknowledged or given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientBuffer {
-    /// Bytes; a batch takes as many as it may grow to.
+    /// Bytes.
     pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Whether a batch takes as many bytes as it may grow to, or only those of its messages.
+    pub whole_batches: bool,
     /// A message that has waited so long for room is rejected.
     pub max_block: SimSpan,
 }

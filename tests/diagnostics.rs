@@ -71,6 +71,8 @@ const CASES: &[Case] = &[
     ("deep", &[("expect", "x-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]")]),
     // Keys.
     ("unknown-key", &[("members", "membrs: 3")]),
+    ("client-unknown", &[("members", "client: librdkafk\nmembers: 3")]),
+    ("client-setting", &[("members", "client: librdkafka\nsettings: { max.poll.records: 10 }\nmembers: 3")]),
     ("unknown-key-without-near", &[("members", "colour: 3")]),
     ("unknown-top-level", &[("expect", "expects: []")]),
     ("missing-subscribes", &[("subscribes", "")]),

@@ -79,9 +79,10 @@ impl Dist {
     pub fn fill_from(&self, stream: Stream, first: u64, out: &mut [u64]) {
         let mut ids = [0; CHUNK];
         for (chunk, out) in out.chunks_mut(CHUNK).enumerate() {
-            let start = first + (chunk * CHUNK) as u64;
-            (start..).zip(&mut ids[..out.len()]).for_each(|(n, id)| *id = n);
-            self.fill(stream, &ids[..out.len()], out);
+            let (start, ids) = (first.wrapping_add((chunk * CHUNK) as u64), &mut ids[..out.len()]);
+            // Numbers may go around: a publisher's first one is a hash.
+            ids.iter_mut().zip(0_u64..).for_each(|(id, n)| *id = start.wrapping_add(n));
+            self.fill(stream, ids, out);
         }
     }
 

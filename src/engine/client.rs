@@ -9,10 +9,12 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::ahead::Delays;
 use super::log::{EventCode, Extra, NO_KEY, Record};
+use super::partitioner::KeylessLanes;
 use super::setup::{ClientSetup, Rounding};
 use super::timeline::Verdict;
 use super::topic::{Append, NotStored, Port};
-use crate::plan::{Acks, Partitioner};
+use crate::plan::{Acks, ClientBuffer};
+use crate::time::SimSpan;
 
 /// One message that is handed to a client.
 #[derive(Clone, Copy, Debug)]
@@ -225,12 +227,11 @@ pub(super) struct Client {
     /// Lists that are used again.
     messages: Vec<Vec<Message>>,
     sent: Vec<Vec<Sent>>,
-    /// Bytes of the buffer that batches hold, and messages that wait for room in it.
+    /// Bytes and messages that the buffer holds, and messages that wait for room in it.
     held_bytes: u64,
+    held_messages: u64,
     blocked: VecDeque<Blocked>,
-    sticky: u32,
-    sticky_bytes: u64,
-    sticky_turn: u64,
+    keyless: KeylessLanes,
     /// Publish requests sent again.
     pub(super) retries: u64,
     /// Answers since they were last taken: when, for which message, what.
@@ -244,6 +245,7 @@ impl Client {
         let connections = vec![Connection::default(); setup.brokers.max(1) as usize];
         Self {
             stages: Stages::new(&setup),
+            keyless: KeylessLanes::new(setup.plan.partitioning, setup.partitions, setup.streams.sticky.part(instance)),
             setup,
             instance,
             batches: Open::new(),
@@ -255,10 +257,8 @@ impl Client {
             messages: Vec::new(),
             sent: Vec::new(),
             held_bytes: 0,
+            held_messages: 0,
             blocked: VecDeque::new(),
-            sticky: u32::MAX,
-            sticky_bytes: 0,
-            sticky_turn: 0,
             retries: 0,
             answers: Vec::new(),
         }
@@ -288,14 +288,13 @@ impl Client {
 
     /// Takes one message at `now`; without room in the buffer it waits in front of it.
     pub(super) fn publish(&mut self, now: u64, message: Message, port: &mut Port) {
-        let lane = self.choose_lane(&message);
+        let lane = self.choose_lane(&message, now);
         let Some(buffer) = self.setup.plan.buffer else { return self.enter(lane, message, now, port) };
-        let needed = self.room_for(lane, &message);
-        if needed > buffer.bytes {
-            return self.reject(&message, now, port);
-        }
-        if self.blocked.is_empty() && self.held_bytes + needed <= buffer.bytes {
+        if self.blocked.is_empty() && self.has_room(&buffer, lane, &message) {
             return self.enter(lane, message, now, port);
+        }
+        if buffer.max_block == SimSpan::ZERO || self.room_for(lane, &message) > buffer.bytes {
+            return self.reject(&message, now, port);
         }
         self.blocked.push_back(Blocked { until: now.saturating_add(buffer.max_block.0), lane, message });
         if self.blocked.len() == 1 {
@@ -304,19 +303,27 @@ impl Client {
         }
     }
 
-    /// Bytes of the buffer that a message takes: none in a batch with room, else those of a whole batch.
+    /// Bytes of the buffer that a message takes: its own, or where batches take all that they may grow to, none in a batch
+    /// with room and else those of a whole one.
     fn room_for(&self, lane: u32, message: &Message) -> u64 {
+        let bytes = u64::from(message.bytes);
+        if self.setup.plan.buffer.is_some_and(|buffer| !buffer.whole_batches) {
+            return bytes;
+        }
         let max = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.max_bytes);
         let open = self.lanes[lane as usize].open.and_then(|open| self.batches.get(open));
-        let bytes = u64::from(message.bytes);
         if open.is_some_and(|open| open.bytes + bytes <= max) { 0 } else { max.max(bytes) }
+    }
+
+    fn has_room(&self, buffer: &ClientBuffer, lane: u32, message: &Message) -> bool {
+        self.held_bytes + self.room_for(lane, message) <= buffer.bytes && self.held_messages < buffer.messages
     }
 
     /// Lets messages that wait for room into the buffer, in order.
     fn unblock(&mut self, now: u64, port: &mut Port) {
         let Some(buffer) = self.setup.plan.buffer else { return };
         while let Some(Blocked { lane, message, .. }) = self.blocked.front().copied() {
-            if self.held_bytes + self.room_for(lane, &message) > buffer.bytes {
+            if !self.has_room(&buffer, lane, &message) {
                 return;
             }
             self.blocked.pop_front();
@@ -337,8 +344,8 @@ impl Client {
             self.close(lane);
         }
         let opened = self.lanes[lane as usize].open.is_none();
-        let (batch, held) = self.add(lane, message, now);
-        let full = held >= batching.max_bytes;
+        let (batch, held, messages) = self.add(lane, message, now);
+        let full = held >= batching.max_bytes || messages >= batching.max_messages;
         if full {
             self.close(lane);
         } else if opened {
@@ -392,7 +399,7 @@ impl Client {
         }
         self.batches.clear();
         self.blocked.clear();
-        self.held_bytes = 0;
+        (self.held_bytes, self.held_messages) = (0, 0);
         self.requests.clear();
         self.calendar.clear();
         self.answers.clear();
@@ -425,40 +432,26 @@ impl Client {
         self.calendar.push(Reverse((at, self.entries, due)));
     }
 
-    fn choose_lane(&mut self, message: &Message) -> u32 {
-        let partitions = self.setup.partitions;
-        if message.key != NO_KEY {
+    fn choose_lane(&mut self, message: &Message, now: u64) -> u32 {
+        if message.key != NO_KEY && self.setup.plan.partitioning.hash.is_some() {
             return self.setup.lane_of(message.key);
         }
-        match self.setup.plan.partitioner {
-            Partitioner::Modulo => message.sequence % partitions,
-            Partitioner::Murmur2Sticky => {
-                let limit = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.max_bytes);
-                if self.sticky == u32::MAX || self.sticky_bytes + u64::from(message.bytes) > limit {
-                    let draw = self.setup.streams.sticky.part(self.instance).bits(self.sticky_turn);
-                    self.sticky =
-                        u32::try_from((u128::from(draw) * u128::from(partitions)) >> 64).expect("below partitions");
-                    (self.sticky_bytes, self.sticky_turn) = (0, self.sticky_turn + 1);
-                }
-                self.sticky_bytes += u64::from(message.bytes);
-                self.sticky
-            }
-        }
+        let limit = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.max_bytes);
+        self.keyless.choose(now, message.sequence, u64::from(message.bytes), limit)
     }
 
-    /// Adds a message to the open batch, which is opened if there is none: its number and bytes.
-    fn add(&mut self, lane: u32, message: Message, now: u64) -> (u64, u64) {
+    /// Adds a message to the open batch, which is opened if there is none: its number, bytes and messages.
+    fn add(&mut self, lane: u32, message: Message, now: u64) -> (u64, u64, u64) {
         let room = self.room_for(lane, &message);
         let state = &mut self.lanes[lane as usize];
         let number = *state.open.get_or_insert_with(|| {
             state.next_id += 1;
-            self.held_bytes += room;
             self.batches.open(Batch {
                 id: state.next_id - 1,
                 lane,
                 messages: self.messages.pop().unwrap_or_default(),
                 bytes: 0,
-                room,
+                room: 0,
                 opened: now,
                 sent: None,
                 attempts: 0,
@@ -469,7 +462,10 @@ impl Client {
         let batch = self.batches.get_mut(number).expect("an open batch is not finished");
         batch.messages.push(message);
         batch.bytes += u64::from(message.bytes);
-        (number, batch.bytes)
+        batch.room += room;
+        self.held_bytes += room;
+        self.held_messages += 1;
+        (number, batch.bytes, batch.messages.len() as u64)
     }
 
     fn close(&mut self, lane: u32) {
@@ -691,6 +687,7 @@ impl Client {
     fn finish(&mut self, number: u64) -> Batch {
         let batch = self.batches.remove(number).expect("a batch is finished once");
         self.held_bytes -= batch.room;
+        self.held_messages -= batch.messages.len() as u64;
         batch
     }
 

@@ -20,6 +20,7 @@ mod join;
 mod log;
 mod mesh;
 mod parallel;
+mod partitioner;
 mod schedule;
 mod setup;
 mod source;

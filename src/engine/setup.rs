@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::log::EventCode;
+use super::partitioner::KeyTexts;
 use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyPlan, Partitioner, Plan, ProducerId, Step,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyHash, KeyPlan, Keyless, Plan, ProducerId, Step,
     StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
@@ -91,20 +92,13 @@ pub(super) struct ClientSetup {
     keys: Arc<KeyTexts>,
 }
 
-/// Texts of keys, for hashing.
-#[derive(Clone, Debug)]
-pub(super) struct KeyTexts {
-    numeric: u32,
-    labels: Vec<String>,
-}
-
 impl ClientSetup {
     /// The partition of a key.
     #[inline]
     pub(super) fn lane_of(&self, key: u32) -> u32 {
         match self.lanes.get(key as usize) {
             Some(lane) => *lane,
-            None => self.keys.lane(self.plan.partitioner, key, self.partitions),
+            None => self.plan.partitioning.hash.map_or(0, |hash| self.keys.lane(hash, key, self.partitions)),
         }
     }
 
@@ -131,53 +125,9 @@ impl ClientSetup {
             && self.link.is_clean()
             && (self.store.visible_when_replicated || unreplicated)
             && self.plan.acks == Acks::All
+            && self.plan.partitioning.keyless == Keyless::Turn
+            && self.plan.partitioning.hash.is_some()
     }
-}
-
-impl KeyTexts {
-    fn lane(&self, partitioner: Partitioner, key: u32, partitions: u32) -> u32 {
-        match partitioner {
-            Partitioner::Modulo => key % partitions,
-            Partitioner::Murmur2Sticky => match self.labels.get((key as usize).wrapping_sub(self.numeric as usize)) {
-                Some(label) if key >= self.numeric => (murmur2(label.as_bytes()) & 0x7FFF_FFFF) % partitions,
-                _ => (murmur2(decimal(key, &mut [0; 10])) & 0x7FFF_FFFF) % partitions,
-            },
-        }
-    }
-}
-
-fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
-    let mut at = buffer.len();
-    loop {
-        at -= 1;
-        buffer[at] = b'0' + u8::try_from(number % 10).expect("a digit");
-        number /= 10;
-        if number == 0 {
-            return &buffer[at..];
-        }
-    }
-}
-
-/// The hash that log clients use for keys: murmur2, 32 bits, seed 0x9747b28c (the reference client's default partitioner).
-pub(super) fn murmur2(data: &[u8]) -> u32 {
-    const M: u32 = 0x5BD1_E995;
-    let length = u32::try_from(data.len()).expect("keys are short");
-    let mut hash = 0x9747_B28C ^ length;
-    let mut chunks = data.chunks_exact(4);
-    for chunk in &mut chunks {
-        let mut k = u32::from_le_bytes(chunk.try_into().expect("four bytes")).wrapping_mul(M);
-        k = (k ^ (k >> 24)).wrapping_mul(M);
-        hash = hash.wrapping_mul(M) ^ k;
-    }
-    let rest = chunks.remainder();
-    if !rest.is_empty() {
-        for (i, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * i);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
-    hash ^ (hash >> 15)
 }
 
 /// Everything that stations share.
@@ -197,7 +147,7 @@ impl Setup {
         let rounding = Rounding(coarse.max(1));
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
-        let keys = Arc::new(KeyTexts { numeric: plan.numeric_keys, labels: plan.key_labels.clone() });
+        let keys = Arc::new(KeyTexts::new(plan.numeric_keys, plan.key_labels.clone()));
         let mut clients = BTreeMap::new();
         let mut tables = BTreeMap::new();
         for (index, topic) in topics.iter().enumerate() {
@@ -335,7 +285,7 @@ fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
     }
 }
 
-type LaneTables = BTreeMap<(u32, bool, u32), Arc<Vec<u32>>>;
+type LaneTables = BTreeMap<(u32, Option<KeyHash>, u32), Arc<Vec<u32>>>;
 
 #[expect(clippy::too_many_arguments, reason = "one place that joins all that a client needs")]
 fn client_setup(
@@ -376,9 +326,10 @@ fn client_setup(
         link: stream("link"),
     };
     let size = topic.key_space.min(TABLE_KEYS);
-    let hashed = client.partitioner == Partitioner::Murmur2Sticky;
-    let lanes = tables.entry((topic.partitions, hashed, size)).or_insert_with(|| {
-        Arc::new((0..size).map(|key| keys.lane(client.partitioner, key, topic.partitions)).collect())
+    let hash = client.partitioning.hash;
+    let lanes = tables.entry((topic.partitions, hash, size)).or_insert_with(|| {
+        let lane = |key| hash.map_or(0, |hash| keys.lane(hash, key, topic.partitions));
+        Arc::new((0..size).map(lane).collect())
     });
     ClientSetup {
         topic: index,
@@ -405,27 +356,5 @@ pub(super) fn plain_work(handler: &Handler) -> Option<Dist> {
         [] => Some(Dist::Constant(0.0)),
         [Step::Work(dist)] if dist.is_plain() => Some(dist.clone()),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Values of the reference client's `Utils.murmur2` test.
-    #[test]
-    fn murmur2_is_the_reference_hash() {
-        let cases: [(&str, i32); 7] = [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-            ("abc", 479_470_107),
-            ("", 275_646_681),
-        ];
-        for (text, hash) in cases {
-            assert_eq!(murmur2(text.as_bytes()).cast_signed(), hash, "{text}");
-        }
     }
 }

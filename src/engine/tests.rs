@@ -41,7 +41,7 @@ pub(super) fn ideal_store(append: Dist) -> StorePolicy {
 
 pub(super) fn direct_client() -> ClientPlan {
     ClientPlan {
-        partitioner: Partitioner::Modulo,
+        partitioning: Partitioning { hash: Some(KeyHash::Number), keyless: Keyless::Turn },
         fifo_connection: false,
         fifo_answers: false,
         batching: None,
@@ -163,13 +163,33 @@ fn random_client(dice: &mut Dice) -> ClientPlan {
     client.retry.retries = 5;
     client.fifo_connection = dice.chance(60);
     client.fifo_answers = client.fifo_connection && dice.chance(50);
-    client.partitioner = dice.pick(&[Partitioner::Modulo, Partitioner::Murmur2Sticky]);
+    client.partitioning = Partitioning {
+        hash: dice.pick(&[
+            Some(KeyHash::Number),
+            Some(KeyHash::Murmur2),
+            Some(KeyHash::Crc32),
+            Some(KeyHash::Fnv1a),
+            None,
+        ]),
+        keyless: dice.pick(&[
+            Keyless::Turn,
+            Keyless::Random,
+            Keyless::EmptyKey,
+            Keyless::StickyBatch,
+            Keyless::StickyFor(SimSpan::from_millis(7)),
+        ]),
+    };
     if dice.chance(50) {
-        client.batching =
-            Some(Batching { linger: SimSpan::from_millis(dice.below(8)), max_bytes: 1024 * (1 + dice.below(8)) });
+        client.batching = Some(Batching {
+            linger: SimSpan::from_millis(dice.below(8)),
+            max_bytes: 1024 * (1 + dice.below(8)),
+            max_messages: dice.pick(&[3, u64::MAX]),
+        });
         client.max_in_flight = Some(1 + u32::try_from(dice.below(5)).unwrap());
         client.buffer = dice.chance(40).then(|| ClientBuffer {
             bytes: 8 * 1024 * (1 + dice.below(4)),
+            messages: dice.pick(&[20, u64::MAX]),
+            whole_batches: dice.chance(60),
             max_block: SimSpan::from_millis(dice.below(30)),
         });
         client.idempotent = dice.chance(50);

@@ -234,7 +234,7 @@ fn topic() -> TopicPlan {
 
 fn producer() -> ProducerPlan {
     let client = ClientPlan {
-        partitioner: Partitioner::Modulo,
+        partitioning: Partitioning { hash: Some(KeyHash::Number), keyless: Keyless::Turn },
         fifo_connection: true,
         fifo_answers: false,
         batching: None,

@@ -15,11 +15,16 @@ use crate::dist::Dist;
 use crate::time::SimSpan;
 
 /// The built-in profiles: name and text.
-pub const PRESETS: [(&str, &str); 3] = [
+pub const PRESETS: [(&str, &str); 5] = [
     ("ideal", include_str!("presets/ideal.yaml")),
     ("kafka", include_str!("presets/kafka.yaml")),
+    ("kafka-2", include_str!("presets/kafka-2.yaml")),
+    ("kafka-3", include_str!("presets/kafka-3.yaml")),
     ("rabbitmq-classic", include_str!("presets/rabbitmq-classic.yaml")),
 ];
+
+/// The built-in kinds of client, beside the one that a bus's own profile describes: name and text.
+pub const CLIENTS: [(&str, &str); 1] = [("librdkafka", include_str!("clients/librdkafka.yaml"))];
 
 /// One kind of bus.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +40,23 @@ pub struct BusProfile {
     /// Vendor settings by scope and official name.
     pub settings: BTreeMap<(Scope, String), Setting>,
     /// Beginnings of official names that change neither time nor delivery (`ssl.`).
+    pub ignored: Vec<String>,
+    /// Kinds of client that there are; the values describe the first.
+    pub clients: Vec<String>,
+}
+
+/// Another kind of client: what it does otherwise, and its own names of settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientProfile {
+    /// Its name.
+    pub name: String,
+    /// What it stands for, in one sentence.
+    pub about: String,
+    /// Neutral values by name, in place of those of the bus.
+    pub values: BTreeMap<String, ProfileValue>,
+    /// Its settings, in place of all those of clients.
+    pub settings: BTreeMap<(Scope, String), Setting>,
+    /// As [`BusProfile::ignored`].
     pub ignored: Vec<String>,
 }
 
@@ -105,10 +127,24 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
+/// How partitions are chosen: the hash of a key, and after `_` what is done without one.
+pub const PARTITIONERS: &[&str] = &[
+    "modulo",
+    "murmur2",
+    "murmur2_sticky",
+    "murmur2_random",
+    "crc32",
+    "crc32_random",
+    "fnv1a",
+    "fnv1a_random",
+    "random",
+    "turn",
+];
+
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 43] = [
+pub const VALUES: [(&str, Kind, &str); 48] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
@@ -116,8 +152,15 @@ pub const VALUES: [(&str, Kind, &str); 43] = [
     ("auto_settle_every", Kind::Span, "the client's timer for settling"),
     ("backoff", Kind::Dist, "wait between handler attempts"),
     ("batch_bytes", Kind::Size, "a client batch leaves when it holds so much; without it nothing is batched"),
+    ("batch_messages", Kind::CountOrUnlimited, "or so many messages; without it as many as come"),
     ("brokers", Kind::Count, "nodes"),
     ("buffer_bytes", Kind::Size, "what a client may hold that is not acknowledged; without it there is no limit"),
+    (
+        "buffer_grain",
+        Kind::Word(&["batch", "message"]),
+        "whether a batch takes all that it may grow to of the buffer (`batch`, the usual), or what is in it (`message`)",
+    ),
+    ("buffer_messages", Kind::CountOrUnlimited, "most messages that a client may hold; without it there is no limit"),
     ("commit_each", FLAG, "whether every effect is committed at once, or at the next poll"),
     (
         "connection",
@@ -134,6 +177,7 @@ pub const VALUES: [(&str, Kind, &str); 43] = [
     ("heartbeat", Kind::Span, "time between heartbeats of a member"),
     ("idempotent", FLAG, "whether the bus recognises batches it has stored"),
     ("idempotent_in_flight", Kind::Count, "most requests in flight of an idempotent client"),
+    ("ignore_keys", FLAG, "whether keys do not choose partitions"),
     ("join", Kind::Dist, "one join and sync round of a rebalance"),
     ("linger", Kind::Span, "how long a client batch waits for company"),
     ("max_block", Kind::Span, "a message that has waited so long for room in the client's buffer is rejected"),
@@ -144,7 +188,7 @@ pub const VALUES: [(&str, Kind, &str); 43] = [
     ("min_in_sync", Kind::Count, "copies that an acknowledgement of all needs at least"),
     ("network", Kind::Dist, "one way between a client and the bus"),
     ("order", Kind::Word(&["partition", "key", "none"]), "what a member's workers keep"),
-    ("partitioner", Kind::Word(&["modulo", "murmur2_sticky"]), "how a key selects a partition"),
+    ("partitioner", Kind::Word(PARTITIONERS), "how a key selects a partition, and what is done without a key"),
     ("partitions", Kind::Count, "ordered lanes"),
     ("prefetch", Kind::CountOrUnlimited, "deliveries that a member may hold unsettled; 0: as many as it can work on"),
     ("progress_timeout", Kind::Span, "longest time between two polls; also the rebalance timeout"),
@@ -159,6 +203,11 @@ pub const VALUES: [(&str, Kind, &str); 43] = [
     ("retry_mode", Kind::Word(&["blocking", "requeue"]), "where a failed message waits"),
     ("session_timeout", Kind::Span, "a member without heartbeats for so long is expelled"),
     ("startup", Kind::Dist, "start of a process until it is ready"),
+    (
+        "sticky_for",
+        Kind::Span,
+        "events without a key go to one partition for so long, whatever the partitioner; 0s: as the partitioner says",
+    ),
     ("visible", Kind::Word(&["appended", "replicated"]), "when a record may be seen"),
 ];
 
@@ -169,7 +218,7 @@ pub enum Setting {
     Sets {
         /// Name of the neutral value.
         value: &'static str,
-        /// Unit of a bare number: ns of a duration; 1 for anything else.
+        /// Unit of a bare number: ns of a duration, bytes of a size; 1 for anything else.
         unit: u64,
         /// The bare number that means "no limit".
         unlimited: Option<String>,
@@ -188,6 +237,18 @@ pub enum Setting {
 }
 
 impl BusProfile {
+    /// The same bus, used with another kind of client.
+    #[must_use]
+    pub fn with_client(&self, client: &ClientProfile) -> Self {
+        let mut profile = self.clone();
+        profile.name = format!("{} with {}", self.name, client.name);
+        profile.values.extend(client.values.clone());
+        profile.settings.retain(|(scope, _), _| matches!(scope, Scope::Bus | Scope::Topic));
+        profile.settings.extend(client.settings.clone());
+        profile.ignored.clone_from(&client.ignored);
+        profile
+    }
+
     /// The official name of the setting that sets a neutral value, for messages.
     #[must_use]
     pub fn official<'a>(&'a self, scope: Scope, neutral: &'a str) -> &'a str {

@@ -1,12 +1,13 @@
 //! Consumers: who reads what, how, and what follows a failure.
 
 use super::buses::{Buses, check_name, named_entries};
+use super::clients;
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{self, Known, Owner};
 use super::keys;
 use super::names::Names;
-use super::producers::{self, MAX_PROCESSES};
+use super::producers::MAX_PROCESSES;
 use super::reader::{Fields, Reader, items};
 use super::settings::{self, Overrides, Table, Values};
 use super::tree::{Entry, Node, Place, Value};
@@ -81,7 +82,7 @@ fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, known: &Known<'
 }
 
 /// Keys that the profile has a say in.
-const WITH_PROFILE: [&str; 6] = ["order", "retry", "settle", "startup", "settings", "settings_file"];
+const WITH_PROFILE: [&str; 7] = ["client", "order", "retry", "settle", "startup", "settings", "settings_file"];
 
 fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Read> {
     let buses = known.buses;
@@ -98,13 +99,15 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         fields.finish(reader);
         return None;
     };
-    let profile = &buses.list[bus].profile;
     let mut published = handlers::published(&own.handler.steps);
     published.extend(own.dead_letter);
     published.sort_unstable();
     published.dedup();
+    let connected = published.iter().map(|topic| buses.at(*topic).bus).chain([bus]);
+    let profiles = clients::profiles(reader, &mut fields, buses, connected);
+    let profile: &BusProfile = &profiles[&bus];
     let table = Table { profile, scope: Scope::Consumer, switched: buses.list[bus].switched };
-    let (clients, over) = producers::clients(reader, &mut fields, buses, &published, Some(table));
+    let (clients, over) = clients::publishing(reader, &mut fields, (buses, &profiles), &published, Some(table));
     let values = Values { profile, over: &over };
     check_group_values(reader, &values);
     let network = buses.list[bus].network.clone();

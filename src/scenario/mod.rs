@@ -12,6 +12,7 @@ mod arrivals;
 mod assemble;
 mod buses;
 mod calls;
+mod clients;
 mod consumers;
 mod diagnostics;
 mod distributions;

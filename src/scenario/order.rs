@@ -4,7 +4,8 @@ use super::buses::Buses;
 use super::producers;
 use crate::dist::Dist;
 use crate::plan::{
-    ClientPlan, ConsumerPlan, Dispatch, Handler, KeyPlan, Plan, RetryMode, Step, TopicId, TopicPlan, WorkerOrder,
+    ClientPlan, ConsumerPlan, Dispatch, Handler, KeyHash, KeyPlan, Plan, RetryMode, Step, TopicId, TopicPlan,
+    WorkerOrder,
 };
 
 /// The promise of one consumer of a plan.
@@ -19,13 +20,13 @@ pub(super) fn promise(plan: &Plan, consumer: &ConsumerPlan, buses: &Buses) -> Re
 /// Whether the log or queue of a topic has the events of a key in publish order.
 fn published_in_order(plan: &Plan, topic: TopicId) -> Result<(), String> {
     let of = &plan.topics[topic.0 as usize];
-    let mut keyed = false;
+    let mut keyed: Option<(&str, KeyHash)> = None;
     for producer in &plan.producers {
         let Some(client) = client(&producer.clients, topic) else { continue };
         if !keys(&producer.handler, topic, &producer.key) {
             continue;
         }
-        keyed = true;
+        same_partition(&mut keyed, of, client, &producer.name)?;
         in_order(client, of, &producer.name)?;
         if !producers::steady(&producer.handler) {
             return Err(format!("{} works on several events of a key at once before it publishes them", producer.name));
@@ -33,7 +34,7 @@ fn published_in_order(plan: &Plan, topic: TopicId) -> Result<(), String> {
     }
     for consumer in &plan.consumers {
         let Some(client) = client(&consumer.clients, topic) else { continue };
-        keyed = true;
+        same_partition(&mut keyed, of, client, &consumer.name)?;
         in_order(client, of, &consumer.name)?;
         let several = match &consumer.dispatch {
             Dispatch::Log(_) => consumer.workers > 1 && consumer.order == WorkerOrder::None,
@@ -45,7 +46,26 @@ fn published_in_order(plan: &Plan, topic: TopicId) -> Result<(), String> {
             return Err(format!("{} publishes events of one key from several workers", consumer.name));
         }
     }
-    if keyed { Ok(()) } else { Err(format!("the events of {} have no key", of.name)) }
+    if keyed.is_some() { Ok(()) } else { Err(format!("the events of {} have no key", of.name)) }
+}
+
+/// Whether a client puts the events of a key where the publishers before it do.
+fn same_partition<'a>(
+    before: &mut Option<(&'a str, KeyHash)>,
+    topic: &TopicPlan,
+    client: &ClientPlan,
+    who: &'a str,
+) -> Result<(), String> {
+    let hash = if topic.partitions == 1 { Some(KeyHash::Number) } else { client.partitioning.hash };
+    let Some(hash) = hash else {
+        return Err(format!("{who} chooses partitions without looking at the key"));
+    };
+    match before.replace((who, hash)) {
+        Some((other, hashed)) if hashed != hash => {
+            Err(format!("{other} and {who} hash keys in different ways: one key has two partitions"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn client(clients: &[(TopicId, ClientPlan)], topic: TopicId) -> Option<&ClientPlan> {

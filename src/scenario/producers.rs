@@ -2,17 +2,16 @@
 
 use super::arrivals;
 use super::buses::{Buses, check_name, named_entries};
+use super::clients;
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{self, Known, Owner};
 use super::keys;
 use super::names::Names;
 use super::reader::{Fields, Reader};
-use super::settings::{self, Table, Values};
-use super::tree::{Entry, Node, Place};
+use super::tree::{Entry, Node};
 use crate::dist::{Arrivals, Dist};
-use crate::plan::{ClientPlan, Handler, KeyPlan, ProducerPlan, TopicId};
-use crate::profile::Scope;
+use crate::plan::{Handler, KeyPlan, ProducerPlan};
 
 /// Most processes of one thing.
 pub(super) const MAX_PROCESSES: u32 = 10_000;
@@ -61,7 +60,7 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
     if handler.steps.iter().len() > 0 && topics.is_empty() && reader.errors.is_empty() {
         reader.notes.push(format!("{path} publishes nothing"));
     }
-    let clients = clients(reader, &mut fields, known.buses, &topics, None).0;
+    let clients = clients::of(reader, &mut fields, known.buses, &topics);
     fields.finish(reader);
     Some(ProducerPlan {
         name: entry.key.clone(),
@@ -123,40 +122,6 @@ pub(super) fn types(reader: &mut Reader, node: &Node) -> Vec<(u16, f64)> {
         reader.event_types.iter().position(|known| known == name).and_then(|index| u16::try_from(index).ok())
     };
     shares.iter().filter_map(|(name, share)| Some((index(name)?, *share))).collect()
-}
-
-/// Client settings for each topic that is published to; and what the table `own` (a consumer's) gets of them.
-pub(super) fn clients(
-    reader: &mut Reader,
-    fields: &mut Fields<'_>,
-    buses: &Buses,
-    topics: &[TopicId],
-    own: Option<Table<'_>>,
-) -> (Vec<(TopicId, ClientPlan)>, settings::Overrides) {
-    let mut used: Vec<usize> = topics.iter().map(|topic| buses.at(*topic).bus).collect();
-    used.sort_unstable();
-    used.dedup();
-    let bus_table = |bus: &usize| Table {
-        profile: &buses.list[*bus].profile,
-        scope: Scope::Producer,
-        switched: buses.list[*bus].switched,
-    };
-    let tables: Vec<Table<'_>> = own.into_iter().chain(used.iter().map(bus_table)).collect();
-    let at: Place = fields.get("settings").map_or(fields.at, |node| node.place);
-    let mut overrides = settings::read(reader, fields, &tables);
-    let own_over = if own.is_some() { overrides.remove(0) } else { settings::Overrides::new() };
-    let path = fields.path_of("settings");
-    let by_bus: Vec<ClientPlan> = used
-        .iter()
-        .zip(&overrides)
-        .map(|(bus, over)| {
-            settings::checked_client(reader, &Values { profile: &buses.list[*bus].profile, over }, at, &path)
-        })
-        .collect();
-    let of_topic = |topic: &TopicId| {
-        used.iter().position(|bus| *bus == buses.at(*topic).bus).map(|index| (*topic, by_bus[index].clone()))
-    };
-    (topics.iter().filter_map(of_topic).collect(), own_over)
 }
 
 /// Whether a handler takes the same time, always, until its last publish.

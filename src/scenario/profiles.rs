@@ -9,8 +9,8 @@ use super::layers;
 use super::reader::{Fields, Reader, items};
 use super::tree::{self, Entry, Layer, Node, Place, Value};
 use crate::profile::{
-    BusProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, SERVER_VALUES, SERVERS, Scope, ServerProfile,
-    Setting, VALUES,
+    BusProfile, CLIENTS, ClientProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, SERVER_VALUES, SERVERS,
+    Scope, ServerProfile, Setting, VALUES,
 };
 use crate::units::{self, UnitError};
 
@@ -42,6 +42,29 @@ pub(super) fn load_server(reader: &mut Reader, name: &str, place: Place) -> Opti
     Some(profile)
 }
 
+/// The kind of client that a name or file name in a scenario stands for.
+pub(super) fn load_client(reader: &mut Reader, name: &str, place: Place) -> Option<ClientProfile> {
+    let tree = profile_tree(reader, &CLIENTS, name, place, 0)?;
+    let mut fields = Fields::open(reader, &tree, place, "profile", "a profile of a client")?;
+    let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
+    let name = text(fields.required(reader, "name", "name: ours"));
+    let about = text(fields.get("about"));
+    let mut client = ClientProfile { name, about, ..ClientProfile::default() };
+    for entry in fields.get("values").map_or(&[][..], Node::entries) {
+        client.values.extend(read_value(reader, entry, &VALUES));
+    }
+    if let Some(settings) = fields.get("settings") {
+        (client.settings, client.ignored) = read_settings(reader, settings);
+    }
+    fields.finish(reader);
+    Some(client)
+}
+
+/// Whether a name of a profile is that of a file.
+pub(super) fn is_file(name: &str) -> bool {
+    name.starts_with("./") || name.starts_with("../") || name.ends_with(".yaml") || name.ends_with(".yml")
+}
+
 /// The built-in profiles of a kind of thing: name and text.
 type Presets = [(&'static str, &'static str)];
 
@@ -50,7 +73,7 @@ fn profile_tree(reader: &mut Reader, presets: &Presets, name: &str, place: Place
     let preset = presets.iter().find(|(preset, _)| *preset == name);
     let (shown, text) = if let Some((name, text)) = preset {
         (format!("profile {name}"), (*text).to_owned())
-    } else if name.starts_with("./") || name.starts_with("../") || name.ends_with(".yaml") || name.ends_with(".yml") {
+    } else if is_file(name) {
         (name.to_owned(), files::text(reader, name, place)?)
     } else {
         let names = || presets.iter().map(|(name, _)| *name);
@@ -110,8 +133,10 @@ fn read(reader: &mut Reader, tree: &Node, at: Place) -> Option<BusProfile> {
         }
     }
     if let Some(settings) = fields.get("settings") {
-        read_settings(reader, settings, &mut profile);
+        (profile.settings, profile.ignored) = read_settings(reader, settings);
     }
+    let clients = fields.get("clients").map_or(&[][..], items);
+    profile.clients = clients.iter().filter_map(Node::text).map(str::to_owned).collect();
     fields.finish(reader);
     Some(profile)
 }
@@ -123,6 +148,7 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
         matches!(profile.values.get("membership"), Some(ProfileValue { quantity: Quantity::Word("eager"), .. }));
     match name {
         "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
+        "batch_messages" | "buffer_grain" | "buffer_messages" | "ignore_keys" | "sticky_for" => false,
         "max_block" => profile.values.contains_key("buffer_bytes"),
         "linger" => profile.values.contains_key("batch_bytes"),
         "session_timeout" | "heartbeat" | "progress_timeout" | "join" => eager,
@@ -170,12 +196,14 @@ pub(super) fn quantity(reader: &mut Reader, node: &Node, kind: Kind) -> Option<Q
     }
 }
 
-fn read_settings(reader: &mut Reader, node: &Node, profile: &mut BusProfile) {
+/// The table of settings, and what is ignored.
+fn read_settings(reader: &mut Reader, node: &Node) -> (BTreeMap<(Scope, String), Setting>, Vec<String>) {
     const SCOPES: [(&str, Scope); 4] =
         [("bus", Scope::Bus), ("topic", Scope::Topic), ("producer", Scope::Producer), ("consumer", Scope::Consumer)];
+    let (mut settings, mut ignored) = (BTreeMap::new(), Vec::new());
     for entry in node.entries() {
         if entry.key == "ignored" {
-            profile.ignored = items(&entry.value).iter().filter_map(Node::text).map(str::to_owned).collect();
+            ignored = items(&entry.value).iter().filter_map(Node::text).map(str::to_owned).collect();
             continue;
         }
         let Some((_, scope)) = SCOPES.iter().find(|(name, _)| *name == entry.key) else {
@@ -185,10 +213,11 @@ fn read_settings(reader: &mut Reader, node: &Node, profile: &mut BusProfile) {
         };
         for row in entry.value.entries() {
             if let Some(setting) = read_setting(reader, row) {
-                profile.settings.insert((*scope, row.key.clone()), setting);
+                settings.insert((*scope, row.key.clone()), setting);
             }
         }
     }
+    (settings, ignored)
 }
 
 fn read_setting(reader: &mut Reader, row: &Entry) -> Option<Setting> {
@@ -225,7 +254,8 @@ fn read_setting(reader: &mut Reader, row: &Entry) -> Option<Setting> {
     setting
 }
 
-/// Length in ns of a bare unit: `ms`.
+/// A bare unit, `ms` in ns or `KiB` in bytes.
 fn unit_length(unit: &str) -> Result<u64, UnitError> {
-    units::parse_duration(&format!("1{unit}")).map(|span| span.0)
+    let one = format!("1{unit}");
+    units::parse_duration(&one).map(|span| span.0).or_else(|error| units::parse_size(&one).map_err(|_| error))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::buses::{check_name, named_entries};
+use super::clients;
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{self, Known};
@@ -71,7 +72,7 @@ fn service(reader: &mut Reader, entry: &Entry, known: &Known<'_>, servers: &mut 
         reader.explain_default(&fields.path_of("instances"), "1", "");
     }
     refuse_idle_settings(reader, &mut fields, !topics.is_empty());
-    let clients = producers::clients(reader, &mut fields, known.buses, &topics, None).0;
+    let clients = clients::of(reader, &mut fields, known.buses, &topics);
     let plan = ServicePlan {
         name: entry.key.clone(),
         arrivals,

@@ -7,7 +7,6 @@ use super::files;
 use super::reader::{Fields, Reader};
 use super::tree::{Layer, Node, Place, Value};
 use crate::dist::Dist;
-use crate::plan;
 use crate::profile::{BusProfile, Kind, ProfileValue, Quantity, Scope, Setting, VALUES};
 use crate::time::SimSpan;
 use crate::units;
@@ -72,6 +71,11 @@ impl Values<'_> {
             Some(Quantity::Unlimited) => u64::MAX,
             _ => 0,
         }
+    }
+
+    /// As [`Values::count`], where to say nothing is to set no limit.
+    pub(super) fn limit(&self, name: &str) -> u64 {
+        if self.has(name) { self.count(name) } else { u64::MAX }
     }
 
     /// A count; `u32::MAX`: unlimited.
@@ -258,7 +262,7 @@ fn vendor_value(reader: &mut Reader, setting: &Setting, neutral: &str, it: &One<
         Kind::Span if bare => {
             units::parse_count(it.value).map(|count| Quantity::Span(SimSpan(count.saturating_mul(*unit))))
         }
-        Kind::Size if bare => units::parse_count(it.value).map(Quantity::Size),
+        Kind::Size if bare => units::parse_count(it.value).map(|count| Quantity::Size(count.saturating_mul(*unit))),
         Kind::Span => units::parse_duration(it.value).map(Quantity::Span),
         Kind::Size => units::parse_size(it.value).map(Quantity::Size),
         Kind::Count | Kind::CountOrUnlimited => units::parse_count(it.value).map(Quantity::Count),
@@ -367,111 +371,4 @@ fn split_property(line: &str) -> (String, String) {
         }
     }
     (key, rest.trim().replace('\\', ""))
-}
-
-/// How requests are published with these values.
-pub(super) fn client(values: &Values<'_>) -> plan::ClientPlan {
-    let acks = match values.word("acks") {
-        "none" => plan::Acks::None,
-        "leader" => plan::Acks::Leader,
-        _ => plan::Acks::All,
-    };
-    let in_flight = values.count32("max_in_flight");
-    plan::ClientPlan {
-        partitioner: match values.word("partitioner") {
-            "murmur2_sticky" => plan::Partitioner::Murmur2Sticky,
-            _ => plan::Partitioner::Modulo,
-        },
-        fifo_connection: values.word("connection") != "independent",
-        fifo_answers: values.word("connection") == "pipelined",
-        batching: values
-            .has("batch_bytes")
-            .then(|| plan::Batching { linger: values.span("linger"), max_bytes: values.count("batch_bytes") }),
-        buffer: values
-            .has("buffer_bytes")
-            .then(|| plan::ClientBuffer { bytes: values.count("buffer_bytes"), max_block: values.span("max_block") }),
-        max_in_flight: (in_flight < u32::MAX).then_some(in_flight),
-        acks,
-        idempotent: values.flag("idempotent"),
-        retry: plan::PublishRetry {
-            // Without an answer to wait for there is nothing to retry.
-            retries: if acks == plan::Acks::None { 0 } else { values.count32("retries") },
-            request_timeout: values.span("request_timeout"),
-            delivery_timeout: values.span("delivery_timeout"),
-            backoff: values.span("retry_backoff"),
-            backoff_max: values.span("retry_backoff_max"),
-        },
-    }
-}
-
-/// As [`client`], with what the client itself would refuse or correct.
-pub(super) fn checked_client(reader: &mut Reader, values: &Values<'_>, at: Place, path: &str) -> plan::ClientPlan {
-    let mut client = client(values);
-    let official = |neutral| values.profile.official(Scope::Producer, neutral);
-    let place = |names: &[&str]| names.iter().find_map(|name| values.place(name)).unwrap_or(at);
-    if client.idempotent {
-        let (idempotence, acks) = (official("idempotent"), official("acks"));
-        let explicit = values.place("idempotent").is_some();
-        let limit = values.count32("idempotent_in_flight");
-        let in_flight = client.max_in_flight.unwrap_or(u32::MAX);
-        if limit > 0 && in_flight > limit {
-            let name = official("max_in_flight");
-            let message = format!("`{name}` is more than {limit}, and `{idempotence}` is true");
-            let help = format!("a broker remembers {limit} batches: lower it, or set `{idempotence}: false`");
-            reader.error(
-                Diagnostic::at(place(&["max_in_flight", "idempotent"]), message)
-                    .label("the client refuses this")
-                    .help(help),
-            );
-        }
-        let broken = [
-            (client.acks != plan::Acks::All, "acks", acks, "all"),
-            (values.count32("retries") == 0, "retries", official("retries"), "above 0"),
-        ];
-        for (_, neutral, name, wanted) in broken.into_iter().filter(|(broken, ..)| *broken) {
-            if explicit {
-                let message = format!("`{idempotence}: true` needs `{name}` to be {wanted}");
-                reader.error(Diagnostic::at(place(&[neutral, "idempotent"]), message).label("the client refuses this"));
-            } else {
-                reader.notes.push(format!(
-                    "{path}: {idempotence} is off because {name} is not {wanted}, as the client does it"
-                ));
-            }
-            client.idempotent = false;
-        }
-    }
-    let linger = client.batching.as_ref().map_or(SimSpan::ZERO, |batching| batching.linger);
-    let least = linger + client.retry.request_timeout;
-    if client.acks != plan::Acks::None && client.retry.delivery_timeout < least && values.has("batch_bytes") {
-        let (delivery, linger_name, request) =
-            (official("delivery_timeout"), official("linger"), official("request_timeout"));
-        if values.place("delivery_timeout").is_some() {
-            let message = format!("`{delivery}` is less than `{linger_name}` and `{request}` together");
-            let help = format!("it must be at least {}", units::write_duration(least));
-            reader.error(
-                Diagnostic::at(place(&["delivery_timeout"]), message).label("the client refuses this").help(help),
-            );
-        } else {
-            let raised = units::write_duration(least);
-            reader.notes.push(format!(
-                "{path}: {delivery} is raised to {raised} ({linger_name} and {request} together), as the client does it"
-            ));
-            client.retry.delivery_timeout = least;
-        }
-    }
-    let batch = client.batching.as_ref().map_or(0, |batching| batching.max_bytes);
-    if let Some(buffer) = client.buffer.filter(|buffer| buffer.bytes < batch) {
-        let (bytes, batches) = (official("buffer_bytes"), official("batch_bytes"));
-        let message = format!("`{bytes}` ({} bytes) is less than `{batches}` ({batch} bytes)", buffer.bytes);
-        reader.error(
-            Diagnostic::at(place(&["buffer_bytes", "batch_bytes"]), message)
-                .label("no message could ever be sent")
-                .help("a batch takes as much of the buffer as it may grow to"),
-        );
-    }
-    if client.max_in_flight == Some(0) {
-        let name = official("max_in_flight");
-        reader.error(Diagnostic::at(place(&["max_in_flight"]), format!("`{name}` must be at least 1")));
-    }
-    client
 }

@@ -75,8 +75,11 @@ fn order_placement_producer() {
     assert_eq!(shop.events_per_arrival, Dist::Constant(1.0));
     assert!(matches!(shop.handler.steps.as_slice(), [Step::Publish(PublishStep { to: TopicId(1), .. })]));
     let [(TopicId(1), client)] = shop.clients.as_slice() else { panic!("one client") };
-    assert_eq!(client.partitioner, Partitioner::Murmur2Sticky);
-    assert_eq!(client.batching, Some(Batching { linger: SimSpan::from_millis(5), max_bytes: 16_384 }));
+    assert_eq!(client.partitioning, Partitioning { hash: Some(KeyHash::Murmur2), keyless: Keyless::StickyBatch });
+    assert_eq!(
+        client.batching,
+        Some(Batching { linger: SimSpan::from_millis(5), max_bytes: 16_384, max_messages: u64::MAX })
+    );
     assert_eq!((client.acks, client.idempotent, client.max_in_flight), (Acks::All, true, Some(5)));
     assert!(client.fifo_connection);
     let retry = PublishRetry {
@@ -429,7 +432,8 @@ fn profiles_differ_in_what_they_promise() {
     );
     assert_eq!((ideal.consumers[0].retry.attempts, ideal.consumers[0].startup.constant()), (3, Some(0.0)));
     let client = &ideal.producers[0].clients[0].1;
-    assert_eq!((client.partitioner, &client.batching, client.max_in_flight), (Partitioner::Modulo, &None, None));
+    let number = Partitioning { hash: Some(KeyHash::Number), keyless: Keyless::Turn };
+    assert_eq!((client.partitioning, &client.batching, client.max_in_flight), (number, &None, None));
     let queue = small("ideal", ", workers: 4", "").replace("topics", "queues");
     let queue = loaded(&queue).plan;
     assert!(!queue.topics[0].fan_out);
