@@ -5,12 +5,12 @@
 
 use serde_json::Value;
 
-use super::jackknife::{LEVEL, contributions};
+use super::jackknife::{LEVEL, contributions, spread};
 use super::measure::{nine_decimals, rests_on_few};
 use super::{Experiment, Failure, Request, Watch, run};
 use crate::metrics::{Metric, catalogue, is_of_the_worst_run};
 use crate::plan::Plan;
-use crate::stats::confidence::{MeanInterval, replications_needed};
+use crate::stats::confidence::MeanInterval;
 use crate::summary::{Comparison, Contrast, Design, Relation, Warning};
 
 /// Fewer runs than this give wide intervals.
@@ -47,7 +47,7 @@ pub fn compare(
     if let Some(stranger) = others.iter().position(|(_, other)| !share_names(base, other)) {
         return Err(Refusal::NothingShared { design: stranger + 1 });
     }
-    let replications = if request.replications == 0 { base.replications } else { request.replications };
+    let replications = request.runs_of(base);
     let request = Request { replications, ..request.clone() };
     let mut experiments: Vec<Experiment> = Vec::new();
     for (index, (_, plan)) in designs.iter().enumerate() {
@@ -174,7 +174,8 @@ fn contrast(
         difference.zip(MeanInterval::of(&pair.parts, level)).filter(|_| !few).map(|(difference, interval)| {
             (nine_decimals(difference - interval.half), nine_decimals(difference + interval.half))
         });
-    let needed = replications_needed(&pair.parts, 0.0, level).filter(|_| relation == Relation::Unclear && !few);
+    let spread = spread(&pair.parts, base.summary.replications).filter(|_| relation == Relation::Unclear && !few);
+    let needed = difference.zip(spread).and_then(|(difference, spread)| spread.runs_for(difference.abs(), level));
     Some(Contrast {
         path,
         unit: metric.unit,

@@ -7,12 +7,11 @@
 
 use serde_json::Value;
 
-use super::jackknife::{LEVEL, Measured, contributions_to, interval};
+use super::jackknife::{LEVEL, Measured, contributions_to, interval, spread};
 use super::measure::{measure_during, nine_decimals};
 use super::unfinished::{Span, span};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::{Comparison, Expectation, Plan};
-use crate::stats::confidence::replications_needed;
 use crate::summary::{Judged, Verdict};
 
 /// One expectation about one metric, with its value in every run so far.
@@ -217,7 +216,8 @@ fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
         }
     };
     let undecided = verdict == Verdict::Undecided;
-    let needed = replications_needed(&figures.contributions, limit, LEVEL).filter(|_| undecided);
+    let spread = spread(&figures.contributions, u32::try_from(runs.len()).unwrap_or(u32::MAX)).filter(|_| undecided);
+    let needed = spread.and_then(|spread| spread.runs_for((value - limit).abs(), LEVEL));
     Judgement {
         verdict,
         value: Some(nine_decimals(value)).filter(|value| value.is_finite()),

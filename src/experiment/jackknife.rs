@@ -9,7 +9,7 @@ use super::measure::{measure, nine_decimals};
 use super::pool::Pooled;
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
-use crate::stats::confidence::MeanInterval;
+use crate::stats::confidence::{MeanInterval, Spread};
 
 /// Level of the intervals in the result document.
 pub(super) const LEVEL: f64 = 0.95;
@@ -90,11 +90,23 @@ fn without_each(parts: &[Pooled], others: Option<Pooled>) -> Vec<Pooled> {
 
 /// What each group of runs contributes to a figure, given without each of them: values about the figure of all runs,
 /// whose spread is that of independent runs. For a mean they are the runs' own values.
+///
+/// Groups differ by a run where the runs do not fill all of them alike. A larger one spreads less and counts for more: its
+/// value is set as far from the figure as one of the mean size would be.
 #[must_use]
 pub(super) fn contributions(figure: f64, runs: f64, rests: &[(f64, f64)]) -> Vec<f64> {
+    let share = |left: f64| (runs - left) / runs;
     let pulls: Vec<f64> = rests.iter().map(|(rest, left)| (figure - rest) * left / (runs - left)).collect();
-    let mean = pulls.iter().sum::<f64>() / pulls.len() as f64;
-    pulls.iter().map(|pull| figure + (pull - mean)).collect()
+    let mean = pulls.iter().zip(rests).map(|(pull, (_, left))| pull * share(*left)).sum::<f64>();
+    let groups = rests.len() as f64;
+    let scaled = |(pull, (_, left)): (&f64, &(f64, f64))| figure + (pull - mean) * (share(*left) * groups).sqrt();
+    pulls.iter().zip(rests).map(scaled).collect()
+}
+
+/// How widely runs with these contributions spread; none with fewer than two.
+#[must_use]
+pub(super) fn spread(contributions: &[f64], runs: u32) -> Option<Spread> {
+    Spread::of(contributions, u64::from(runs), GROUPS as u64)
 }
 
 /// What each group contributes to a figure of all runs, `read` as a value per run; none where some rest lacks it.
@@ -185,6 +197,28 @@ mod tests {
             json!({})
         );
         assert_eq!(intervals_of(&tree(json!(1.5)), &[]), json!({}));
+    }
+
+    /// Means of 48 runs in 32 groups, a half of them of two runs: the interval is as wide as that of 48 runs apart, on
+    /// average.
+    #[test]
+    fn groups_of_unequal_size_give_the_width_of_the_runs() {
+        let (mut grouped, mut apart) = (0.0, 0.0);
+        for experiment in 0..400 {
+            let noise = crate::random::Stream::named(experiment, "runs");
+            let runs: Vec<f64> = (0..48).map(|run| noise.unit(run)).collect();
+            let figure = runs.iter().sum::<f64>() / 48.0;
+            let rests: Vec<(f64, f64)> = (0..32)
+                .map(|group| {
+                    let rest: Vec<f64> = (0..48).filter(|run| run % 32 != group).map(|run: usize| runs[run]).collect();
+                    (rest.iter().sum::<f64>() / rest.len() as f64, rest.len() as f64)
+                })
+                .collect();
+            let spread = spread(&contributions(figure, 48.0, &rests), 48).expect("32 groups");
+            grouped += spread.deviation.powi(2);
+            apart += Spread::of(&runs, 48, 48).expect("48 runs").deviation.powi(2);
+        }
+        assert!((grouped / apart - 1.0).abs() < 0.02, "{grouped} {apart}");
     }
 
     #[test]

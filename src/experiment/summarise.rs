@@ -53,17 +53,23 @@ impl<'p> Collected<'p> {
         }
     }
 
-    /// The summary of all runs, of `asked` that were to be done, with the sums and columns behind it. None without a run.
+    /// Number of runs so far.
     #[must_use]
-    pub fn finish(self, asked: u32) -> Option<Experiment> {
+    pub fn runs(&self) -> u32 {
+        self.pooled.as_ref().map_or(0, |pooled| pooled.runs)
+    }
+
+    /// The summary of all runs so far, of `asked` that are to be done, with the sums and columns behind it. None without a
+    /// run.
+    #[must_use]
+    pub fn found(&self, asked: u32) -> Option<Experiment> {
         let Self { plan, pooled, groups, columns: runs, claims, trace } = self;
-        let whole = Measured::of(plan, pooled?);
+        let whole = Measured::of(plan, pooled.clone()?);
         let rests = groups.rests(plan);
         let expectations = claims.iter().map(|claim| claim.judge(plan, &whole, &rests)).collect::<Vec<_>>();
         let ci95 = intervals(&whole, &rests);
         let Measured { mut pooled, metrics } = whole;
-        let findings =
-            Findings { plan, pooled: &pooled, metrics: &metrics, claims: &claims, judged: &expectations, asked };
+        let findings = Findings { plan, pooled: &pooled, metrics: &metrics, claims, judged: &expectations, asked };
         let summary = Summary {
             scenario: plan.name.clone(),
             seed: plan.seed,
@@ -80,9 +86,9 @@ impl<'p> Collected<'p> {
             windows: windows(plan, &pooled),
             command: format!("edasim run {}.yaml --seed {} --replications {asked}", plan.name, plan.seed),
         };
-        pooled.outcome.trace = trace;
+        pooled.outcome.trace.clone_from(trace);
         let rests = rests.into_iter().map(|rest| Rest { runs: rest.pooled.runs, metrics: rest.metrics }).collect();
-        Some(Experiment { summary, pooled, runs, rests })
+        Some(Experiment { summary, pooled, runs: runs.clone(), rests })
     }
 }
 
@@ -91,7 +97,7 @@ impl<'p> Collected<'p> {
 pub fn summarise(plan: &Plan, asked: u32, outcomes: impl IntoIterator<Item = Outcome>) -> Option<Summary> {
     let mut collected = Collected::new(plan);
     outcomes.into_iter().for_each(|outcome| collected.push(outcome));
-    Some(collected.finish(asked)?.summary)
+    Some(collected.found(asked)?.summary)
 }
 
 fn curves(plan: &Plan, pooled: &Pooled) -> Vec<ConsumerCurves> {

@@ -12,8 +12,7 @@ use serde_json::Value;
 use super::compare::drain_times;
 use super::jackknife::LEVEL;
 use super::measure::nine_decimals;
-use super::{Crew, Experiment, Failure, Request, Watch};
-use crate::engine;
+use super::{Experiment, Failure, Request, Runs, Watch};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
@@ -101,20 +100,22 @@ impl Pool<'_> {
         let begun = self.begun.fetch_add(1, Ordering::Relaxed) as usize + 1;
         // As long as there are points enough, each has one thread; the last ones share theirs.
         let helpers = if self.points - begun < self.jobs { self.jobs - 1 } else { 0 };
-        let asked = if self.request.replications == 0 { plan.replications } else { self.request.replications };
+        let asked = self.request.runs_of(&plan);
         let part = Part { pool: self, share: AtomicU64::new(0), done: AtomicU32::new(0) };
-        let crew = Crew::new(&plan, self.request, asked, helpers + 1, &part, &engine::run);
-        rayon::scope(|scope| {
-            for _ in 0..helpers {
-                scope.spawn(|_| crew.work());
-            }
-            crew.work();
-        });
-        let found = crew.finish()?;
-        if found.summary.replications < asked {
+        let mut runs = Runs::new(&plan, self.request);
+        let complete = runs.with_crew(asked, helpers + 1, &part, |crew| {
+            rayon::scope(|scope| {
+                for _ in 0..helpers {
+                    scope.spawn(|_| crew.work());
+                }
+                crew.work();
+            });
+            Ok(())
+        })?;
+        if !complete {
             return Err(Failure::Interrupted);
         }
-        let found = reduce(&found, self.metrics);
+        let found = reduce(&runs.found(asked)?, self.metrics);
         if !self.grid.finished(point, &found) {
             self.stopped.store(true, Ordering::Relaxed);
         }

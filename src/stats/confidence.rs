@@ -1,6 +1,6 @@
 //! Confidence intervals across independent runs: Student's t, mean and half-width, replications that would decide.
 
-/// Most replications that [`replications_needed`] looks for.
+/// Most replications that [`Spread::runs_for`] looks for.
 const MOST_REPLICATIONS: u64 = 1_000_000;
 
 /// The factor t of a two-sided confidence interval: a Student-t variable with so many degrees of freedom lies within
@@ -126,24 +126,45 @@ fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
     Some((mean, (squares / (n - 1.0)).sqrt()))
 }
 
-/// About how many runs in all would move `limit` out of the interval of the mean, if mean and spread stay as they are.
-///
-/// For a comparison of two designs `values` are the paired differences and `limit` is 0. None where the mean is the
-/// limit, where there are fewer than two values, or where more than a million runs would be needed.
-#[must_use]
-pub fn replications_needed(values: &[f64], limit: f64, level: f64) -> Option<u64> {
-    let (mean, deviation) = mean_and_deviation(values)?;
-    let gap = (mean - limit).abs();
-    let decided = |n: u64| student_t(level, n as f64 - 1.0) * deviation / (n as f64).sqrt() < gap;
-    if gap <= 0.0 || !gap.is_finite() || !decided(MOST_REPLICATIONS) {
-        return None;
+/// How widely the runs spread about a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// Standard deviation of what one run contributes.
+    pub deviation: f64,
+    /// Groups in which runs are told apart, at most: an interval has one degree of freedom less.
+    pub most_groups: u64,
+}
+
+impl Spread {
+    /// The spread of `runs` runs of which each of `values` is a group; none with fewer than two groups.
+    #[must_use]
+    pub fn of(values: &[f64], runs: u64, most_groups: u64) -> Option<Self> {
+        let (_, deviation) = mean_and_deviation(values)?;
+        Some(Self { deviation: deviation * (runs as f64 / values.len() as f64).sqrt(), most_groups })
     }
-    let (mut open, mut enough) = (1, MOST_REPLICATIONS);
-    while enough - open > 1 {
-        let middle = open + (enough - open) / 2;
-        if decided(middle) { enough = middle } else { open = middle }
+
+    /// Half the width of the interval that so many runs give, 2 or more, if they spread as these do.
+    #[must_use]
+    pub fn half(self, runs: u64, level: f64) -> f64 {
+        let groups = runs.min(self.most_groups).max(2);
+        student_t(level, groups as f64 - 1.0) * self.deviation / (runs as f64).sqrt()
     }
-    Some(enough)
+
+    /// About how many runs in all give an interval of less than this half-width. None where more than a million would be
+    /// needed.
+    #[must_use]
+    pub fn runs_for(self, half: f64, level: f64) -> Option<u64> {
+        let enough_are = |runs: u64| self.half(runs, level) < half;
+        if half.is_nan() || half <= 0.0 || !half.is_finite() || !enough_are(MOST_REPLICATIONS) {
+            return None;
+        }
+        let (mut few, mut enough) = (1, MOST_REPLICATIONS);
+        while enough - few > 1 {
+            let middle = few + (enough - few) / 2;
+            if enough_are(middle) { enough = middle } else { few = middle }
+        }
+        Some(enough)
+    }
 }
 
 #[cfg(test)]
@@ -201,13 +222,25 @@ mod tests {
     }
 
     #[test]
-    fn needed_replications_are_the_first_that_decide() {
+    fn the_runs_for_a_width_are_the_first_that_give_it() {
         let values = [9.0, 11.0, 10.0, 10.5, 9.5];
-        let needed = replications_needed(&values, 10.2, 0.95).expect("a gap of 0.2");
+        let spread = Spread::of(&values, 5, 32).expect("five values");
         let deviation = (2.5f64 / 4.0).sqrt();
+        assert!((spread.deviation - deviation).abs() < 1e-12);
+        let needed = spread.runs_for(0.5, 0.95).expect("a width of 0.5");
         let half = |n: f64| student_t(0.95, n - 1.0) * deviation / n.sqrt();
-        assert!(half(needed as f64) < 0.2 && half(needed as f64 - 1.0) >= 0.2, "{needed}");
-        assert_eq!(replications_needed(&values, 10.0, 0.95), None);
-        assert_eq!(replications_needed(&[1.0], 3.0, 0.95), None);
+        assert!(half(needed as f64) < 0.5 && half(needed as f64 - 1.0) >= 0.5, "{needed}");
+        assert_eq!(spread.runs_for(0.0, 0.95), None);
+        assert_eq!(Spread::of(&[1.0], 1, 32), None);
+    }
+
+    #[test]
+    fn groups_of_runs_spread_less_than_runs() {
+        let one_by_one = Spread::of(&[9.0, 11.0, 10.0, 10.5, 9.5], 5, 5).expect("five values");
+        let in_groups = Spread::of(&[9.0, 11.0, 10.0, 10.5, 9.5], 45, 5).expect("five groups of nine runs");
+        assert!((in_groups.deviation / one_by_one.deviation - 3.0).abs() < 1e-12);
+        // However many runs there are, there are five groups.
+        let half = student_t(0.95, 4.0) * in_groups.deviation / 10.0;
+        assert!((in_groups.half(100, 0.95) - half).abs() < 1e-12);
     }
 }
