@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::ahead::Delays;
+use super::lineage::Lineage;
 use super::log::{EventCode, Extra, NO_KEY, Record};
 use super::partitioner::KeylessLanes;
 use super::setup::{ClientSetup, Rounding};
@@ -27,8 +28,8 @@ pub(super) struct Message {
     pub(super) key: u32,
     /// Intended creation, ns.
     pub(super) created: u64,
-    /// Creation at the start of the path, ns.
-    pub(super) origin: u64,
+    /// The journey that it belongs to.
+    pub(super) lineage: Lineage,
     /// Event type.
     pub(super) event_type: u16,
     /// Bytes.
@@ -720,7 +721,7 @@ fn append_batch(batch: &Batch, append: u64, visible: u64, port: &mut Port) {
         let event = if batch.copied { EventCode::copied(message.event) } else { message.event };
         let record = Record { visible, created: message.created, key: message.key, event };
         let sent = batch.sent.unwrap_or(message.created).max(message.created);
-        let extra = Extra { sent, origin: message.origin, event_type: message.event_type };
+        let extra = Extra { sent, lineage: message.lineage, event_type: message.event_type };
         port.appends.push(Append { append, record, extra, lane: batch.lane, bytes: message.bytes });
     }
 }

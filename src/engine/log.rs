@@ -1,5 +1,7 @@
 //! The stored records of one topic, by partition, shared by all groups that read it.
 
+use super::lineage::Lineage;
+
 /// No key.
 pub(super) use crate::dist::NO_KEY;
 
@@ -31,8 +33,8 @@ impl Record {
 pub(super) struct Extra {
     /// First handed to the network, ns.
     pub(super) sent: u64,
-    /// Creation of the event at the start of the path, ns.
-    pub(super) origin: u64,
+    /// The journey that it belongs to.
+    pub(super) lineage: Lineage,
     /// Event type.
     pub(super) event_type: u16,
 }
@@ -122,18 +124,6 @@ impl Lane {
     #[inline]
     pub(super) fn at(&self, offset: u64) -> &Record {
         &self.records[self.index(offset)]
-    }
-
-    /// The extra of a record; in a topic without extras it follows from the record.
-    #[inline]
-    pub(super) fn extra(&self, offset: u64) -> Extra {
-        match self.extras.get(self.index(offset)) {
-            Some(extra) => *extra,
-            None => {
-                let created = self.at(offset).created;
-                Extra { sent: created, origin: created, event_type: 0 }
-            }
-        }
     }
 
     /// Offset of the first record at or after `from` that is not visible before `time`.
@@ -270,4 +260,25 @@ pub(super) struct Log {
     pub(super) appended: u64,
     /// Partition of the last record.
     pub(super) last_lane: u32,
+    /// By publisher: the number of its first journey, in a topic without extras.
+    pub(super) first_roots: Vec<u64>,
+}
+
+impl Log {
+    /// The extra of a record; in a topic without extras it follows from the record, for there each event begins a journey.
+    #[inline]
+    pub(super) fn extra(&self, partition: u32, offset: u64) -> Extra {
+        let lane = &self.lanes[partition as usize];
+        match lane.extras.get(lane.index(offset)) {
+            Some(extra) => *extra,
+            None => self.plain_extra(lane.at(offset)),
+        }
+    }
+
+    /// The extra of a record of a topic without extras.
+    pub(super) fn plain_extra(&self, record: &Record) -> Extra {
+        let Record { created, event, .. } = *record;
+        let root = self.first_roots[self.code.publisher(event)] + u64::from(self.code.sequence(event));
+        Extra { sent: created, lineage: Lineage { root, created }, event_type: 0 }
+    }
 }

@@ -17,6 +17,7 @@ mod earliest;
 mod group;
 mod handler;
 mod join;
+mod lineage;
 mod log;
 mod mesh;
 mod parallel;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::lineage::Roots;
 use super::log::EventCode;
 use super::partitioner::KeyTexts;
 use super::schedule::{Order, Station};
@@ -55,6 +56,8 @@ pub(super) struct TopicSetup {
     pub(super) who: Vec<Publisher>,
     /// Consumers that read it.
     pub(super) readers: Vec<usize>,
+    /// By publisher: the number of its first journey, where records carry no extras.
+    pub(super) first_roots: Vec<u64>,
     /// A number for each publisher's first event in the streams of readers.
     pub(super) offsets: Vec<u64>,
 }
@@ -138,6 +141,8 @@ pub(super) struct Setup {
     pub(super) warm_up: u64,
     pub(super) end: u64,
     pub(super) topics: Vec<TopicSetup>,
+    /// How journeys are numbered.
+    pub(super) roots: Roots,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
 }
@@ -145,6 +150,7 @@ pub(super) struct Setup {
 impl Setup {
     pub(super) fn new(plan: &Plan, seed: u64, coarse: u64) -> Self {
         let rounding = Rounding(coarse.max(1));
+        let roots = Roots::new(plan.producers.len());
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
         let keys = Arc::new(KeyTexts::new(plan.numeric_keys, plan.key_labels.clone()));
@@ -159,8 +165,11 @@ impl Setup {
         for (index, topic) in topics.iter_mut().enumerate() {
             topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
             topic.rich = topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
+            if !topic.rich {
+                topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
+            }
         }
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients }
+        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, roots }
     }
 }
 
@@ -211,6 +220,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
         key_space: 0,
         judged: false,
         rich: false,
+        first_roots: Vec::new(),
         readers: readers.collect(),
         offsets,
         who,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ahead::Ahead;
 use super::client::{Answer, Client, Message};
 use super::handler::{Action, Program, clamp};
+use super::lineage::Lineage;
 use super::log::{NO_KEY, Record};
 use super::setup::{ClientSetup, Publisher, Rounding, Setup, is_plain_source};
 use super::timeline::occurrences;
@@ -87,6 +88,8 @@ struct Plain {
 #[derive(Clone, Debug)]
 struct General {
     name_streams: Streams,
+    /// Number of its first journey.
+    first_root: u64,
     program: Program,
     failure: FailurePlan,
     sizes: Ahead,
@@ -146,6 +149,7 @@ impl Source {
                     count: stream("events_per_arrival"),
                     failure: stream("failure"),
                 },
+                first_root: setup.roots.first(Publisher::Producer(index)),
                 program: Program::new(&producer.handler, &producer.name, setup.seed, setup.rounding),
                 spare: Vec::new(),
                 next: u64::MAX,
@@ -589,7 +593,7 @@ impl General {
                 sequence,
                 key,
                 created: frame.created,
-                origin: frame.created,
+                lineage: Lineage { root: self.first_root + frame.id, created: frame.created },
                 event_type,
                 bytes,
                 waiter: waits.then_some(number),

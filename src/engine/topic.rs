@@ -341,6 +341,7 @@ impl Topic {
             void: std::collections::BTreeSet::new(),
             appended: 0,
             last_lane: 0,
+            first_roots: setup.first_roots.clone(),
         };
         Self { log, copied: BTreeMap::new(), warm_up, stored: 0, surplus: 0 }
     }

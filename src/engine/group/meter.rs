@@ -308,8 +308,8 @@ impl Meter {
         self.stages.wait += u128::from(first.start - reached) + u128::from(times.start - arrived);
         self.stages.retry += u128::from(arrived - first.start) + u128::from(times.success - times.start);
         if let Some(path) = &mut self.path {
-            path.latency.record(times.done - extra.origin);
-            path.sum += u128::from(times.done - extra.origin);
+            path.latency.record(times.done - extra.lineage.created);
+            path.sum += u128::from(times.done - extra.lineage.created);
         }
     }
 

@@ -487,6 +487,12 @@ impl Core {
         &logs[id.slot].lanes[id.partition as usize]
     }
 
+    /// What a record carries beside what every reader needs.
+    fn extra(&self, logs: &[&Log], lane: usize, offset: u64) -> Extra {
+        let id = self.lanes[lane];
+        logs[id.slot].extra(id.partition, offset)
+    }
+
     fn note_available(&mut self, now: u64) {
         let up = self.members.iter().filter(|member| member.is_up()).count() as u128;
         self.available += up * u128::from(self.workers) * u128::from(now.min(self.end) - self.available_since.min(now));

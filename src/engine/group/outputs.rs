@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::client::{Client, Message};
+use crate::engine::lineage::Lineage;
 use crate::engine::setup::{ClientSetup, Publisher, Setup};
 use crate::engine::topic::{Inbox, Port};
 
@@ -61,7 +62,7 @@ impl Outputs {
         }
     }
 
-    /// Publishes one message of a member at `now`: key, type, size, creation at the start of the path, waiter. Without a
+    /// Publishes one message of a member at `now`: key, type, size, journey, waiter. Without a
     /// number for it the run has no result, and it does not matter who waits.
     pub(super) fn publish(
         &mut self,
@@ -69,13 +70,13 @@ impl Outputs {
         topic: usize,
         now: u64,
         (key, event_type, bytes): (u32, u16, u32),
-        origin: u64,
+        lineage: Lineage,
         waiter: Option<u32>,
     ) {
         let out = self.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
         let Some(sequence) = out.port.number(now, now >= self.warm_up) else { return };
         let event = out.setup.event(sequence);
-        let message = Message { event, sequence, key, created: now, origin, event_type, bytes, waiter };
+        let message = Message { event, sequence, key, created: now, lineage, event_type, bytes, waiter };
         out.clients[member].publish(now, message, &mut out.port);
     }
 

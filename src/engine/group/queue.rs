@@ -285,7 +285,7 @@ impl Queue {
             // The bus filters: what nobody wants never reaches the queue.
             let log_lane = core.log_lane(logs, lane);
             let record = *log_lane.at(offset);
-            if core.fates.wants(&record, log_lane.extra(offset)) {
+            if core.fates.wants(&record, core.extra(logs, lane, offset)) {
                 return Some((lane, offset));
             }
             core.meter.conclude(core.lanes[lane].slot, &record, Conclusion::Filtered);
@@ -416,7 +416,7 @@ impl Queue {
     fn conclude(&mut self, core: &mut Core, logs: &[&Log], member: usize, run: &Run, now: u64) -> DeliveryResult {
         let Item { lane, offset, arrived, first, .. } = run.item;
         let slot = core.lanes[lane].slot;
-        let (record, extra) = (*core.log_lane(logs, lane).at(offset), core.log_lane(logs, lane).extra(offset));
+        let (record, extra) = (*core.log_lane(logs, lane).at(offset), core.extra(logs, lane, offset));
         let state = self.lanes[lane].out.get_mut(&offset).expect("a message in hand is known");
         if run.end == End::Success {
             if let Some((how, _)) = state.given_up {
@@ -451,7 +451,7 @@ impl Queue {
 
     fn dead_letter(&self, core: &mut Core, member: usize, record: &Record, extra: Extra, now: u64) {
         if let Some(topic) = self.config.dead_letter {
-            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.origin, None);
+            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.lineage, None);
         }
     }
 

@@ -81,7 +81,11 @@ impl Run {
             &batch
         };
         let lane = core.log_lane(logs, item.lane);
-        let about = core.fates.about(core.lanes[item.lane].slot, lane.at(item.offset), lane.extra(item.offset));
+        let about = core.fates.about(
+            core.lanes[item.lane].slot,
+            lane.at(item.offset),
+            core.extra(logs, item.lane, item.offset),
+        );
         let mut fate = core.fates.fate(ids, about, (first, counted), conditions);
         if fate.end == End::Hang {
             // The handler never returns; whoever watches the process starts it again when it has made no progress so long.
@@ -141,13 +145,14 @@ impl Run {
                 }
                 Action::Publish { step, copies } => {
                     let lane = core.log_lane(logs, self.item.lane);
-                    let (record, extra) = (*lane.at(self.item.offset), lane.extra(self.item.offset));
+                    let (record, extra) =
+                        (*lane.at(self.item.offset), core.extra(logs, self.item.lane, self.item.offset));
                     for n in 0..copies {
                         let publishing = &core.fates.program.publishes[step];
                         let (topic, waits) = (publishing.plan.to.0 as usize, publishing.plan.wait_for_ack);
                         let drawn = publishing.draw(self.id, n, (record.key, extra.event_type, 1024));
                         self.waits += u32::from(waits);
-                        core.outputs.publish(member, topic, now, drawn, extra.origin, waits.then_some(worker));
+                        core.outputs.publish(member, topic, now, drawn, extra.lineage, waits.then_some(worker));
                     }
                     if self.waits > 0 {
                         self.ends_at = u64::MAX;

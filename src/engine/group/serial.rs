@@ -272,7 +272,7 @@ impl Serial {
             let service = core.fates.plain_time(core.fates.id(slot, record.event));
             Fate { lead: 0, service: slowed(service, core.members[member].slow), attempts: 1, end: End::Success }
         } else {
-            core.fate(slot, record, core.log_lane(logs, lane).extra(offset), member)
+            core.fate(slot, record, core.extra(logs, lane, offset), member)
         };
         let success = start.saturating_add(fate.lead);
         let done = success.saturating_add(fate.service);
@@ -298,7 +298,7 @@ impl Serial {
             DeliveryResult::Effect
         } else {
             let again = if begun.again { self.cut.remove(&lane).map(|cut| cut.1) } else { None };
-            conclude(core, core.log_lane(logs, lane).extra(offset), begun, again)
+            conclude(core, core.extra(logs, lane, offset), begun, again)
         };
         if core.meter.traces() {
             trace(core, state.id, offset, record, (start, done), result);

@@ -75,7 +75,7 @@ impl Mesh {
         let strand = &self.strands[key];
         let visit = &self.visits[strand.visit];
         let created = visit.fact.unwrap_or(self.roots[visit.root].created);
-        let origin = self.roots[visit.root].created;
+        let lineage = self.roots[visit.root].lineage;
         let (number, instance) = (visit.number, visit.instance);
         let inherited = (visit.key, visit.event_type, visit.size);
         let measured = created >= self.warm_up;
@@ -96,7 +96,7 @@ impl Mesh {
             let (event_key, event_type, bytes) = publishing.draw(number, n, inherited);
             let Some(sequence) = out.port.number(created, measured) else { break };
             let event = out.clients[instance].event(sequence);
-            let message = Message { event, sequence, key: event_key, created, origin, event_type, bytes, waiter };
+            let message = Message { event, sequence, key: event_key, created, lineage, event_type, bytes, waiter };
             it.outcome.publish.created += u64::from(measured);
             out.clients[instance].publish(now, message, &mut out.port);
             sent += 1;

@@ -1,7 +1,7 @@
 //! Where users come in: the requests of one service, in blocks.
 
 use crate::dist::{ArrivalTimes, Dist, KeySampler};
-use crate::engine::setup::{Rounding, Setup};
+use crate::engine::setup::{Publisher, Rounding, Setup};
 use crate::engine::timeline::occurrences;
 use crate::plan::{Effect, FaultTarget, Plan, ServiceId};
 use crate::random::{Stream, fnv1a};
@@ -32,12 +32,16 @@ pub(super) struct Users {
     requests: u64,
     /// Number of the first request in the streams of all services: that of an event that this service publishes.
     offset: u64,
+    /// Number of the first journey that begins here.
+    first_root: u64,
 }
 
 /// One request of a user.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub(super) number: u64,
+    /// Number of the journey that it begins.
+    pub(super) root: u64,
     pub(super) key: u32,
     pub(super) event_type: u16,
     pub(super) size: u32,
@@ -65,6 +69,7 @@ impl Users {
             count_stream: stream("events_per_arrival"),
             requests: 0,
             offset: fnv1a(service.name.as_bytes()),
+            first_root: setup.roots.first(Publisher::Service(index)),
         };
         users.refill();
         Some(users)
@@ -94,7 +99,8 @@ impl Users {
             let event_type = crate::engine::source::draw_type(&self.types, self.type_stream.unit(id));
             let about = crate::dist::About { key, event_type, index: id, stream: self.size_stream };
             let size = crate::engine::handler::clamp(self.size.whole(&mut self.size_stream.at(id), about));
-            out.push(Request { number: self.offset.wrapping_add(id), key, event_type, size });
+            let (number, root) = (self.offset.wrapping_add(id), self.first_root + id);
+            out.push(Request { number, root, key, event_type, size });
         }
     }
 

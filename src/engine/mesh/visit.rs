@@ -4,6 +4,7 @@ use super::calls::Fail;
 use super::server::{Instance, choose};
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, Event, Mesh, RootKey, VisitKey};
+use crate::engine::lineage::Lineage;
 
 /// A user's request with all that follows from it.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub(super) struct Root {
     pub(super) created: u64,
     /// Number in the streams.
     pub(super) number: u64,
+    /// What it publishes descends from this.
+    pub(super) lineage: Lineage,
     /// Visits and attempts that come from it and are not over.
     pub(super) alive: u32,
     /// By flow that begins here: which of its parts are done.
@@ -74,9 +77,14 @@ impl Mesh {
                 flow.outcome.begun += u64::from(measured);
                 (index, 0)
             });
-            let root =
-                Root { created: now, number: request.number, alive: 0, flows: flows.collect(), sagas: Vec::new() };
-            let root = self.roots.insert(root);
+            let root = self.roots.insert(Root {
+                created: now,
+                number: request.number,
+                lineage: Lineage { root: request.root, created: now },
+                alive: 0,
+                flows: flows.collect(),
+                sagas: Vec::new(),
+            });
             self.services[service].outcome.users.arrived += u64::from(measured);
             let chosen = {
                 let Self { services, .. } = self;

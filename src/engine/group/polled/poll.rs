@@ -113,7 +113,7 @@ impl Polled {
         let log_lane = core.log_lane(logs, item.lane);
         if !core.fates.wants_all() {
             let record = *log_lane.at(item.offset);
-            if !core.fates.wants(&record, log_lane.extra(item.offset)) {
+            if !core.fates.wants(&record, core.extra(logs, item.lane, item.offset)) {
                 if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
                     core.meter.conclude(slot, &record, Conclusion::Filtered);
                 }

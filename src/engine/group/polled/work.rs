@@ -107,7 +107,7 @@ impl Polled {
     ) {
         let id = core.lanes[item.lane];
         let lane = core.log_lane(logs, item.lane);
-        let (record, extra) = (*lane.at(item.offset), lane.extra(item.offset));
+        let (record, extra) = (*lane.at(item.offset), core.extra(logs, item.lane, item.offset));
         let mark = self.lanes[item.lane].known(item.offset);
         let known = mark.is_some();
         let result = if run.end == End::Success {
@@ -125,7 +125,7 @@ impl Polled {
         } else if mark.is_none_or(|mark| mark.concluded) {
             DeliveryResult::Discarded
         } else if let Some(topic) = self.config.dead_letter {
-            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.origin, None);
+            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.lineage, None);
             core.meter.conclude(id.slot, &record, Conclusion::DeadLettered);
             DeliveryResult::DeadLettered
         } else {
