@@ -1,6 +1,5 @@
 //! Calls: attempts over the network, time-outs, retries, hedges, and the breaker and pool before them.
 
-use super::server::choose;
 use super::visit::Visit;
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, StrandKey, VisitKey};
 use crate::dist::About;
@@ -98,7 +97,7 @@ impl Mesh {
     fn ledger(&mut self, site: usize, measured: bool, count: impl FnOnce(&mut crate::outcome::CallLedger)) {
         if measured {
             let site = &self.sites[site];
-            count(self.services[site.caller].outcome.calls.entry(site.plan.to.0 as usize).or_default());
+            count(self.actors[site.caller].outcome.calls.entry(site.plan.to.0 as usize).or_default());
         }
     }
 
@@ -156,13 +155,13 @@ impl Mesh {
         let caller = &mut self.callers[attempt.site][attempt.caller];
         caller.in_use += 1;
         attempt.placed = true;
-        let it = &mut self.services[site.plan.to.0 as usize];
-        attempt.instance =
-            choose(&it.instances, it.balance, &mut it.turn, &mut caller.pinned, (site.balance, attempt.number));
-        let network = self
-            .rounding
-            .up(it.transport.network.whole(&mut site.network.at(attempt.number.wrapping_mul(2)), About::default()));
-        let trips = if caller.connect(now, &it.transport) { 2 * u64::from(it.transport.handshakes) } else { 0 };
+        let to = site.plan.to.0 as usize;
+        let (server, instances) = (&mut self.servers[to], &self.actors[to].instances);
+        attempt.instance = server.choose(instances, &mut caller.pinned, (site.balance, attempt.number));
+        let transport = &server.transport;
+        let network = transport.network.whole(&mut site.network.at(attempt.number.wrapping_mul(2)), About::default());
+        let network = self.rounding.up(network);
+        let trips = if caller.connect(now, transport) { 2 * u64::from(transport.handshakes) } else { 0 };
         let at = now.saturating_add(network.saturating_mul(1 + trips));
         self.schedule(at, Event::Deliver(key));
     }
@@ -172,9 +171,9 @@ impl Mesh {
         // It may have ended with a process that it came from: the request is on its way all the same.
         let Some(attempt) = self.attempts.get(key) else { return };
         let service = self.sites[attempt.site].plan.to.0 as usize;
-        let cancelled = attempt.call.is_none() && self.services[service].transport.cancels;
+        let cancelled = attempt.call.is_none() && self.servers[service].transport.cancels;
         let visit = Visit {
-            service,
+            actor: service,
             instance: attempt.instance.unwrap_or(0),
             root: attempt.root,
             attempt: Some(key),
@@ -203,7 +202,7 @@ impl Mesh {
         let Some(attempt) = self.attempts.get_mut(key) else { return };
         attempt.visit = None;
         let site = &self.sites[attempt.site];
-        let transport = &self.services[site.plan.to.0 as usize].transport;
+        let transport = &self.servers[site.plan.to.0 as usize].transport;
         let number = attempt.number.wrapping_mul(2).wrapping_add(1);
         let network = transport.network.whole(&mut site.network.at(number), About::default());
         self.schedule(now.saturating_add(self.rounding.up(network)), Event::Answer(key, how));
@@ -225,7 +224,7 @@ impl Mesh {
             return;
         }
         let site = attempt.site;
-        let transport = &self.services[self.sites[site].plan.to.0 as usize].transport;
+        let transport = &self.servers[self.sites[site].plan.to.0 as usize].transport;
         let caller = &mut self.callers[site][attempt.caller];
         caller.in_use = caller.in_use.saturating_sub(1);
         if keep {
@@ -259,7 +258,7 @@ impl Mesh {
         }
         let gone = attempt.clone();
         attempt.placed = false;
-        let transport = &self.services[self.sites[gone.site].plan.to.0 as usize].transport;
+        let transport = &self.servers[self.sites[gone.site].plan.to.0 as usize].transport;
         let (cancels, keep) = (transport.cancels, transport.multiplexed);
         self.leave_pool(&gone, keep, now);
         if let Some(visit) = visit.and_then(|visit| self.visits.get_mut(visit)).filter(|_| cancels) {
@@ -364,7 +363,7 @@ impl Mesh {
         let saga = visit.attempt.and_then(|attempt| self.attempts.get(attempt)?.saga);
         let Some(run) = saga.and_then(|run| self.roots.get_mut(visit.root)?.sagas.get_mut(run)) else { return };
         if !std::mem::replace(&mut run.late, true) && run.compensated {
-            self.services[run.service].outcome.sagas.late_success += u64::from(run.measured);
+            self.actors[run.actor].outcome.sagas.late_success += u64::from(run.measured);
         }
     }
 

@@ -85,16 +85,16 @@ impl Mesh {
         let strike = self.timeline.strikes[self.timeline.next];
         self.timeline.next += 1;
         if strike.what == Control::WarmUp {
-            return (0..self.services.len()).for_each(|service| self.note_available(service, now));
+            return (0..self.servers.len()).for_each(|service| self.note_available(service, now));
         }
         self.note_available(strike.service, now);
-        let all = 0..self.services[strike.service].instances.len();
+        let all = 0..self.actors[strike.service].instances.len();
         let hit = strike.instance.map_or(all, |at| at..at + 1);
         hit.for_each(|instance| self.strike(strike.service, instance, strike.what, now));
     }
 
     fn strike(&mut self, service: usize, instance: usize, what: Control, now: u64) {
-        let at = &mut self.services[service].instances[instance];
+        let at = &mut self.actors[service].instances[instance];
         match what {
             Control::WarmUp => {}
             Control::Crash => {
@@ -102,7 +102,7 @@ impl Mesh {
                 // A pause ends with the process that stood still.
                 at.paused_until = 0;
                 if at.down == 1 {
-                    self.services[service].outputs.abandon(instance, self.warm_up);
+                    self.actors[service].outputs.abandon(instance, self.warm_up);
                     self.cut_off(service, instance, now);
                 }
             }
@@ -124,11 +124,10 @@ impl Mesh {
 
     /// Counts the worker time that was available until now.
     pub(super) fn note_available(&mut self, service: usize, now: u64) {
-        let it = &self.services[service];
-        let up = it.instances.iter().filter(|instance| instance.is_up()).count() as u128;
-        let span = self.measured_span(it.available_since, now);
-        let it = &mut self.services[service];
-        it.outcome.available += span * up * u128::from(it.workers);
-        it.available_since = now;
+        let up = self.actors[service].instances.iter().filter(|instance| instance.is_up()).count() as u128;
+        let span = self.measured_span(self.servers[service].available_since, now);
+        let server = &mut self.servers[service];
+        server.available_since = now;
+        self.actors[service].outcome.available += span * up * u128::from(server.workers);
     }
 }

@@ -60,7 +60,7 @@ impl Mesh {
 
     /// The run is over: what is not.
     pub(super) fn close(&mut self, end: u64) {
-        for service in 0..self.services.len() {
+        for service in 0..self.servers.len() {
             self.note_available(service, end);
         }
         self.close_work(end);
@@ -69,9 +69,9 @@ impl Mesh {
         for visit in self.visits.values() {
             if let (Some(began), false) = (visit.began, visit.answered) {
                 let busy = u128::from(end.saturating_sub(began.max(self.warm_up)));
-                self.services[visit.service].outcome.busy += busy;
+                self.actors[visit.actor].outcome.busy += busy;
             }
-            let outcome = &mut self.services[visit.service].outcome;
+            let outcome = &mut self.actors[visit.actor].outcome;
             outcome.visits.open += u64::from(!visit.answered && visit.arrived >= self.warm_up);
             let root = &self.roots[visit.root];
             let user = visit.attempt.is_none() && !visit.answered;
@@ -83,10 +83,10 @@ impl Mesh {
                 flow.outcome.open += u64::from(*done != flow.all());
             }
         }
-        for service in &mut self.services {
-            let sagas = &mut service.outcome.sagas;
+        for actor in &mut self.actors {
+            let sagas = &mut actor.outcome.sagas;
             sagas.open = sagas.begun - sagas.completed - sagas.compensated - sagas.stuck;
-            service.outputs.close(&mut service.outcome.publish, self.warm_up);
+            actor.outputs.close(&mut actor.outcome.publish, self.warm_up);
         }
     }
 }

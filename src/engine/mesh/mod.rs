@@ -10,6 +10,7 @@
 //! nobody else. A **visit** is one request at one instance, and holds a worker from its start to its answer. A **strand** is
 //! one thread of its handler. An **attempt** is one request on its way, and lives until its answer has come.
 
+mod actor;
 mod caller;
 mod calls;
 mod faults;
@@ -29,14 +30,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use slotmap::{SlotMap, new_key_type};
 
+use actor::Actor;
 use caller::Caller;
 use calls::{Attempt, Call, Fail};
 use faults::Timeline;
 use meter::FlowMeter;
-use program::{Compiler, Program, Site};
-use publish::Outputs;
+use program::{Compiler, Site};
 use resource::{Resource, Wait};
-use server::Instance;
+use server::Server;
 use strand::{Fork, Strand};
 use users::Users;
 use visit::{Root, Visit};
@@ -44,8 +45,7 @@ use visit::{Root, Visit};
 use super::setup::{Rounding, Setup};
 use super::topic::Inbox;
 use crate::outcome::{FlowOutcome, ResourceOutcome, ServiceOutcome};
-use crate::plan::{Balance, FailurePlan, Plan, TransportPlan};
-use crate::random::Stream;
+use crate::plan::Plan;
 
 new_key_type! {
     /// A user's request with all that follows from it.
@@ -117,35 +117,6 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// One service.
-#[derive(Clone, Debug)]
-struct Service {
-    program: Program,
-    instances: Vec<Instance>,
-    workers: u32,
-    queue: u32,
-    balance: Balance,
-    turn: u64,
-    transport: TransportPlan,
-    failure: FailurePlan,
-    outputs: Outputs,
-    streams: Streams,
-    outcome: ServiceOutcome,
-    /// Since when `available` is up to date, and the instances that are up.
-    available_since: u64,
-}
-
-/// The random streams of one service.
-#[derive(Clone, Copy, Debug)]
-struct Streams {
-    service: Stream,
-    choices: Stream,
-    transient: Stream,
-    permanent: Stream,
-    fault: Stream,
-    balance: Stream,
-}
-
 /// What a run says of all services.
 #[derive(Clone, Debug)]
 pub(super) struct MeshOutcome {
@@ -157,7 +128,10 @@ pub(super) struct MeshOutcome {
 /// All services of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Mesh {
-    services: Vec<Service>,
+    /// Services, by index of the plan.
+    actors: Vec<Actor>,
+    /// What only services have, in the same order.
+    servers: Vec<Server>,
     users: Vec<Option<Users>>,
     resources: Vec<Resource>,
     sites: Vec<Site>,
@@ -185,46 +159,16 @@ pub(super) struct Mesh {
 
 impl Mesh {
     pub(super) fn new(plan: &Plan, setup: &Setup) -> Self {
-        let mut taken: Vec<bool> = plan.services.iter().map(|service| service.arrivals.is_some()).collect();
-        let mut sites = Vec::new();
-        let mut compiler = Compiler { seed: setup.seed, sites: &mut sites, taken: &mut taken };
-        let services: Vec<Service> = plan
-            .services
-            .iter()
-            .enumerate()
-            .map(|(index, service)| {
-                let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", service.name));
-                Service {
-                    program: compiler.program(&service.handler, index, &service.name),
-                    instances: (0..service.instances).map(|_| Instance::new()).collect(),
-                    workers: service.workers,
-                    queue: service.queue,
-                    balance: service.balance,
-                    turn: 0,
-                    transport: service.transport.clone(),
-                    failure: service.failure,
-                    outputs: Outputs::new(setup, index, service.instances),
-                    streams: Streams {
-                        service: stream("service"),
-                        choices: stream("choices"),
-                        transient: stream("failure/transient").part(1),
-                        permanent: stream("failure/permanent"),
-                        fault: stream("failure/fault").part(1),
-                        balance: stream("balance"),
-                    },
-                    outcome: ServiceOutcome::default(),
-                    available_since: 0,
-                }
-            })
-            .collect();
-        let callers = sites
-            .iter()
-            .map(|site| vec![Caller::new(&site.plan); plan.services[site.caller].instances as usize])
-            .collect();
+        let mut compiler = Compiler::new(plan, setup.seed);
+        let services = plan.services.iter().enumerate();
+        let actors: Vec<Actor> =
+            services.map(|(index, service)| Actor::service(&mut compiler, setup, index, service)).collect();
+        let sites = compiler.sites;
+        let callers = sites.iter().map(|site| vec![Caller::new(&site.plan); actors[site.caller].instances.len()]);
         Self {
-            users: (0..services.len()).map(|index| Users::new(plan, setup, index)).collect(),
+            users: (0..plan.services.len()).map(|index| Users::new(plan, setup, index)).collect(),
             resources: plan.resources.iter().map(Resource::new).collect(),
-            callers,
+            callers: callers.collect(),
             sites,
             roots: SlotMap::with_key(),
             visits: SlotMap::with_key(),
@@ -242,14 +186,15 @@ impl Mesh {
             requests: Vec::new(),
             rounding: setup.rounding,
             warm_up: setup.warm_up,
-            services,
+            servers: plan.services.iter().map(Server::new).collect(),
+            actors,
         }
     }
 
     /// When something happens next.
     pub(super) fn next(&self) -> u64 {
         let users = self.users.iter().flatten().map(Users::next).min().unwrap_or(u64::MAX);
-        let clients = self.services.iter().map(|service| service.outputs.next()).min().unwrap_or(u64::MAX);
+        let clients = self.actors.iter().map(|actor| actor.outputs.next()).min().unwrap_or(u64::MAX);
         let calendar = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.at);
         users.min(clients).min(calendar).min(self.timeline.next())
     }
@@ -268,14 +213,14 @@ impl Mesh {
                 self.users.iter().position(|users| users.as_ref().is_some_and(|u| u.next() == now))
             {
                 self.arrive(service, now);
-            } else if let Some(service) = self.services.iter().position(|service| service.outputs.next() <= now) {
-                self.publish_step(service, now);
+            } else if let Some(actor) = self.actors.iter().position(|actor| actor.outputs.next() <= now) {
+                self.publish_step(actor, now);
             } else if let Some(Reverse(entry)) = self.calendar.pop() {
                 self.happen(entry.event, now);
             }
         }
-        for service in &mut self.services {
-            service.outputs.deliver(inboxes);
+        for actor in &mut self.actors {
+            actor.outputs.deliver(inboxes);
         }
     }
 
@@ -295,13 +240,13 @@ impl Mesh {
             Event::Hedge(call) => self.hedge(call, now),
             Event::GiveUp(wait) => self.give_up(wait, now),
             Event::Refresh(resource) => self.grant_next(resource, now),
-            Event::Resume(service, instance) => self.start_next(service, instance, now),
+            Event::Resume(actor, instance) => self.start_next(actor, instance, now),
         }
     }
 
     /// Measured events of each topic that sit in clients, not appended.
     pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
-        self.services.iter().flat_map(|service| service.outputs.unsent(self.warm_up)).collect()
+        self.actors.iter().flat_map(|actor| actor.outputs.unsent(self.warm_up)).collect()
     }
 
     /// Whether something that begins at this time is measured.
@@ -320,7 +265,7 @@ impl Mesh {
     /// What does not add up.
     pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
         self.close(end);
-        let services: Vec<_> = self.services.iter().map(|service| service.outcome.clone()).collect();
+        let services: Vec<_> = self.actors.iter().map(|actor| actor.outcome.clone()).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
         let flows: Vec<_> = self.flows.iter().map(|flow| flow.outcome.clone()).collect();
         let outcome = MeshOutcome { services, resources, flows };

@@ -1,8 +1,8 @@
-//! A service's handler, made ready: blocks of steps, each of which may have another block in its place if it fails.
+//! A handler, made ready: blocks of steps, each of which may have another block in its place if it fails.
 
 use crate::dist::{Dist, KeySampler};
 use crate::engine::handler::Publishing;
-use crate::plan::{CallStep, Handler, Otherwise, SagaStep, Step};
+use crate::plan::{CallStep, Handler, Otherwise, Plan, SagaStep, Step};
 use crate::random::Stream;
 
 /// Number of a block of steps.
@@ -56,7 +56,7 @@ pub(super) struct Saga {
     pub(super) pivot: usize,
 }
 
-/// One call step of some service.
+/// One call step of somebody.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     pub(super) caller: usize,
@@ -78,33 +78,43 @@ pub(super) struct Program {
     pub(super) sagas: Vec<Saga>,
 }
 
-/// Compiles the handlers of all services.
-pub(super) struct Compiler<'a> {
-    pub(super) seed: u64,
-    pub(super) sites: &'a mut Vec<Site>,
+/// Compiles the handlers of all actors, in their order.
+pub(super) struct Compiler {
+    seed: u64,
+    /// Handlers compiled so far.
+    actors: usize,
+    /// Call steps so far.
+    pub(super) sites: Vec<Site>,
     /// By service: whether its requests' numbers are taken: by its users, or by another site.
-    pub(super) taken: &'a mut [bool],
+    taken: Vec<bool>,
 }
 
-impl Compiler<'_> {
-    /// Compiles the handler of one service.
-    pub(super) fn program(&mut self, handler: &Handler, service: usize, name: &str) -> Program {
-        let mut work = Work { compiler: self, service, name, program: Program::default(), spends: 0, choices: 0 };
+impl Compiler {
+    /// For the services of a plan.
+    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+        let taken = plan.services.iter().map(|service| service.arrivals.is_some());
+        Self { seed, actors: 0, sites: Vec::new(), taken: taken.collect() }
+    }
+
+    /// Compiles the handler of the next actor.
+    pub(super) fn program(&mut self, handler: &Handler, name: &str) -> Program {
+        let mut work = Work { compiler: self, name, program: Program::default(), spends: 0, choices: 0 };
         let main = work.block(&handler.steps);
-        Program { main, ..work.program }
+        let program = Program { main, ..work.program };
+        self.actors += 1;
+        program
     }
 }
 
-struct Work<'a, 'b> {
-    compiler: &'a mut Compiler<'b>,
-    service: usize,
+struct Work<'a> {
+    compiler: &'a mut Compiler,
     name: &'a str,
     program: Program,
     spends: u64,
     choices: u64,
 }
 
-impl Work<'_, '_> {
+impl Work<'_> {
     fn block(&mut self, steps: &[Step]) -> Block {
         let ops = steps.iter().map(|step| self.op(step)).collect();
         self.program.blocks.push(ops);
@@ -168,10 +178,10 @@ impl Work<'_, '_> {
     fn site(&mut self, plan: &CallStep) -> usize {
         let number = self.compiler.sites.len();
         let inherits = !std::mem::replace(&mut self.compiler.taken[plan.to.0 as usize], true);
-        let own = self.compiler.sites.iter().filter(|site| site.caller == self.service).count();
+        let own = self.compiler.sites.iter().filter(|site| site.caller == self.compiler.actors).count();
         let stream = |purpose: &str| Stream::named(self.compiler.seed, &format!("{}/calls/{own}/{purpose}", self.name));
         self.compiler.sites.push(Site {
-            caller: self.service,
+            caller: self.compiler.actors,
             plan: plan.clone(),
             inherits,
             network: stream("network"),

@@ -1,4 +1,4 @@
-//! What services publish: a client for each instance and topic, and who waits for its answers.
+//! What handlers publish: a client for each instance and topic, and who waits for its answers.
 
 use super::{Mesh, StrandKey};
 use crate::dist::About;
@@ -7,7 +7,7 @@ use crate::engine::setup::{Publisher, Setup};
 use crate::engine::topic::{Inbox, Port};
 use crate::outcome::ProducerOutcome;
 
-/// Ports and clients of one service.
+/// Ports and clients of one actor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outputs {
     ports: Vec<OutPort>,
@@ -22,8 +22,8 @@ struct OutPort {
 }
 
 impl Outputs {
-    pub(super) fn new(setup: &Setup, service: usize, instances: u32) -> Self {
-        let clients = setup.clients.iter().filter(|((who, _), _)| *who == Publisher::Service(service));
+    pub(super) fn new(setup: &Setup, who: Publisher, instances: u32) -> Self {
+        let clients = setup.clients.iter().filter(|((publisher, _), _)| *publisher == who);
         let ports = clients.map(|((_, topic), client)| OutPort {
             topic: *topic,
             publisher: client.publisher,
@@ -79,7 +79,7 @@ impl Mesh {
         let (number, instance) = (visit.number, visit.instance);
         let inherited = (visit.key, visit.event_type, visit.size);
         let measured = created >= self.warm_up;
-        let it = &mut self.services[visit.service];
+        let it = &mut self.actors[visit.actor];
         let publishing = &it.program.publishes[step];
         let about = About { key: visit.key, event_type: visit.event_type, index: number, stream: it.streams.service };
         let copies = publishing.copies(number, about).unwrap_or(0);
@@ -101,31 +101,31 @@ impl Mesh {
             out.clients[instance].publish(now, message, &mut out.port);
             sent += 1;
         }
-        let service = self.visits[self.strands[key].visit].service;
+        let actor = self.visits[self.strands[key].visit].actor;
         if let (Some(waiter), true) = (waiter, sent > 0) {
             self.waiters.insert(waiter, key);
             let strand = &mut self.strands[key];
             (strand.acks, strand.unacknowledged) = (sent, false);
         }
         // What is answered at once wakes its strand by the calendar, so that it has begun to wait by then.
-        self.collect(service, now);
+        self.collect(actor, now);
         waits && sent > 0
     }
 
-    /// Lets the clients of a service do what is due.
-    pub(super) fn publish_step(&mut self, service: usize, now: u64) {
-        for out in &mut self.services[service].outputs.ports {
+    /// Lets the clients of an actor do what is due.
+    pub(super) fn publish_step(&mut self, actor: usize, now: u64) {
+        for out in &mut self.actors[actor].outputs.ports {
             for client in out.clients.iter_mut().filter(|client| client.next() <= now) {
                 client.step(now, &mut out.port);
             }
         }
-        self.collect(service, now);
+        self.collect(actor, now);
     }
 
-    /// Takes the answers that the clients of a service have.
-    fn collect(&mut self, service: usize, now: u64) {
+    /// Takes the answers that the clients of an actor have.
+    fn collect(&mut self, actor: usize, now: u64) {
         let mut woken = Vec::new();
-        let it = &mut self.services[service];
+        let it = &mut self.actors[actor];
         for client in it.outputs.ports.iter_mut().flat_map(|out| &mut out.clients) {
             for (at, message, answer) in client.answers.drain(..) {
                 let measured = message.created >= self.warm_up;

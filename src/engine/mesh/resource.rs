@@ -169,7 +169,7 @@ impl Mesh {
     fn waiting_body(&self, strand: StrandKey) -> Option<Block> {
         let it = &self.strands[strand];
         let level = it.stack.last()?;
-        let program = &self.services[self.visits[it.visit].service].program;
+        let program = &self.actors[self.visits[it.visit].actor].program;
         match program.blocks[level.block][level.at - 1].what {
             super::program::What::Hold(_, body) => Some(body),
             _ => None,

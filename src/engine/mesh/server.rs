@@ -3,10 +3,80 @@
 use std::collections::VecDeque;
 
 use super::VisitKey;
-use crate::plan::Balance;
+use crate::plan::{Balance, ServicePlan, TransportPlan};
 use crate::random::Stream;
 
-/// One process of a service.
+/// What only services have.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// Requests at work at once, and waiting, at one instance.
+    pub(super) workers: u32,
+    pub(super) queue: u32,
+    balance: Balance,
+    /// Choices made in turn.
+    turn: u64,
+    pub(super) transport: TransportPlan,
+    /// Since when the worker time that was available is not counted.
+    pub(super) available_since: u64,
+}
+
+impl Server {
+    pub(super) fn new(plan: &ServicePlan) -> Self {
+        Self {
+            workers: plan.workers,
+            queue: plan.queue,
+            balance: plan.balance,
+            turn: 0,
+            transport: plan.transport.clone(),
+            available_since: 0,
+        }
+    }
+
+    /// Chooses one of these instances that is up; `pinned` is the one that the caller keeps to.
+    pub(super) fn choose(
+        &mut self,
+        instances: &[Instance],
+        pinned: &mut Option<usize>,
+        draw: (Stream, u64),
+    ) -> Option<usize> {
+        let up = |at: &usize| instances[*at].is_up();
+        let count = (0..instances.len()).filter(up).count();
+        if count == 0 {
+            return None;
+        }
+        let nth = |n: usize| (0..instances.len()).filter(up).nth(n % count);
+        let below =
+            |n: u64, of: usize| usize::try_from((u128::from(draw.0.part(n).bits(draw.1)) * of as u128) >> 64).ok();
+        let in_turn = |turn: &mut u64| {
+            // The turn goes through all instances, so that one that comes back takes up its place.
+            for _ in 0..instances.len() {
+                let at = usize::try_from(*turn % instances.len() as u64).expect("below the instances");
+                *turn += 1;
+                if up(&at) {
+                    return Some(at);
+                }
+            }
+            None
+        };
+        match self.balance {
+            Balance::RoundRobin => in_turn(&mut self.turn),
+            Balance::LeastOutstanding => (0..instances.len()).filter(up).min_by_key(|at| (instances[*at].load(), *at)),
+            Balance::TwoChoices => {
+                let first = below(0, count)?;
+                let second = if count > 1 { (first + 1 + below(1, count - 1)?) % count } else { first };
+                [nth(first)?, nth(second)?].into_iter().min_by_key(|at| instances[*at].load())
+            }
+            Balance::Pinned => {
+                if pinned.is_none_or(|at| !instances[at].is_up()) {
+                    *pinned = in_turn(&mut self.turn);
+                }
+                *pinned
+            }
+        }
+    }
+}
+
+/// One process.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
     /// Crashes that hold it down.
@@ -64,49 +134,6 @@ impl Instance {
     pub(super) fn forget(list: &mut Vec<(usize, f64)>, fault: usize) {
         if let Some(at) = list.iter().position(|(other, _)| *other == fault) {
             list.remove(at);
-        }
-    }
-}
-
-/// Chooses an instance that is up. `turn` counts the choices made for this service.
-pub(super) fn choose(
-    instances: &[Instance],
-    balance: Balance,
-    turn: &mut u64,
-    pinned: &mut Option<usize>,
-    draw: (Stream, u64),
-) -> Option<usize> {
-    let up = |at: &usize| instances[*at].is_up();
-    let count = (0..instances.len()).filter(up).count();
-    if count == 0 {
-        return None;
-    }
-    let nth = |n: usize| (0..instances.len()).filter(up).nth(n % count);
-    let below = |n: u64, of: usize| usize::try_from((u128::from(draw.0.part(n).bits(draw.1)) * of as u128) >> 64).ok();
-    let in_turn = |turn: &mut u64| {
-        // The turn goes through all instances, so that one that comes back takes up its place.
-        for _ in 0..instances.len() {
-            let at = usize::try_from(*turn % instances.len() as u64).expect("below the instances");
-            *turn += 1;
-            if up(&at) {
-                return Some(at);
-            }
-        }
-        None
-    };
-    match balance {
-        Balance::RoundRobin => in_turn(turn),
-        Balance::LeastOutstanding => (0..instances.len()).filter(up).min_by_key(|at| (instances[*at].load(), *at)),
-        Balance::TwoChoices => {
-            let first = below(0, count)?;
-            let second = if count > 1 { (first + 1 + below(1, count - 1)?) % count } else { first };
-            [nth(first)?, nth(second)?].into_iter().min_by_key(|at| instances[*at].load())
-        }
-        Balance::Pinned => {
-            if pinned.is_none_or(|at| !instances[at].is_up()) {
-                *pinned = in_turn(turn);
-            }
-            *pinned
         }
     }
 }

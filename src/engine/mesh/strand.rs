@@ -122,7 +122,7 @@ impl Mesh {
     pub(super) fn spent(&mut self, key: StrandKey, now: u64) {
         let Some(strand) = self.strands.get_mut(key) else { return };
         let visit = &mut self.visits[strand.visit];
-        let frozen = self.services[visit.service].instances[visit.instance].frozen;
+        let frozen = self.actors[visit.actor].instances[visit.instance].frozen;
         if strand.works && frozen > strand.frozen {
             let longer = frozen - strand.frozen;
             strand.frozen = frozen;
@@ -132,9 +132,9 @@ impl Mesh {
             visit.fact = Some(now);
         }
         if strand.works {
-            let (since, service) = (strand.since, visit.service);
+            let (since, actor) = (strand.since, visit.actor);
             let worked = self.measured_span(since, now);
-            self.services[service].outcome.working += worked;
+            self.actors[actor].outcome.working += worked;
             self.strands[key].works = false;
         }
         self.wake(key, Ok(()), now);
@@ -146,8 +146,8 @@ impl Mesh {
             let Some(strand) = self.strands.get_mut(key) else { return };
             let Some(level) = strand.stack.last_mut() else { return self.over(key, Ok(()), now) };
             let visit = &self.visits[strand.visit];
-            let service = visit.service;
-            let op = self.services[service].program.blocks[level.block].get(level.at);
+            let actor = visit.actor;
+            let op = self.actors[actor].program.blocks[level.block].get(level.at);
             // A handler notices between its steps that nobody waits for it; one that fails by itself does so after its own first work.
             let spends = matches!(op.map(|op| &op.what), Some(What::Spend(_)));
             if visit.cancelled || (visit.doomed && !spends && strand.fork.is_none()) {
@@ -170,7 +170,7 @@ impl Mesh {
                     }
                 }
                 What::Choose(number, branches) => {
-                    let unit = self.services[service].streams.choices.part(1).part(*number).unit(visit.number);
+                    let unit = self.actors[actor].streams.choices.part(1).part(*number).unit(visit.number);
                     if let Some(block) = chosen(branches, unit) {
                         strand.stack.push(Level { block, at: 0, kind: Kind::Chosen });
                     }
@@ -211,15 +211,15 @@ impl Mesh {
     fn spend(&mut self, key: StrandKey, spend: &Spend, now: u64) -> bool {
         let strand = &mut self.strands[key];
         let visit = &mut self.visits[strand.visit];
-        let service = &self.services[visit.service];
-        let stream = service.streams.service;
+        let actor = &self.actors[visit.actor];
+        let stream = actor.streams.service;
         let mut draws: Draws = if spend.number == 0 {
             stream.at(visit.number)
         } else {
             stream.part(1 << 40 | spend.number).at(visit.number)
         };
         let about = About { key: visit.key, event_type: visit.event_type, index: visit.number, stream };
-        let instance = &service.instances[visit.instance];
+        let instance = &actor.instances[visit.instance];
         let mut time = self.rounding.up(spend.time.whole(&mut draws, about));
         if spend.works {
             time = slowed(time, instance.slow());
@@ -245,15 +245,15 @@ impl Mesh {
                 true
             }
             Kind::Part { saga, run, part, .. } => {
-                let service = self.visits[self.strands[key].visit].service;
-                match self.services[service].program.sagas[saga].parts.get(part + 1).copied() {
+                let actor = self.visits[self.strands[key].visit].actor;
+                match self.actors[actor].program.sagas[saga].parts.get(part + 1).copied() {
                     Some((block, _)) => {
                         let kind = Kind::Part { saga, run, part: part + 1, tries: 1 };
                         self.strands[key].stack.push(Level { block, at: 0, kind });
                     }
                     None => {
                         let measured = self.saga_run(key, run).measured;
-                        self.services[service].outcome.sagas.completed += u64::from(measured);
+                        self.actors[actor].outcome.sagas.completed += u64::from(measured);
                     }
                 }
                 true
@@ -272,11 +272,11 @@ impl Mesh {
     fn begin_saga(&mut self, key: StrandKey, number: usize, now: u64) {
         let measured = self.measured(now);
         let visit = &self.visits[self.strands[key].visit];
-        let service = visit.service;
+        let actor = visit.actor;
         let runs = &mut self.roots[visit.root].sagas;
-        runs.push(SagaRun { service, measured, compensated: false, late: false });
+        runs.push(SagaRun { actor, measured, compensated: false, late: false });
         let run = runs.len() - 1;
-        let it = &mut self.services[service];
+        let it = &mut self.actors[actor];
         it.outcome.sagas.begun += u64::from(measured);
         match it.program.sagas[number].parts.first() {
             Some((block, _)) => {
@@ -290,8 +290,8 @@ impl Mesh {
     /// Begins to undo what came before a part of a saga; false: that was the first.
     fn undo(&mut self, key: StrandKey, saga: usize, run: usize, part: usize) -> bool {
         let Some(before) = part.checked_sub(1) else { return false };
-        let service = self.visits[self.strands[key].visit].service;
-        let (_, block) = self.services[service].program.sagas[saga].parts[before];
+        let actor = self.visits[self.strands[key].visit].actor;
+        let (_, block) = self.actors[actor].program.sagas[saga].parts[before];
         self.strands[key].stack.push(Level { block, at: 0, kind: Kind::Undo { saga, run, part: before } });
         true
     }
@@ -304,8 +304,8 @@ impl Mesh {
     fn compensated(&mut self, key: StrandKey, run: usize) {
         let it = self.saga_run(key, run);
         it.compensated = true;
-        let (service, measured, late) = (it.service, u64::from(it.measured), u64::from(it.late));
-        let sagas = &mut self.services[service].outcome.sagas;
+        let (actor, measured, late) = (it.actor, u64::from(it.measured), u64::from(it.late));
+        let sagas = &mut self.actors[actor].outcome.sagas;
         sagas.compensated += measured;
         sagas.late_success += measured * late;
     }
@@ -316,8 +316,8 @@ impl Mesh {
         loop {
             let Some(strand) = self.strands.get_mut(key) else { return };
             let Some(level) = strand.stack.last().copied() else { return self.over(key, Err(()), now) };
-            let service = self.visits[strand.visit].service;
-            let otherwise = self.services[service].program.blocks[level.block][level.at - 1].otherwise;
+            let actor = self.visits[strand.visit].actor;
+            let otherwise = self.actors[actor].program.blocks[level.block][level.at - 1].otherwise;
             if let Some(block) = otherwise.filter(|_| replaceable) {
                 strand.stack.push(Level { block, at: 0, kind: Kind::Otherwise });
                 return self.run(key, now);
@@ -330,7 +330,7 @@ impl Mesh {
                 Kind::Otherwise => replaceable = false,
                 Kind::Holding { resource, key: of, since } => self.release(resource, of, since, now),
                 Kind::Part { saga, run, part, tries } => {
-                    if part >= self.services[service].program.sagas[saga].pivot {
+                    if part >= self.actors[actor].program.sagas[saga].pivot {
                         let kind = Kind::Part { saga, run, part, tries: tries.saturating_add(1) };
                         let strand = &mut self.strands[key];
                         strand.stack.push(Level { at: 0, kind, ..level });
@@ -349,8 +349,8 @@ impl Mesh {
 
     fn stuck(&mut self, key: StrandKey, run: usize) {
         let it = self.saga_run(key, run);
-        let (service, measured) = (it.service, it.measured);
-        self.services[service].outcome.sagas.stuck += u64::from(measured);
+        let (actor, measured) = (it.actor, it.measured);
+        self.actors[actor].outcome.sagas.stuck += u64::from(measured);
     }
 
     /// Runs blocks at once. Whether the strand must wait for them.
@@ -427,9 +427,9 @@ impl Mesh {
             self.forks.remove(fork);
         }
         if strand.works {
-            let service = self.visits[strand.visit].service;
+            let actor = self.visits[strand.visit].actor;
             let worked = self.measured_span(strand.since, now);
-            self.services[service].outcome.working += worked;
+            self.actors[actor].outcome.working += worked;
         }
         self.waiters.retain(|_, waiter| *waiter != key);
     }
@@ -458,7 +458,7 @@ impl Mesh {
         let working: Vec<_> = self.strands.values().filter(|strand| strand.works).map(|s| (s.visit, s.since)).collect();
         for (visit, since) in working {
             let worked = self.measured_span(since, end);
-            self.services[self.visits[visit].service].outcome.working += worked;
+            self.actors[self.visits[visit].actor].outcome.working += worked;
         }
     }
 }

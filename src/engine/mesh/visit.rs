@@ -1,7 +1,7 @@
 //! Visits: a request at an instance, from the queue to its answer; and the user's request that it comes from.
 
 use super::calls::Fail;
-use super::server::{Instance, choose};
+use super::server::Instance;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, Event, Mesh, RootKey, VisitKey};
 use crate::engine::lineage::Lineage;
@@ -25,8 +25,8 @@ pub(super) struct Root {
 /// A saga of one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SagaRun {
-    /// The service that runs it.
-    pub(super) service: usize,
+    /// Who runs it.
+    pub(super) actor: usize,
     pub(super) measured: bool,
     pub(super) compensated: bool,
     /// A call that had been given up succeeded in the end.
@@ -36,7 +36,7 @@ pub(super) struct SagaRun {
 /// A request at an instance.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
-    pub(super) service: usize,
+    pub(super) actor: usize,
     pub(super) instance: usize,
     pub(super) root: RootKey,
     /// Who asked; none: the user.
@@ -85,14 +85,12 @@ impl Mesh {
                 flows: flows.collect(),
                 sagas: Vec::new(),
             });
-            self.services[service].outcome.users.arrived += u64::from(measured);
-            let chosen = {
-                let Self { services, .. } = self;
-                let it = &mut services[service];
-                choose(&it.instances, it.balance, &mut it.turn, &mut None, (it.streams.balance, request.number))
-            };
+            let it = &mut self.actors[service];
+            it.outcome.users.arrived += u64::from(measured);
+            let draw = (it.streams.balance, request.number);
+            let chosen = self.servers[service].choose(&it.instances, &mut None, draw);
             let visit = Visit {
-                service,
+                actor: service,
                 instance: chosen.unwrap_or(0),
                 root,
                 attempt: None,
@@ -116,17 +114,17 @@ impl Mesh {
 
     /// A request reaches an instance, if there is one: it is begun, waits, or is refused.
     pub(super) fn enter(&mut self, visit: Visit, reachable: bool, now: u64) -> Option<VisitKey> {
-        let (service, instance, root) = (visit.service, visit.instance, visit.root);
+        let (actor, instance, root) = (visit.actor, visit.instance, visit.root);
         let measured = self.measured(now);
         if let Some(root) = self.roots.get_mut(root) {
             root.alive += 1;
         }
-        let it = &mut self.services[service];
+        let it = &mut self.actors[actor];
         it.outcome.visits.arrived += u64::from(measured);
-        let at = &mut it.instances[instance];
+        let (at, server) = (&it.instances[instance], &self.servers[actor]);
         let reachable = reachable && at.is_up();
-        let free = at.busy < it.workers && at.paused_until <= now;
-        if !reachable || (!free && at.queue.len() >= it.queue as usize) {
+        let free = at.busy < server.workers && at.paused_until <= now;
+        if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
             self.reply(&visit, Err(Fail::Refused), now);
             self.let_go(root);
@@ -136,7 +134,7 @@ impl Mesh {
         if free {
             self.begin(key, now);
         } else {
-            let it = &mut self.services[service];
+            let it = &mut self.actors[actor];
             it.instances[instance].queue.push_back(key);
             let waiting = it.instances[instance].queue.len() as u64;
             if measured {
@@ -149,7 +147,7 @@ impl Mesh {
     /// A worker takes a request.
     fn begin(&mut self, key: VisitKey, now: u64) {
         let visit = &mut self.visits[key];
-        let it = &mut self.services[visit.service];
+        let it = &mut self.actors[visit.actor];
         let instance = &mut it.instances[visit.instance];
         instance.busy += 1;
         visit.began = Some(now);
@@ -167,11 +165,10 @@ impl Mesh {
     }
 
     /// Workers of an instance that are free take who waits.
-    pub(super) fn start_next(&mut self, service: usize, instance: usize, now: u64) {
+    pub(super) fn start_next(&mut self, actor: usize, instance: usize, now: u64) {
         loop {
-            let it = &mut self.services[service];
-            let workers = it.workers;
-            let at = &mut it.instances[instance];
+            let workers = self.servers[actor].workers;
+            let at = &mut self.actors[actor].instances[instance];
             if !at.is_up() || at.busy >= workers || at.paused_until > now {
                 return;
             }
@@ -179,7 +176,7 @@ impl Mesh {
             if self.visits[key].cancelled {
                 // Nobody wants the answer: no worker is spent on it.
                 let visit = self.visits.remove(key).expect("in the queue");
-                self.services[service].outcome.visits.cancelled += u64::from(visit.arrived >= self.warm_up);
+                self.actors[actor].outcome.visits.cancelled += u64::from(visit.arrived >= self.warm_up);
                 self.reply(&visit, Err(Fail::Error), now);
                 self.let_go(visit.root);
             } else {
@@ -192,12 +189,12 @@ impl Mesh {
     pub(super) fn end_visit(&mut self, key: VisitKey, how: Result<(), ()>, now: u64) {
         let visit = &mut self.visits[key];
         visit.answered = true;
-        let (service, instance, began) = (visit.service, visit.instance, visit.began.unwrap_or(now));
+        let (actor, instance, began) = (visit.actor, visit.instance, visit.began.unwrap_or(now));
         let measured = visit.arrived >= self.warm_up;
         let visit = visit.clone();
         let busy = self.measured_span(began, now);
         let wasted = visit.attempt.is_some_and(|attempt| self.attempts.get(attempt).is_some_and(|a| a.call.is_none()));
-        let it = &mut self.services[service];
+        let it = &mut self.actors[actor];
         it.outcome.busy += busy;
         it.instances[instance].busy -= 1;
         if measured {
@@ -210,13 +207,13 @@ impl Mesh {
             visits.wasted += u64::from(how.is_ok() && wasted);
         }
         if how.is_ok() {
-            self.part_done(visit.root, service, now);
+            self.part_done(visit.root, actor, now);
             if wasted {
                 self.late_success(&visit);
             }
         }
         self.reply(&visit, how.map_err(|()| Fail::Error), now);
-        self.start_next(service, instance, now);
+        self.start_next(actor, instance, now);
     }
 
     /// Sends the answer to a visit: at once to a user, over the network to a caller.
@@ -228,7 +225,7 @@ impl Mesh {
                 if created < self.warm_up {
                     return;
                 }
-                let outcome = &mut self.services[visit.service].outcome;
+                let outcome = &mut self.actors[visit.actor].outcome;
                 match how {
                     Ok(()) => {
                         outcome.users.answered += 1;
@@ -264,14 +261,14 @@ impl Mesh {
     }
 
     /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
-    pub(super) fn cut_off(&mut self, service: usize, instance: usize, now: u64) {
-        let is_here = |visit: &Visit| visit.service == service && visit.instance == instance;
+    pub(super) fn cut_off(&mut self, actor: usize, instance: usize, now: u64) {
+        let is_here = |visit: &Visit| visit.actor == actor && visit.instance == instance;
         let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
         let strands: Vec<_> =
             self.strands.iter().filter(|(_, strand)| is_here(&self.visits[strand.visit])).map(|(key, _)| key).collect();
         // Nobody of this process takes a place in a pool any more.
         let Self { callers, sites, .. } = self;
-        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
             callers[instance].waiting.clear();
         }
         for strand in strands {
@@ -282,30 +279,30 @@ impl Mesh {
             if !visit.answered {
                 if let Some(began) = visit.began {
                     let busy = self.measured_span(began, now);
-                    self.services[service].outcome.busy += busy;
+                    self.actors[actor].outcome.busy += busy;
                 }
-                self.services[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
+                self.actors[actor].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
                 self.reply(&visit, Err(Fail::Error), now);
             }
             self.let_go(visit.root);
         }
-        let at = &mut self.services[service].instances[instance];
+        let at = &mut self.actors[actor].instances[instance];
         at.busy = 0;
         at.queue.clear();
         let Self { callers, sites, .. } = self;
-        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
             callers[instance] = super::Caller::new(&site.plan);
         }
     }
 
     /// Time at which an instance that stands still goes on.
     pub(super) fn paused_until(&self, visit: &Visit) -> u64 {
-        let instance: &Instance = &self.services[visit.service].instances[visit.instance];
+        let instance: &Instance = &self.actors[visit.actor].instances[visit.instance];
         instance.paused_until
     }
 
     /// An instance that stood still goes on at `at`: whoever waits then is taken.
-    pub(super) fn resume_at(&mut self, service: usize, instance: usize, at: u64) {
-        self.schedule(at, Event::Resume(service, instance));
+    pub(super) fn resume_at(&mut self, actor: usize, instance: usize, at: u64) {
+        self.schedule(at, Event::Resume(actor, instance));
     }
 }

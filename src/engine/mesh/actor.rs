@@ -1,0 +1,70 @@
+//! Who runs handlers: processes of one kind, with their program, their streams and what they publish.
+
+use super::program::{Compiler, Program};
+use super::publish::Outputs;
+use super::server::Instance;
+use crate::engine::setup::{Publisher, Setup};
+use crate::outcome::ServiceOutcome;
+use crate::plan::{FailurePlan, Handler, ServicePlan};
+use crate::random::Stream;
+
+/// A service. (What only services have is a [`Server`](super::server::Server).)
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) program: Program,
+    pub(super) instances: Vec<Instance>,
+    pub(super) failure: FailurePlan,
+    pub(super) outputs: Outputs,
+    pub(super) streams: Streams,
+    pub(super) outcome: ServiceOutcome,
+}
+
+/// The random streams of one actor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Streams {
+    pub(super) service: Stream,
+    pub(super) choices: Stream,
+    pub(super) transient: Stream,
+    pub(super) permanent: Stream,
+    pub(super) fault: Stream,
+    pub(super) balance: Stream,
+}
+
+impl Streams {
+    fn new(seed: u64, name: &str) -> Self {
+        let stream = |purpose: &str| Stream::named(seed, &format!("{name}/{purpose}"));
+        Self {
+            service: stream("service"),
+            choices: stream("choices"),
+            transient: stream("failure/transient").part(1),
+            permanent: stream("failure/permanent"),
+            fault: stream("failure/fault").part(1),
+            balance: stream("balance"),
+        }
+    }
+}
+
+impl Actor {
+    /// A service.
+    pub(super) fn service(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &ServicePlan) -> Self {
+        let processes = (Publisher::Service(index), plan.instances);
+        Self { failure: plan.failure, ..Self::new(compiler, setup, &plan.name, &plan.handler, processes) }
+    }
+
+    fn new(
+        compiler: &mut Compiler,
+        setup: &Setup,
+        name: &str,
+        handler: &Handler,
+        (who, instances): (Publisher, u32),
+    ) -> Self {
+        Self {
+            program: compiler.program(handler, name),
+            instances: (0..instances).map(|_| Instance::new()).collect(),
+            failure: FailurePlan::default(),
+            outputs: Outputs::new(setup, who, instances),
+            streams: Streams::new(setup.seed, name),
+            outcome: ServiceOutcome::default(),
+        }
+    }
+}
