@@ -1,10 +1,13 @@
 //! Publishing clients: what time-outs, a full buffer and the order of answers do, each with what to expect as a formula.
 
+use edasim::engine::RunOptions;
+use edasim::experiment::seed_of;
 use edasim::outcome::{ConsumerOutcome, Outcome};
 use edasim::plan::Plan;
 use edasim::scenario::{Overrides, load_text};
+use edasim::stats::confidence::MeanInterval;
 
-use crate::support::{once, plan};
+use crate::support::{once, plan, run};
 
 /// Constant latencies: one way 1 ms, append 2 ms, replication 3 ms; linger 5 ms.
 const STEADY: &str = "{ network: 1ms, append: 2ms, replicate: 3ms }";
@@ -182,4 +185,45 @@ fn what_a_producer_fails_to_publish_is_rejected() {
     let (n, p) = (shop.created as f64, 0.1);
     assert!((shop.rejected as f64 - n * p).abs() < 4.0 * (n * p * (1.0 - p)).sqrt(), "{} of {n}", shop.rejected);
     books_agree(&outcome);
+}
+
+/// The mean wait in a batch that leaves with its n-th message, or `linger` after its first, seconds. The k-th further message
+/// of a batch comes at the k-th event of a Poisson process N; while the batch is open it holds 1 + N(u) messages, so that all
+/// of them together wait for the integral of that, and for `j <= n - 2`, `int_0^T P(N(u) = j) du = P(N(T) > j) / rate`.
+fn mean_wait_in_a_batch(rate: f64, messages: u32, linger: f64) -> f64 {
+    let mut term = edasim::math::exp(-rate * linger);
+    let (mut at_most, mut waits, mut held) = (0.0, 0.0, 1.0);
+    for j in 0..messages - 1 {
+        at_most += term;
+        waits += f64::from(1 + j) * (1.0 - at_most) / rate;
+        held += 1.0 - at_most;
+        term *= rate * linger / f64::from(j + 1);
+    }
+    waits / held
+}
+
+/// Poisson arrivals into batches of n messages or a time-out, whichever is first, from batches that are always full to such
+/// that never are.
+#[test]
+fn batches_wait_as_the_closed_form_says() {
+    for (rate, messages, linger) in [(1000.0, 5, 20), (1000.0, 10, 10), (300.0, 10, 5), (100.0, 2, 8), (2000.0, 20, 7)]
+    {
+        let settings = format!(
+            "enable.idempotence: false, max.in.flight.requests.per.connection: 100000, linger.ms: {linger}, \
+             batch.size: {}",
+            1024 * messages
+        );
+        let plan = scenario(3, STEADY, &format!("arrivals: {{ poisson: {rate}/s }}, size: 1KiB"), &settings, "");
+        let waits: Vec<f64> = (0..12)
+            .map(|replication| {
+                let outcome = run(&plan, &RunOptions { seed: seed_of(&plan, replication), ..RunOptions::default() });
+                let email = only(&outcome);
+                email.stages.buffer as f64 / email.latency.count() as f64 / 1e9
+            })
+            .collect();
+        let found = MeanInterval::of(&waits, 0.999).expect("several runs");
+        let exact = mean_wait_in_a_batch(rate, messages, f64::from(linger) / 1e3);
+        let line = format!("{rate}/s, {messages}, {linger} ms: {exact} s, found {} +- {}", found.mean, found.half);
+        assert!((found.mean - exact).abs() <= found.half && found.half < 0.01 * exact, "{line}");
+    }
 }
