@@ -54,11 +54,16 @@ impl Metric {
     }
 }
 
-/// What a service's calls to one other service are listed as: their path is `services.NAME.calls.CALLEE.KEY`.
+/// What the calls of somebody to one service are listed as: their path is `SECTION.NAME.calls.CALLEE.KEY`.
 pub const CALLS: &str = "calls";
 
+/// What stands for all whose handlers may have sagas.
+const HANDLERS: &str = "handlers";
+/// Sections of those who run handlers.
+const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
+
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 86] = [
+const PATTERNS: [(&str, &str, Unit, bool); 87] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -71,6 +76,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 86] = [
     ("consumers", "lag.time.max_at", Unit::Seconds, false),
     ("consumers", "drain_time", Unit::Seconds, false),
     ("consumers", "utilisation", Unit::Share, false),
+    ("consumers", "held", Unit::Share, false),
     ("consumers", "offered_load", Unit::Number, false),
     ("consumers", "throughput", Unit::Rate, true),
     ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),
@@ -92,7 +98,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 86] = [
     ("consumers", "attempts", Unit::Count, false),
     ("consumers", "failures", Unit::Count, false),
     ("consumers", "cut_off", Unit::Count, false),
-    ("producers", "created", Unit::Count, false),
+    ("producers", "{created,failed,open}", Unit::Count, false),
     ("producers", "publish.latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("producers", "publish.latency.count", Unit::Count, false),
     ("producers", "publish.rate", Unit::Rate, false),
@@ -122,9 +128,9 @@ const PATTERNS: [(&str, &str, Unit, bool); 86] = [
     ("services", "queue.max", Unit::Count, false),
     ("services", "users.{arrived,answered,failed,refused,open}", Unit::Count, false),
     ("services", "visits.{arrived,done,failed,refused,cut_off,cancelled,open,wasted}", Unit::Count, false),
-    ("services", "saga.begun", Unit::Count, false),
-    ("services", "saga.{completed,compensated,stuck,open,late_success}.count", Unit::Count, false),
-    ("services", "saga.{completed,compensated,stuck,open,late_success}.share", Unit::Share, false),
+    (HANDLERS, "saga.begun", Unit::Count, false),
+    (HANDLERS, "saga.{completed,compensated,stuck,open,late_success}.count", Unit::Count, false),
+    (HANDLERS, "saga.{completed,compensated,stuck,open,late_success}.share", Unit::Share, false),
     ("services", "created", Unit::Count, false),
     ("services", "publish.latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("services", "publish.latency.count", Unit::Count, false),
@@ -163,14 +169,20 @@ pub fn only_grows(key: &str) -> bool {
     matches!(key, "max" | "drain_time")
 }
 
+/// Whether the things of this section run handlers.
+#[must_use]
+pub fn has_handlers(section: &str) -> bool {
+    WITH_HANDLERS.contains(&section)
+}
+
 /// Short forms: section, what may be written, what it is short for.
-pub const SHORT: [(&str, &str, &str); 8] = [
+const SHORT: [(&str, &str, &str); 8] = [
     ("consumers", "lost", "lost.total"),
-    ("services", "saga.completed", "saga.completed.count"),
-    ("services", "saga.compensated", "saga.compensated.count"),
-    ("services", "saga.stuck", "saga.stuck.count"),
-    ("services", "saga.open", "saga.open.count"),
-    ("services", "saga.late_success", "saga.late_success.count"),
+    (HANDLERS, "saga.completed", "saga.completed.count"),
+    (HANDLERS, "saga.compensated", "saga.compensated.count"),
+    (HANDLERS, "saga.stuck", "saga.stuck.count"),
+    (HANDLERS, "saga.open", "saga.open.count"),
+    (HANDLERS, "saga.late_success", "saga.late_success.count"),
     ("flows", "late", "late.count"),
     ("flows", "stuck", "stuck.count"),
 ];
@@ -180,8 +192,9 @@ pub const SHORT: [(&str, &str, &str); 8] = [
 pub fn catalogue() -> Vec<Metric> {
     let mut metrics = Vec::new();
     for (section, pattern, unit, during) in PATTERNS {
-        for keys in expand(pattern) {
-            metrics.push(Metric { section, keys, unit, during });
+        let sections = if section == HANDLERS { WITH_HANDLERS.to_vec() } else { vec![section] };
+        for section in sections {
+            metrics.extend(expand(pattern).into_iter().map(|keys| Metric { section, keys, unit, during }));
         }
     }
     metrics
@@ -190,7 +203,8 @@ pub fn catalogue() -> Vec<Metric> {
 /// The metric at a path below a thing of a section.
 #[must_use]
 pub fn find(section: &str, path: &str) -> Option<Metric> {
-    let long = SHORT.iter().find(|(of, short, _)| *of == section && *short == path).map_or(path, |(_, _, long)| long);
+    let is = |of: &str| of == section || of == HANDLERS && has_handlers(section);
+    let long = SHORT.iter().find(|(of, short, _)| is(of) && *short == path).map_or(path, |(_, _, long)| long);
     catalogue().into_iter().find(|metric| metric.section == section && metric.path() == long)
 }
 

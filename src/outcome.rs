@@ -61,6 +61,23 @@ pub struct ProducerOutcome {
     pub publishing: u64,
     /// Publish requests sent again.
     pub retries: u64,
+    /// Of those created: their handlers failed, and published no more.
+    pub failed: u64,
+    /// Their handlers were at work when the run ended.
+    pub open: u64,
+    /// What a producer's handlers did, where they do more than work, wait, publish and choose.
+    pub handler: Option<HandlerOutcome>,
+}
+
+/// What handlers did that call others, hold resources, or run steps at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HandlerOutcome {
+    /// Time in which they worked since the warm-up, and did not only wait, ns.
+    pub working: u128,
+    /// Their calls, by index of the service called.
+    pub calls: BTreeMap<usize, CallLedger>,
+    /// Their sagas.
+    pub sagas: SagaLedger,
 }
 
 /// What one topic stored.
@@ -154,16 +171,12 @@ pub struct ServiceOutcome {
     pub wait_sum: u128,
     /// Time that workers were held since the warm-up, ns.
     pub busy: u128,
-    /// Of it, time in which they worked, ns.
-    pub working: u128,
     /// Worker time available since the warm-up (instances that are up x workers), ns.
     pub available: u128,
     /// Most visits that waited at one instance.
     pub queue_max: u64,
-    /// Its calls, by index of the service called.
-    pub calls: BTreeMap<usize, CallLedger>,
-    /// Its sagas.
-    pub sagas: SagaLedger,
+    /// What its handlers did: worked of the time that they held workers, called, ...
+    pub handler: HandlerOutcome,
     /// Events created by its publish steps, and what became of them.
     pub publish: ProducerOutcome,
 }

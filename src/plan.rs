@@ -538,6 +538,28 @@ pub struct Handler {
     pub steps: Vec<Step>,
 }
 
+impl Handler {
+    /// Whether it only works, waits, publishes and chooses, whatever comes of that: no step waits for others, and none
+    /// fails it.
+    #[must_use]
+    pub fn is_simple(&self) -> bool {
+        let mut simple = true;
+        self.visit(&mut |step| {
+            simple &= match step {
+                Step::Work(_) | Step::Wait(_) | Step::Choose(_) => true,
+                Step::Publish(publish) => publish.otherwise.is_none(),
+                _ => false,
+            };
+        });
+        simple
+    }
+
+    /// All of its steps, the outer before the inner.
+    pub fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Step)) {
+        self.steps.iter().for_each(|step| step.visit(see));
+    }
+}
+
 /// One step of a handler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -835,6 +857,17 @@ pub enum Comparison {
     NotEqual,
 }
 
+/// Whose handler makes a request in the first place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initiator {
+    /// A user's, who comes in at this service.
+    User(ServiceId),
+    /// A producer's.
+    Producer(ProducerId),
+    /// A consumer's.
+    Consumer(ConsumerId),
+}
+
 /// The services that steps call, sorted, each once.
 #[must_use]
 pub fn called(steps: &[Step]) -> Vec<ServiceId> {
@@ -868,22 +901,48 @@ impl Plan {
         ]
     }
 
-    /// By service: the services with users from whose requests it is called, itself included.
+    /// The handlers of all producers, consumers and services.
+    pub fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        let producers = self.producers.iter().map(|producer| &producer.handler);
+        let consumers = self.consumers.iter().map(|consumer| &consumer.handler);
+        producers.chain(consumers).chain(self.services.iter().map(|service| &service.handler))
+    }
+
+    /// The handler of a thing, by its section of the result document and its name; none: it has none.
     #[must_use]
-    pub fn roots(&self) -> Vec<Vec<ServiceId>> {
+    pub fn handler_of(&self, section: &str, name: &str) -> Option<&Handler> {
+        match section {
+            "consumers" => self.consumers.iter().find(|it| it.name == name).map(|it| &it.handler),
+            "producers" => self.producers.iter().find(|it| it.name == name).map(|it| &it.handler),
+            "services" => self.services.iter().find(|it| it.name == name).map(|it| &it.handler),
+            _ => None,
+        }
+    }
+
+    /// By service: whose requests reach it in the end. Each once, users first.
+    #[must_use]
+    pub fn initiators(&self) -> Vec<Vec<Initiator>> {
         let calls: Vec<Vec<ServiceId>> = self.services.iter().map(|service| called(&service.handler.steps)).collect();
-        let mut roots = vec![Vec::new(); self.services.len()];
-        for (_, id) in self.services.iter().zip(0..).filter(|(service, _)| service.arrivals.is_some()) {
-            let mut open = vec![ServiceId(id)];
+        let mut initiators = vec![Vec::new(); self.services.len()];
+        let mut spread = |initiator: Initiator, mut open: Vec<ServiceId>| {
             while let Some(at) = open.pop() {
-                let known: &mut Vec<ServiceId> = &mut roots[at.0 as usize];
-                if known.last() != Some(&ServiceId(id)) {
-                    known.push(ServiceId(id));
+                let known: &mut Vec<Initiator> = &mut initiators[at.0 as usize];
+                if known.last() != Some(&initiator) {
+                    known.push(initiator);
                     open.extend(&calls[at.0 as usize]);
                 }
             }
+        };
+        for (_, id) in self.services.iter().zip(0..).filter(|(service, _)| service.arrivals.is_some()) {
+            spread(Initiator::User(ServiceId(id)), vec![ServiceId(id)]);
         }
-        roots
+        for (producer, id) in self.producers.iter().zip(0..) {
+            spread(Initiator::Producer(ProducerId(id)), called(&producer.handler.steps));
+        }
+        for (consumer, id) in self.consumers.iter().zip(0..) {
+            spread(Initiator::Consumer(ConsumerId(id)), called(&consumer.handler.steps));
+        }
+        initiators
     }
 
     /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the

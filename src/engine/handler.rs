@@ -33,9 +33,10 @@ pub(super) struct Program {
 
 #[derive(Clone, Debug)]
 enum Compiled {
-    Spend(Dist),
+    /// By number among those of the handler, as choices are, too.
+    Spend(u64, Dist),
     Publish(usize),
-    Choose(Vec<(f64, Vec<Compiled>)>),
+    Choose(u64, Vec<(f64, Vec<Compiled>)>),
 }
 
 /// One publish step, ready to run.
@@ -78,11 +79,11 @@ pub(super) fn clamp(size: u64) -> u32 {
 impl Program {
     /// Compiles the handler of the thing called `name`.
     pub(super) fn new(handler: &Handler, name: &str, seed: u64, rounding: Rounding) -> Self {
-        let mut publishes = Vec::new();
-        let steps = compile(&handler.steps, name, seed, &mut publishes);
+        let mut compiler = Compiler { name, seed, publishes: Vec::new(), spends: 0, choices: 0 };
+        let steps = compiler.steps(&handler.steps);
         Self {
             steps,
-            publishes,
+            publishes: compiler.publishes,
             service: Stream::named(seed, &format!("{name}/service")),
             choices: Stream::named(seed, &format!("{name}/choices")),
             rounding,
@@ -102,50 +103,35 @@ impl Program {
     /// The actions of one attempt (counted from 1) at event `id`.
     pub(super) fn actions(&self, id: u64, attempt: u32, about: About, out: &mut Vec<Action>) {
         out.clear();
-        let mut draws = self.service_draws(id, attempt);
-        let mut choices = self.choices.part(u64::from(attempt)).at(id);
-        self.walk(&self.steps, &mut draws, &mut choices, about, id, out);
+        self.walk(&self.steps, (id, attempt), about, out);
     }
 
     /// Time that one attempt holds its worker when nothing waits for acknowledgements, ns.
     pub(super) fn time(&self, id: u64, attempt: u32, about: About) -> u64 {
-        if let [Compiled::Spend(dist)] = self.steps.as_slice() {
-            return self.rounding.up(dist.whole(&mut self.service_draws(id, attempt), about));
+        if let [Compiled::Spend(number, dist)] = self.steps.as_slice() {
+            return self.rounding.up(dist.whole(&mut spend_draws(self.service, *number, id, attempt), about));
         }
         let mut actions = Vec::new();
         self.actions(id, attempt, about, &mut actions);
         actions.iter().map(|action| if let Action::Spend(span) = action { *span } else { 0 }).sum()
     }
 
-    fn service_draws(&self, id: u64, attempt: u32) -> Draws {
-        if attempt <= 1 { self.service.at(id) } else { self.service.part(u64::from(attempt)).at(id) }
-    }
-
-    fn walk(
-        &self,
-        steps: &[Compiled],
-        draws: &mut Draws,
-        choices: &mut Draws,
-        about: About,
-        id: u64,
-        out: &mut Vec<Action>,
-    ) {
+    fn walk(&self, steps: &[Compiled], (id, attempt): (u64, u32), about: About, out: &mut Vec<Action>) {
         for step in steps {
             match step {
-                Compiled::Spend(dist) => out.push(Action::Spend(self.rounding.up(dist.whole(draws, about)))),
+                Compiled::Spend(number, dist) => {
+                    let mut draws = spend_draws(self.service, *number, id, attempt);
+                    out.push(Action::Spend(self.rounding.up(dist.whole(&mut draws, about))));
+                }
                 Compiled::Publish(index) => {
                     if let Some(copies) = self.publishes[*index].copies(id, about) {
                         out.push(Action::Publish { step: *index, copies });
                     }
                 }
-                Compiled::Choose(branches) => {
-                    let mut left = choices.unit();
-                    let chosen = branches.iter().find(|(share, _)| {
-                        left -= share;
-                        left < 0.0
-                    });
-                    if let Some((_, steps)) = chosen.or(branches.last()) {
-                        self.walk(steps, draws, choices, about, id, out);
+                Compiled::Choose(number, branches) => {
+                    let unit = choice(self.choices, *number, id, attempt);
+                    if let Some(steps) = chosen(branches, unit) {
+                        self.walk(steps, (id, attempt), about, out);
                     }
                 }
             }
@@ -153,22 +139,61 @@ impl Program {
     }
 }
 
-fn compile(steps: &[Step], name: &str, seed: u64, publishes: &mut Vec<Publishing>) -> Vec<Compiled> {
-    let mut compiled = Vec::new();
-    for step in steps {
-        compiled.push(match step {
-            Step::Work(dist) | Step::Wait(dist) => Compiled::Spend(dist.clone()),
-            Step::Publish(plan) => {
-                let stream = Stream::named(seed, &format!("{name}/publishes/{}", publishes.len()));
-                let keys = plan.key.as_ref().map(KeySampler::new);
-                publishes.push(Publishing::new(plan.clone(), keys, stream));
-                Compiled::Publish(publishes.len() - 1)
-            }
-            Step::Choose(branches) => Compiled::Choose(
-                branches.iter().map(|(share, steps)| (*share, compile(steps, name, seed, publishes))).collect(),
-            ),
-            _ => unreachable!("the loader leaves this step to services"),
-        });
+/// The draws of step number `number` of those of a handler that take time, in one attempt (from 1) at event `id`. Each step
+/// has its own, so that another one beside it changes nothing.
+pub(super) fn spend_draws(service: Stream, number: u64, id: u64, attempt: u32) -> Draws {
+    let stream = if attempt <= 1 { service } else { service.part(u64::from(attempt)) };
+    if number == 0 { stream.at(id) } else { stream.part(1 << 40 | number).at(id) }
+}
+
+/// What choice number `number` of a handler goes by in one attempt at event `id`.
+pub(super) fn choice(choices: Stream, number: u64, id: u64, attempt: u32) -> f64 {
+    choices.part(u64::from(attempt.max(1))).part(number).unit(id)
+}
+
+/// The branch that a number between 0 and 1 chooses, by share.
+pub(super) fn chosen<T>(branches: &[(f64, T)], unit: f64) -> Option<&T> {
+    let mut left = unit;
+    let chosen = branches.iter().find(|(share, _)| {
+        left -= share;
+        left < 0.0
+    });
+    chosen.or(branches.last()).map(|(_, branch)| branch)
+}
+
+/// Compiles the steps of one handler.
+struct Compiler<'a> {
+    name: &'a str,
+    seed: u64,
+    publishes: Vec<Publishing>,
+    spends: u64,
+    choices: u64,
+}
+
+impl Compiler<'_> {
+    fn steps(&mut self, steps: &[Step]) -> Vec<Compiled> {
+        steps.iter().map(|step| self.step(step)).collect()
     }
-    compiled
+
+    fn step(&mut self, step: &Step) -> Compiled {
+        match step {
+            Step::Work(dist) | Step::Wait(dist) => {
+                self.spends += 1;
+                Compiled::Spend(self.spends - 1, dist.clone())
+            }
+            Step::Publish(plan) => {
+                let stream = Stream::named(self.seed, &format!("{}/publishes/{}", self.name, self.publishes.len()));
+                let keys = plan.key.as_ref().map(KeySampler::new);
+                self.publishes.push(Publishing::new(plan.clone(), keys, stream));
+                Compiled::Publish(self.publishes.len() - 1)
+            }
+            Step::Choose(branches) => {
+                self.choices += 1;
+                let number = self.choices - 1;
+                let branches = branches.iter().map(|(share, steps)| (*share, self.steps(steps))).collect();
+                Compiled::Choose(number, branches)
+            }
+            _ => unreachable!("handlers with other steps run in the mesh"),
+        }
+    }
 }

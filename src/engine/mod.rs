@@ -29,6 +29,8 @@ mod timeline;
 mod topic;
 
 #[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod tests;
 
 use group::{Group, GroupOptions};
@@ -149,7 +151,7 @@ impl World {
     fn new(plan: &Plan, options: &RunOptions, end: u64) -> Self {
         let mut setup = Setup::new(plan, options.seed, options.coarse);
         setup.end = end;
-        let order = Order::new(&setup, plan.producers.len(), plan.consumers.len());
+        let order = Order::new(&setup, plan.consumers.len());
         setup.find_back_edges(&order);
         let group_options = GroupOptions { trace: options.trace, general: options.general };
         let joined = |topic: &&(usize, &setup::TopicSetup)| topic.1.judged || topic.1.readers.len() > 1;
@@ -157,7 +159,7 @@ impl World {
             (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect();
         Self {
             end,
-            sources: (0..plan.producers.len()).map(|index| Source::new(plan, &setup, index)).collect(),
+            sources: setup.sources.iter().map(|index| Source::new(plan, &setup, *index)).collect(),
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
             topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
             mesh: Mesh::new(plan, &setup),
@@ -231,16 +233,12 @@ impl World {
 
     /// Positions of the stations whose next time may change when another is advanced: those that hear from it.
     fn affected(&self, order: &Order, station: Station) -> Vec<usize> {
-        let published: Box<dyn Fn(&Publisher) -> bool> = match station {
-            Station::Source(index) => Box::new(move |who| *who == Publisher::Producer(index)),
-            Station::Group(index) => Box::new(move |who| *who == Publisher::Consumer(index)),
-            Station::Mesh => Box::new(|who| matches!(who, Publisher::Service(_))),
-            Station::Topic(index) => {
-                let readers = &self.setup.topics[index].readers;
-                return readers.iter().map(|reader| order.position(Station::Group(*reader))).collect();
-            }
-        };
-        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| topic.who.iter().any(&published));
+        if let Station::Topic(index) = station {
+            let readers = &self.setup.topics[index].readers;
+            return readers.iter().map(|reader| order.position(Station::Group(*reader))).collect();
+        }
+        let publishes = |topic: &setup::TopicSetup| topic.who.iter().any(|who| self.setup.station(*who) == station);
+        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| publishes(topic));
         topics.map(|(index, _)| order.position(Station::Topic(index))).collect()
     }
 
@@ -326,11 +324,15 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
-        let producers: Vec<ProducerOutcome> = self.sources.iter().map(Source::outcome).collect();
+        let MeshOutcome { services, producers: in_mesh, resources, flows } =
+            self.mesh.finish(end).map_err(RunError::Broken)?;
+        let sources = self.setup.sources.iter().copied().zip(self.sources.iter().map(Source::outcome));
+        let mut producers: Vec<(usize, ProducerOutcome)> = sources.chain(in_mesh).collect();
+        producers.sort_unstable_by_key(|(index, _)| *index);
+        let producers: Vec<ProducerOutcome> = producers.into_iter().map(|(_, outcome)| outcome).collect();
         for (fault, outcome) in plan.faults.iter().zip(&mut faults) {
             self.note_unpublished(fault, outcome, &producers, &topics);
         }
-        let MeshOutcome { services, resources, flows } = self.mesh.finish(end).map_err(RunError::Broken)?;
         Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, faults, trace })
     }
 

@@ -6,14 +6,14 @@
 
 use super::World;
 use super::earliest::Earliest;
-use super::setup::{Publisher, Setup};
+use super::setup::Setup;
 use crate::time::SimTime;
 
 /// A station, by kind and index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Station {
     Source(usize),
-    /// All services.
+    /// All services, and the producers that call, hold or run steps at once.
     Mesh,
     Topic(usize),
     Group(usize),
@@ -27,8 +27,8 @@ pub(super) struct Order {
 
 impl Order {
     /// Orders the stations of a run.
-    pub(super) fn new(setup: &Setup, sources: usize, groups: usize) -> Self {
-        let topics = setup.topics.len();
+    pub(super) fn new(setup: &Setup, groups: usize) -> Self {
+        let (sources, topics) = (setup.sources.len(), setup.topics.len());
         let number = |station: Station| match station {
             Station::Source(i) => i,
             Station::Mesh => sources,
@@ -37,14 +37,8 @@ impl Order {
         };
         let mut hears = vec![Vec::new(); sources + 1 + topics + groups];
         for (index, topic) in setup.topics.iter().enumerate() {
-            for who in &topic.who {
-                let from = match *who {
-                    Publisher::Producer(i) => Station::Source(i),
-                    Publisher::Consumer(i) => Station::Group(i),
-                    Publisher::Service(_) => Station::Mesh,
-                };
-                hears[number(Station::Topic(index))].push(number(from));
-            }
+            let from = topic.who.iter().map(|who| number(setup.station(*who)));
+            hears[number(Station::Topic(index))].extend(from);
             for reader in &topic.readers {
                 hears[number(Station::Group(*reader))].push(number(Station::Topic(index)));
             }

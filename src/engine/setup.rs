@@ -10,8 +10,8 @@ use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, KeyHash, KeyPlan, Keyless, Plan, ProducerId, Step,
-    StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Plan,
+    ProducerId, Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 
@@ -88,7 +88,8 @@ pub(super) struct ClientSetup {
     pub(super) link: Link,
     pub(super) rounding: Rounding,
     pub(super) warm_up: u64,
-    /// The topic comes before its publisher in the order of stations: what is published arrives 1 ns later at least.
+    /// What is published arrives 1 ns later at least: the topic comes before its publisher in the order of stations, or
+    /// might.
     pub(super) back_edge: bool,
     pub(super) code: EventCode,
     lanes: Arc<Vec<u32>>,
@@ -145,6 +146,8 @@ pub(super) struct Setup {
     pub(super) roots: Roots,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
+    /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
+    pub(super) sources: Vec<usize>,
 }
 
 impl Setup {
@@ -169,18 +172,28 @@ impl Setup {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, roots }
+        let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
+        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, sources, roots }
     }
 }
 
 impl Setup {
-    /// Marks the clients whose topics come before them in the order of stations.
+    /// The station at which a publisher's clients are.
+    pub(super) fn station(&self, who: Publisher) -> Station {
+        match who {
+            Publisher::Producer(index) => self.sources.binary_search(&index).map_or(Station::Mesh, Station::Source),
+            Publisher::Consumer(index) => Station::Group(index),
+            Publisher::Service(_) => Station::Mesh,
+        }
+    }
+
+    /// Marks the clients whose topics come before them in the order of stations, and those in the mesh, whose topics may
+    /// be read by those who wait for it: who reads a topic must not matter to others.
     pub(super) fn find_back_edges(&mut self, order: &Order) {
-        for ((who, topic), client) in &mut self.clients {
-            if let Publisher::Consumer(index) = *who {
-                let back = order.position(Station::Topic(*topic)) < order.position(Station::Group(index));
-                Arc::make_mut(client).back_edge = back;
-            }
+        let stations: Vec<Station> = self.clients.keys().map(|(who, _)| self.station(*who)).collect();
+        for (((_, topic), client), station) in self.clients.iter_mut().zip(stations) {
+            let back = order.position(Station::Topic(*topic)) < order.position(station);
+            Arc::make_mut(client).back_edge = back || station == Station::Mesh;
         }
     }
 }
@@ -191,6 +204,7 @@ pub(super) fn is_plain_source(plan: &Plan, who: Publisher, client: &ClientSetup)
     let producer = &plan.producers[index];
     let [Step::Publish(step)] = producer.handler.steps.as_slice() else { return false };
     client.is_direct()
+        && step.otherwise.is_none()
         && step.key.is_none()
         && step.event_type.is_none()
         && step.size.is_none()
@@ -205,12 +219,12 @@ pub(super) fn is_plain_source(plan: &Plan, who: Publisher, client: &ClientSetup)
 fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
     let mut who = Vec::new();
-    let producers = plan.producers.iter().enumerate().filter(|(_, p)| publishes(&p.handler.steps, id));
+    let producers = plan.producers.iter().enumerate().filter(|(_, p)| publishes(&p.handler, id));
     who.extend(producers.map(|(index, _)| Publisher::Producer(index)));
     let consumers = plan.consumers.iter().enumerate();
-    let consumers = consumers.filter(|(_, c)| publishes(&c.handler.steps, id) || c.dead_letter == Some(id));
+    let consumers = consumers.filter(|(_, c)| publishes(&c.handler, id) || c.dead_letter == Some(id));
     who.extend(consumers.map(|(index, _)| Publisher::Consumer(index)));
-    let services = plan.services.iter().enumerate().filter(|(_, s)| publishes(&s.handler.steps, id));
+    let services = plan.services.iter().enumerate().filter(|(_, s)| publishes(&s.handler, id));
     who.extend(services.map(|(index, _)| Publisher::Service(index)));
     let readers = plan.consumers.iter().enumerate().filter(|(_, c)| c.subscribes.contains(&id)).map(|(index, _)| index);
     let offsets = who.iter().map(|who| fnv1a(publisher_name(plan, *who).as_bytes())).collect();
@@ -236,11 +250,10 @@ fn publisher_name(plan: &Plan, who: Publisher) -> &str {
 }
 
 /// Whether a handler publishes to a topic.
-pub(super) fn publishes(steps: &[Step], topic: TopicId) -> bool {
-    steps.iter().any(|step| match step {
-        Step::Publish(publish) => publish.to == topic,
-        other => other.nested().into_iter().any(|steps| publishes(steps, topic)),
-    })
+fn publishes(handler: &Handler, topic: TopicId) -> bool {
+    let mut found = false;
+    handler.visit(&mut |step| found |= matches!(step, Step::Publish(publish) if publish.to == topic));
+    found
 }
 
 fn own_key_space(key: &KeyPlan) -> u32 {
@@ -252,18 +265,35 @@ fn own_key_space(key: &KeyPlan) -> u32 {
     }
 }
 
-/// Largest key space of the keys that a handler's steps give to a topic; `inherited` where they pass on the event's own.
-fn step_key_space(steps: &[Step], topic: TopicId, inherited: u32) -> u32 {
-    let spaces = steps.iter().map(|step| match step {
-        Step::Publish(publish) if publish.to == topic => publish.key.as_ref().map_or(inherited, own_key_space),
-        other => other.nested().into_iter().map(|steps| step_key_space(steps, topic, inherited)).max().unwrap_or(0),
+/// Largest key space of the keys that a handler gives to a topic; `inherited` where it passes on those of what it has in
+/// hand.
+fn key_space(handler: &Handler, topic: TopicId, inherited: u32) -> u32 {
+    let mut largest = 0;
+    handler.visit(&mut |step| {
+        if let Step::Publish(publish) = step
+            && publish.to == topic
+        {
+            largest = largest.max(publish.key.as_ref().map_or(inherited, own_key_space));
+        }
     });
-    spaces.max().unwrap_or(0)
+    largest
+}
+
+/// Largest key space of what a handler there has in hand.
+fn space_of(plan: &Plan, topics: &[TopicSetup], initiator: Initiator) -> u32 {
+    match initiator {
+        Initiator::User(id) => own_key_space(&plan.services[id.0 as usize].key),
+        Initiator::Producer(id) => own_key_space(&plan.producers[id.0 as usize].key),
+        Initiator::Consumer(id) => {
+            let read = plan.consumers[id.0 as usize].subscribes.iter();
+            read.map(|from| topics[from.0 as usize].key_space).max().unwrap_or(0)
+        }
+    }
 }
 
 /// Consumers pass keys on: repeat until nothing grows (a key space can only take values that some key plan has).
 fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
-    let roots = plan.roots();
+    let initiators = plan.initiators();
     loop {
         let mut grown = false;
         for topic in 0..topics.len() {
@@ -271,18 +301,18 @@ fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
             let space = topics[topic].who.iter().map(|who| match *who {
                 Publisher::Producer(index) => {
                     let producer = &plan.producers[index];
-                    step_key_space(&producer.handler.steps, id, own_key_space(&producer.key))
+                    key_space(&producer.handler, id, own_key_space(&producer.key))
                 }
                 Publisher::Consumer(index) => {
                     let consumer = &plan.consumers[index];
-                    let inherited = consumer.subscribes.iter().map(|from| topics[from.0 as usize].key_space).max();
-                    let inherited = inherited.unwrap_or(0);
+                    let itself = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
+                    let inherited = space_of(plan, topics, Initiator::Consumer(itself));
                     let dead = if consumer.dead_letter == Some(id) { inherited } else { 0 };
-                    step_key_space(&consumer.handler.steps, id, inherited).max(dead)
+                    key_space(&consumer.handler, id, inherited).max(dead)
                 }
                 Publisher::Service(index) => {
-                    let keys = roots[index].iter().map(|root| own_key_space(&plan.services[root.0 as usize].key));
-                    step_key_space(&plan.services[index].handler.steps, id, keys.max().unwrap_or(0))
+                    let keys = initiators[index].iter().map(|initiator| space_of(plan, topics, *initiator));
+                    key_space(&plan.services[index].handler, id, keys.max().unwrap_or(0))
                 }
             });
             let space = space.max().unwrap_or(0);

@@ -10,12 +10,12 @@ use super::handler::{Action, Program, clamp};
 use super::lineage::Lineage;
 use super::log::{NO_KEY, Record};
 use super::setup::{ClientSetup, Publisher, Rounding, Setup, is_plain_source};
-use super::timeline::occurrences;
+use super::timeline::bursts;
 use super::topic::{Inbox, NotStored, Port};
 use crate::dist::{About, ArrivalTimes, Dist, KeySampler};
 use crate::outcome::ProducerOutcome;
-use crate::plan::{Effect, FailurePlan, FaultTarget, Plan, ProducerId};
-use crate::random::Stream;
+use crate::plan::{FailurePlan, FaultTarget, Plan, ProducerId};
+use crate::random::{Stream, fnv1a};
 
 /// Arrivals drawn at a time.
 const BLOCK: usize = 256;
@@ -108,6 +108,8 @@ struct General {
     /// A list that is used again.
     spare: Vec<Action>,
     events: u64,
+    /// Number of the first event in the streams of the handler: that of a request of a service of this name.
+    offset: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +138,7 @@ impl Source {
         let producer = &plan.producers[index];
         let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", producer.name));
         let id = ProducerId(u32::try_from(index).expect("producers fit 32 bits"));
-        let bursts = bursts(plan, id, setup.seed);
+        let bursts = bursts(plan, setup.seed, |target| target == FaultTarget::Producer(id));
         let clients: Vec<_> = setup.clients.iter().filter(|((who, _), _)| *who == Publisher::Producer(index)).collect();
         let kind = match clients.as_slice() {
             [((who, topic), client)] if is_plain_source(plan, *who, client) && !setup.topics[*topic].rich => {
@@ -173,6 +175,7 @@ impl Source {
                 next_frame: 0,
                 due: BinaryHeap::new(),
                 events: 0,
+                offset: fnv1a(producer.name.as_bytes()),
             })),
         };
         let mut source = Self {
@@ -374,19 +377,6 @@ impl Source {
     }
 }
 
-fn bursts(plan: &Plan, id: ProducerId, seed: u64) -> Vec<(crate::time::SimTime, crate::time::SimTime, f64)> {
-    use crate::time::SimTime;
-    let faults = plan.faults.iter().filter(|fault| fault.target == FaultTarget::Producer(id));
-    let mut bursts = Vec::new();
-    for fault in faults {
-        if let Effect::Burst(factor) = fault.effect {
-            bursts.extend(occurrences(plan, fault, seed).iter().map(|o| (SimTime(o.from), SimTime(o.to), factor)));
-        }
-    }
-    bursts.sort_by_key(|burst| (burst.0, burst.1));
-    bursts
-}
-
 impl Plain {
     fn new(client: Arc<ClientSetup>, bytes: f64) -> Self {
         let rounding = client.rounding;
@@ -463,17 +453,14 @@ impl General {
     fn begin(&mut self, now: u64, key: u32, meter: &mut Meter, setup: &SourceSetup) {
         let id = self.events;
         self.events += 1;
+        let number = self.offset.wrapping_add(id);
         let event_type = draw_type(&self.types, self.name_streams.types.unit(id));
         let about = About { key, event_type, index: id, stream: self.program.service_stream() };
         let size_about = About { stream: self.name_streams.size, ..about };
         let size = clamp(self.sizes.get(id, size_about));
-        let instance = if key == NO_KEY {
-            u32::try_from(id % u64::from(setup.instances)).expect("below instances")
-        } else {
-            spread(key) % setup.instances
-        };
+        let instance = instance_of(key, id, setup.instances);
         let mut actions = std::mem::take(&mut self.spare);
-        self.program.actions(id, 1, about, &mut actions);
+        self.program.actions(number, 1, about, &mut actions);
         meter.outcome.created += u64::from(now >= setup.warm_up);
         let frame = Frame { id, actions, at: 0, key, event_type, size, created: now, instance, waits: 0 };
         let number = self.next_frame;
@@ -574,7 +561,8 @@ impl General {
         let failed = self.failure.transient + self.failure.permanent;
         let fails = failed > 0.0 && self.name_streams.failure.unit(frame.id) < failed;
         for n in 0..copies {
-            let (key, event_type, bytes) = publishing.draw(frame.id, n, (frame.key, frame.event_type, frame.size));
+            let inherited = (frame.key, frame.event_type, frame.size);
+            let (key, event_type, bytes) = publishing.draw(self.offset.wrapping_add(frame.id), n, inherited);
             let port = &mut self.ports[at].2;
             let measured = frame.created >= setup.warm_up;
             let Some(sequence) = port.number(frame.created, measured) else { return };
@@ -613,7 +601,12 @@ pub(super) fn draw_type(types: &[(u16, f64)], unit: f64) -> u16 {
     chosen.or(types.last()).map_or(0, |(event_type, _)| *event_type)
 }
 
-/// Spreads keys over instances independently of the partitioner.
-fn spread(key: u32) -> u32 {
-    (key ^ (key >> 15)).wrapping_mul(0x2C1B_3C6D).rotate_left(13).wrapping_mul(0x297A_2D39) >> 8
+/// The instance of a producer that has an event: that of its key; without keys they take turns.
+pub(super) fn instance_of(key: u32, number: u64, instances: u32) -> u32 {
+    if key == NO_KEY {
+        return u32::try_from(number % u64::from(instances)).expect("below instances");
+    }
+    // Independent of the partitioner.
+    let spread = (key ^ (key >> 15)).wrapping_mul(0x2C1B_3C6D).rotate_left(13).wrapping_mul(0x297A_2D39) >> 8;
+    spread % instances
 }

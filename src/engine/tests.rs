@@ -368,7 +368,7 @@ fn random_plan(dice: &mut Dice) -> Plan {
     p
 }
 
-fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
+pub(super) fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
     run(plan, options, &Always).unwrap_or_else(|error| panic!("{error} {options:?} {plan:#?}")).expect("never stopped")
 }
 

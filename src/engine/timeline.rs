@@ -3,6 +3,7 @@
 use crate::dist::{About, Dist};
 use crate::plan::{ConsumerId, Effect, FaultPlan, FaultTarget, Members, Plan};
 use crate::random::Stream;
+use crate::time::SimTime;
 
 /// Most occurrences of one fault in one run.
 const MOST_OCCURRENCES: u64 = 1_000_000;
@@ -52,6 +53,18 @@ pub(super) fn occurrences(plan: &Plan, fault: &FaultPlan, seed: u64) -> Vec<Occu
     };
     found.sort_by_key(|o| (o.from, o.member));
     found
+}
+
+/// When so many times as much arrives at a target that `ours` selects: from, to, factor; sorted.
+pub(super) fn bursts(plan: &Plan, seed: u64, ours: impl Fn(FaultTarget) -> bool) -> Vec<(SimTime, SimTime, f64)> {
+    let mut bursts = Vec::new();
+    for fault in plan.faults.iter().filter(|fault| ours(fault.target)) {
+        if let Effect::Burst(factor) = fault.effect {
+            bursts.extend(occurrences(plan, fault, seed).iter().map(|o| (SimTime(o.from), SimTime(o.to), factor)));
+        }
+    }
+    bursts.sort_by_key(|burst| (burst.0, burst.1));
+    bursts
 }
 
 /// What strikes whom: `whom` by number and start.

@@ -2,9 +2,9 @@
 
 use crate::dist::{Arrivals, Dist};
 use crate::outcome::{
-    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, IntervalOutcome, LagOutcome, Ledger, LossCause,
-    OrderOutcome, Outcome, PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums,
-    TopicOutcome, Touched, UserLedger, VisitLedger,
+    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, IntervalOutcome, LagOutcome, Ledger,
+    LossCause, OrderOutcome, Outcome, PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome,
+    StageSums, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::*;
 use crate::random::Stream;
@@ -161,11 +161,13 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
         wait: ramp(960, 1_000),
         wait_sum: ramp_sum(960, 1_000),
         busy: 480_000_000_000,
-        working: 96_000_000_000,
         available: 1_000_000_000_000,
         queue_max: 7 + extra,
-        calls: [(1, calls)].into(),
-        sagas: SagaLedger { begun: 100, completed: 90, compensated: 7, stuck: 1, open: 2, late_success: 1 },
+        handler: HandlerOutcome {
+            working: 96_000_000_000,
+            calls: [(1, calls)].into(),
+            sagas: SagaLedger { begun: 100, completed: 90, compensated: 7, stuck: 1, open: 2, late_success: 1 },
+        },
         ..ServiceOutcome::default()
     };
     let db = ResourceOutcome {
@@ -207,7 +209,7 @@ fn payments() -> ServiceOutcome {
         wait: ramp(1110, 1_000_000),
         wait_sum: ramp_sum(1110, 1_000_000),
         busy: 396_000_000_000,
-        working: 396_000_000_000,
+        handler: HandlerOutcome { working: 396_000_000_000, ..HandlerOutcome::default() },
         available: 400_000_000_000,
         queue_max: 100,
         ..ServiceOutcome::default()

@@ -30,7 +30,7 @@ pub(super) fn measure(plan: &Plan, pooled: &Pooled) -> Value {
         names.into_iter().enumerate().map(|(i, name)| (name.clone(), metrics(i))).collect::<Map<_, _>>().into()
     };
     json!({
-        "producers": named(plan.producers.iter().map(|p| &p.name).collect(), &|i| producer(pooled, i)),
+        "producers": named(plan.producers.iter().map(|p| &p.name).collect(), &|i| producer(plan, pooled, i)),
         "topics": named(plan.topics.iter().map(|t| &t.name).collect(), &|i| topic(plan, pooled, i)),
         "consumers": named(plan.consumers.iter().map(|c| &c.name).collect(), &|i| consumer(plan, pooled, i)),
         "services": named(plan.services.iter().map(|s| &s.name).collect(), &|i| services::service(plan, pooled, i)),
@@ -100,9 +100,19 @@ pub(super) fn rests_on_few(metrics: &Value, path: &[&str]) -> bool {
     count * (1.0 - share) < SLOWER - 1e-6
 }
 
-fn producer(pooled: &Pooled, index: usize) -> Value {
+fn producer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let seen = &pooled.outcome.producers[index];
-    json!({ "created": seen.created, "publish": publishing(seen, pooled) })
+    let mut metrics = Map::new();
+    let mut put = |name: &str, value: Value| metrics.insert(name.into(), value);
+    put("created", seen.created.into());
+    if let Some(handler) = &seen.handler {
+        put("failed", seen.failed.into());
+        put("open", seen.open.into());
+        let handled = services::handled(plan, &plan.producers[index].handler, handler);
+        handled.into_iter().for_each(|(name, value)| drop(put(name, value)));
+    }
+    put("publish", publishing(seen, pooled));
+    metrics.into()
 }
 
 /// What publishing clients saw.

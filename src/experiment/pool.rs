@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, LagOutcome, Ledger, OrderOutcome, Outcome,
-    PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums, TopicOutcome, Touched,
-    UserLedger, VisitLedger,
+    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
+    Outcome, PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums, TopicOutcome,
+    Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::time::{SimSpan, SimTime};
@@ -189,6 +189,9 @@ impl ProducerOutcome {
         self.indeterminate += other.indeterminate;
         self.publishing += other.publishing;
         self.retries += other.retries;
+        self.failed += other.failed;
+        self.open += other.open;
+        merge_handlers(&mut self.handler, other.handler);
     }
 }
 
@@ -253,14 +256,26 @@ impl ServiceOutcome {
         self.wait.merge(&other.wait);
         self.wait_sum += other.wait_sum;
         self.busy += other.busy;
-        self.working += other.working;
         self.available += other.available;
         self.queue_max = self.queue_max.max(other.queue_max);
+        self.handler.merge(other.handler);
+        self.publish.merge(other.publish);
+    }
+}
+
+fn merge_handlers(into: &mut Option<HandlerOutcome>, other: Option<HandlerOutcome>) {
+    if let Some(other) = other {
+        into.get_or_insert_default().merge(other);
+    }
+}
+
+impl HandlerOutcome {
+    fn merge(&mut self, other: Self) {
+        self.working += other.working;
         for (callee, calls) in other.calls {
             self.calls.entry(callee).or_default().merge(calls);
         }
         self.sagas.merge(other.sagas);
-        self.publish.merge(other.publish);
     }
 }
 

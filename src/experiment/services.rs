@@ -4,16 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::measure::{distribution, level, publishing, ratio};
 use super::pool::Pooled;
-use crate::outcome::{CallLedger, FlowOutcome, SagaLedger, UserLedger, VisitLedger};
-use crate::plan::{Plan, ServicePlan, Step, called};
-
-/// Whether a service has sagas.
-fn has_sagas(service: &ServicePlan) -> bool {
-    let mut found = false;
-    let mut see = |step: &Step| found |= matches!(step, Step::Saga(_));
-    service.handler.steps.iter().for_each(|step| step.visit(&mut see));
-    found
-}
+use crate::outcome::{CallLedger, FlowOutcome, HandlerOutcome, SagaLedger, UserLedger, VisitLedger};
+use crate::plan::{Handler, Plan, ServicePlan, Step, called};
 
 /// The metrics of one service.
 #[must_use]
@@ -28,7 +20,7 @@ pub(super) fn service(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     }
     put("goodput", ratio((seen.visits.done - seen.visits.wasted) as f64, pooled.measured_seconds()));
     put("throughput", ratio(seen.visits.done as f64, pooled.measured_seconds()));
-    put("utilisation", ratio(seen.working as f64, seen.available as f64));
+    put("utilisation", ratio(seen.handler.working as f64, seen.available as f64));
     put("held", ratio(seen.busy as f64, seen.available as f64));
     put("offered_load", offered_load(policy, pooled, index));
     put("wait", distribution(&seen.wait, seen.wait_sum).into());
@@ -37,10 +29,7 @@ pub(super) fn service(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         put("users", user_ledger(&seen.users));
     }
     put("visits", visit_ledger(&seen.visits));
-    put("calls", calls(plan, pooled, index));
-    if has_sagas(policy) {
-        put("saga", sagas(&seen.sagas));
-    }
+    handled(plan, &policy.handler, &seen.handler).into_iter().for_each(|(name, value)| drop(put(name, value)));
     if !policy.clients.is_empty() {
         put("created", seen.publish.created.into());
         put("publish", publishing(&seen.publish, pooled));
@@ -77,12 +66,18 @@ fn visit_ledger(visits: &VisitLedger) -> Value {
     })
 }
 
-/// Calls by the service called, of all that the handler may call.
-fn calls(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
-    let seen = &pooled.outcome.services[index].calls;
-    let callees = called(&plan.services[index].handler.steps).into_iter().map(|callee| callee.0 as usize);
-    let of = |callee: usize| call_ledger(&seen.get(&callee).copied().unwrap_or_default());
-    callees.map(|callee| (plan.services[callee].name.clone(), of(callee))).collect::<Map<_, _>>().into()
+/// What handlers did: their calls by the service called, of all that they may call, and their sagas, if they have any.
+pub(super) fn handled(plan: &Plan, handler: &Handler, seen: &HandlerOutcome) -> Vec<(&'static str, Value)> {
+    let callees = called(&handler.steps).into_iter().map(|callee| callee.0 as usize);
+    let of = |callee: usize| call_ledger(&seen.calls.get(&callee).copied().unwrap_or_default());
+    let calls = callees.map(|callee| (plan.services[callee].name.clone(), of(callee))).collect::<Map<_, _>>();
+    let mut metrics = vec![("calls", calls.into())];
+    let mut has_sagas = false;
+    handler.visit(&mut |step| has_sagas |= matches!(step, Step::Saga(_)));
+    if has_sagas {
+        metrics.push(("saga", sagas(&seen.sagas)));
+    }
+    metrics
 }
 
 fn call_ledger(calls: &CallLedger) -> Value {

@@ -53,6 +53,7 @@ impl Findings<'_> {
         warnings.extend(per_consumer(&|i| self.unfinished(i)));
         warnings.extend(per_service(&|i| self.unanswered(i)));
         warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.unpublished(i)));
+        warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.failed_handlers(i)));
         warnings.extend((0..self.plan.topics.len()).filter_map(|i| self.not_passed_on(i)));
         warnings.extend(self.undecided());
         warnings.extend(per_consumer(&|i| self.short_tail(&self.latencies(i))));
@@ -201,6 +202,20 @@ impl Findings<'_> {
         );
         let about = format!("producers.{}", policy.name);
         (never > 0).then_some(Warning { code: "W008", about, text })
+    }
+
+    /// Events of a producer whose handlers failed: what these were still to publish never was.
+    fn failed_handlers(&self, index: usize) -> Option<Warning> {
+        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
+        let text = format!(
+            "{} of its handlers ({} of {}) failed, and what they had not published by then never was. No latency or loss \
+             counts it.",
+            percent(seen.failed as f64 / seen.created as f64),
+            seen.failed,
+            seen.created
+        );
+        let about = format!("producers.{}", policy.name);
+        (seen.failed > 0).then_some(Warning { code: "W008", about, text })
     }
 
     /// The same of what consumers publish, whose clients tell nobody.

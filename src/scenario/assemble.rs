@@ -12,7 +12,8 @@ use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::tree::{Node, Place, Value};
 use super::{expect, flows, handlers, keys, order, producers, resources, services};
-use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Plan, ProducerPlan, ServiceId, Step, TopicId, sequence_bits};
+use crate::dist::{Arrivals, Dist};
+use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Initiator, Plan, ProducerPlan, Step, TopicId, sequence_bits};
 use crate::time::SimSpan;
 use crate::units;
 
@@ -296,13 +297,16 @@ fn refuse_too_many(reader: &mut Reader, plan: &Plan, duration: Place) {
 
 /// Mean number of messages that one pass through a handler publishes to a topic.
 fn copies(steps: &[Step], topic: usize) -> f64 {
-    let of = |step: &Step| match step {
+    let own = |step: &Step| match step {
         Step::Publish(publish) if publish.to.0 as usize == topic => publish.probability * publish.count.mean(),
-        Step::Choose(branches) => branches.iter().map(|(share, steps)| share * copies(steps, topic)).sum(),
+        _ => 0.0,
+    };
+    let nested = |step: &Step| match step {
+        Step::Choose(branches) => branches.iter().map(|(share, steps)| share * copies(steps, topic)).sum::<f64>(),
         // What is done in place of a failed step comes on top at worst.
         other => other.nested().into_iter().map(|steps| copies(steps, topic)).sum(),
     };
-    steps.iter().map(of).sum()
+    steps.iter().map(|step| own(step) + nested(step)).sum()
 }
 
 /// A share of the keys says nothing about events without a key.
@@ -321,8 +325,8 @@ fn refuse_shares_of_no_keys(reader: &mut Reader, plan: &Plan, shares: &[Option<P
 
 /// Turns the most bytes of a fetch into records of the mean size of what is published.
 fn limit_fetches(plan: &mut Plan, bytes: &[u64]) {
-    let roots = plan.roots();
-    let sizes: Vec<f64> = (0..plan.topics.len()).map(|topic| mean_size(plan, &roots, topic)).collect();
+    let initiators = plan.initiators();
+    let sizes: Vec<f64> = (0..plan.topics.len()).map(|topic| mean_size(plan, &initiators, topic)).collect();
     for (consumer, bytes) in plan.consumers.iter_mut().zip(bytes) {
         let Dispatch::Log(log) = &mut consumer.dispatch else { continue };
         let size = consumer.subscribes.iter().map(|topic| sizes[topic.0 as usize]).fold(1.0, f64::max);
@@ -331,18 +335,21 @@ fn limit_fetches(plan: &mut Plan, bytes: &[u64]) {
     }
 }
 
-/// Mean size of the events published to a topic, producers weighted by their rates.
-fn mean_size(plan: &Plan, roots: &[Vec<ServiceId>], topic: usize) -> f64 {
+/// Mean size of the events published to a topic, weighted by the rates of those who publish because of what arrives from
+/// outside.
+fn mean_size(plan: &Plan, initiators: &[Vec<Initiator>], topic: usize) -> f64 {
     fn add(steps: &[Step], topic: usize, own: f64, weight: f64, sums: &mut (f64, f64)) {
         for step in steps {
-            match step {
-                Step::Publish(publish) if publish.to.0 as usize == topic => {
-                    let size = publish.size.as_ref().map_or(own, crate::dist::Dist::mean);
-                    if size.is_finite() {
-                        sums.0 += weight * size;
-                        sums.1 += weight;
-                    }
+            if let Step::Publish(publish) = step
+                && publish.to.0 as usize == topic
+            {
+                let size = publish.size.as_ref().map_or(own, crate::dist::Dist::mean);
+                if size.is_finite() {
+                    sums.0 += weight * size;
+                    sums.1 += weight;
                 }
+            }
+            match step {
                 Step::Choose(branches) => {
                     branches.iter().for_each(|(share, steps)| add(steps, topic, own, weight * share, sums))
                 }
@@ -354,15 +361,31 @@ fn mean_size(plan: &Plan, roots: &[Vec<ServiceId>], topic: usize) -> f64 {
     for ProducerPlan { arrivals, handler, size, .. } in &plan.producers {
         add(&handler.steps, topic, size.mean(), arrivals.mean_rate(plan.duration), &mut sums);
     }
-    for (service, roots) in plan.services.iter().zip(roots) {
-        let arrivals = roots.iter().filter_map(|root| plan.services[root.0 as usize].arrivals.as_ref());
-        let rate = arrivals.map(|arrivals| arrivals.mean_rate(plan.duration)).sum();
-        add(&service.handler.steps, topic, service.size.mean(), rate, &mut sums);
+    for (service, initiators) in plan.services.iter().zip(initiators) {
+        for (arrivals, size) in initiators.iter().filter_map(|initiator| from_outside(plan, *initiator)) {
+            add(&service.handler.steps, topic, size.mean(), arrivals.mean_rate(plan.duration), &mut sums);
+        }
     }
     if sums.1 <= 0.0 {
         plan.consumers.iter().for_each(|consumer| add(&consumer.handler.steps, topic, 1024.0, 1.0, &mut sums));
     }
     if sums.1 > 0.0 { sums.0 / sums.1 } else { 1024.0 }
+}
+
+/// What arrives from outside at an initiator, and the size of what is published for it.
+fn from_outside(plan: &Plan, initiator: Initiator) -> Option<(&Arrivals, &Dist)> {
+    match initiator {
+        Initiator::User(id) => {
+            let service = &plan.services[id.0 as usize];
+            Some((service.arrivals.as_ref()?, &service.size))
+        }
+        Initiator::Producer(id) => {
+            let producer = &plan.producers[id.0 as usize];
+            Some((&producer.arrivals, &producer.size))
+        }
+        // How often it publishes depends on what it reads.
+        Initiator::Consumer(_) => None,
+    }
 }
 
 /// Gives keys that are texts their final numbers.
@@ -396,9 +419,9 @@ fn note_short_traces(reader: &mut Reader, plan: &Plan) {
 /// Says where a consumer waits for events that nobody publishes.
 fn note_silent_topics(reader: &mut Reader, plan: &Plan) {
     let mut fed: Vec<TopicId> =
-        plan.producers.iter().flat_map(|producer| handlers::published(&producer.handler.steps)).collect();
-    fed.extend(plan.consumers.iter().flat_map(|consumer| handlers::published(&consumer.handler.steps)));
-    fed.extend(plan.services.iter().flat_map(|service| handlers::published(&service.handler.steps)));
+        plan.producers.iter().flat_map(|producer| handlers::published(&producer.handler)).collect();
+    fed.extend(plan.consumers.iter().flat_map(|consumer| handlers::published(&consumer.handler)));
+    fed.extend(plan.services.iter().flat_map(|service| handlers::published(&service.handler)));
     fed.extend(plan.consumers.iter().filter_map(|consumer| consumer.dead_letter));
     for consumer in &plan.consumers {
         for topic in consumer.subscribes.iter().filter(|topic| !fed.contains(topic)) {

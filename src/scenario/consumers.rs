@@ -99,7 +99,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         fields.finish(reader);
         return None;
     };
-    let mut published = handlers::published(&own.handler.steps);
+    let mut published = handlers::published(&own.handler);
     published.extend(own.dead_letter);
     published.sort_unstable();
     published.dedup();

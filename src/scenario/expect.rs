@@ -142,9 +142,7 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
     match fits.as_slice() {
         [(_, section, name, tail)] => {
             let (metric, below) = metric_of(reader, path, section, tail, plan)?;
-            if *section == "services"
-                && let Some(why) = missing(plan, name, &below)
-            {
+            if let Some(why) = missing(plan, section, name, &below) {
                 let error = Diagnostic::at(path.place, format!("`{}` is never measured: {why}", path.text));
                 reader.error(error.label("no such figure"));
                 return None;
@@ -187,7 +185,7 @@ fn unknown_thing(reader: &Reader, path: Part<'_>, text: &str, sections: &[(&'sta
         .help(help)
 }
 
-/// The metric of each thing of a section; of services, of those that have it.
+/// The metric of each thing of a section that has it.
 fn of_all(
     reader: &mut Reader,
     path: Part<'_>,
@@ -197,10 +195,11 @@ fn of_all(
     plan: &Plan,
 ) -> Option<(Metric, Vec<Vec<String>>)> {
     let (metric, below) = metric_of(reader, path, section, tail, plan)?;
-    let has = |name: &&&str| section != "services" || missing(plan, name, &below).is_none();
+    let has = |name: &&&str| missing(plan, section, name, &below).is_none();
     let paths: Vec<_> = names.iter().filter(has).map(|name| document_path(section, name, &below)).collect();
-    if paths.is_empty() && section == "services" {
-        reader.error(Diagnostic::at(path.place, format!("no service has `{tail}`")).label("no such figure"));
+    if paths.is_empty() && !names.is_empty() {
+        let noun = section.strip_suffix('s').unwrap_or(section);
+        reader.error(Diagnostic::at(path.place, format!("no {noun} has `{tail}`")).label("no such figure"));
         return None;
     }
     Some((metric, paths))
@@ -214,7 +213,7 @@ fn metric_of(
     tail: &str,
     plan: &Plan,
 ) -> Option<(Metric, Vec<String>)> {
-    let Some(rest) = tail.strip_prefix("calls.").filter(|_| section == "services") else {
+    let Some(rest) = tail.strip_prefix("calls.").filter(|_| metrics::has_handlers(section)) else {
         let metric = metric(reader, path, section, tail)?;
         let keys = metric.keys.clone();
         return Some((metric, keys));
@@ -236,25 +235,32 @@ fn metric_of(
     Some((metric, keys))
 }
 
-/// Why a service has no figure with these keys, if it has none.
-fn missing(plan: &Plan, name: &str, keys: &[String]) -> Option<String> {
-    let service = plan.services.iter().find(|service| service.name == name)?;
+/// Why a thing of a section has no figure with these keys, if it has none.
+fn missing(plan: &Plan, section: &str, name: &str, keys: &[String]) -> Option<String> {
+    let service = plan.services.iter().find(|service| section == "services" && service.name == name);
+    let handler = plan.handler_of(section, name)?;
     let has = |wanted: &dyn Fn(&Step) -> bool| {
         let mut found = false;
-        service.handler.steps.iter().for_each(|step| step.visit(&mut |step| found |= wanted(step)));
+        handler.visit(&mut |step| found |= wanted(step));
         found
     };
     match keys.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["response" | "availability" | "users", ..] if service.arrivals.is_none() => {
+        ["response" | "availability" | "users", ..] if service.is_some_and(|service| service.arrivals.is_none()) => {
             Some(format!("no users come in at `{name}`"))
         }
         ["saga", ..] if !has(&|step| matches!(step, Step::Saga(_))) => Some(format!("`{name}` has no saga")),
-        ["created" | "publish", ..] if service.clients.is_empty() => Some(format!("`{name}` publishes nothing")),
+        ["created" | "publish", ..] if service.is_some_and(|service| service.clients.is_empty()) => {
+            Some(format!("`{name}` publishes nothing"))
+        }
         ["calls", callee, ..] => {
             let calls =
                 |step: &Step| matches!(step, Step::Call(call) if plan.services[call.to.0 as usize].name == *callee);
             (!has(&calls)).then(|| format!("`{name}` does not call `{callee}`"))
         }
+        ["held"] if service.is_none() && handler.is_simple() => {
+            Some(format!("the workers of `{name}` wait for nobody; see `utilisation`"))
+        }
+        ["failed" | "open"] if handler.is_simple() => Some(format!("no step of `{name}` can fail it; see `publish`")),
         _ => None,
     }
 }

@@ -399,9 +399,9 @@ fn used_buses(things: &Things<'_>, client: usize) -> Vec<usize> {
     if let Some(consumer) = plan.consumers.get(client) {
         let ConsumerPlan { subscribes, handler, dead_letter, .. } = consumer;
         topics.extend(subscribes.iter().copied().chain(*dead_letter));
-        topics.extend(handlers::published(&handler.steps));
+        topics.extend(handlers::published(handler));
     } else {
-        topics.extend(handlers::published(&plan.producers[client - plan.consumers.len()].handler.steps));
+        topics.extend(handlers::published(&plan.producers[client - plan.consumers.len()].handler));
     }
     let mut buses: Vec<usize> = topics.into_iter().map(|topic| things.buses.at(topic).bus).collect();
     buses.sort_unstable();

@@ -5,23 +5,29 @@ use super::diagnostics::Diagnostic;
 use super::names::Names;
 use super::reader::{Fields, Reader, items};
 use super::tree::{Entry, Node};
-use crate::plan::{FlowPlan, Plan, ServiceId};
+use crate::plan::{FlowPlan, Initiator, Plan, ServiceId};
 use crate::time::SimSpan;
 
 /// Reads the section `flows`, sorted by name.
 pub(super) fn read(reader: &mut Reader, section: &Node, names: &Names, plan: &Plan) -> Vec<FlowPlan> {
-    let roots = plan.roots();
+    let initiators = plan.initiators();
     let mut entries = named_entries(reader, section, "flows");
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     let mut flows = Vec::new();
     for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
         check_name(reader, entry);
-        flows.extend(flow(reader, entry, names, plan, &roots));
+        flows.extend(flow(reader, entry, names, plan, &initiators));
     }
     flows
 }
 
-fn flow(reader: &mut Reader, entry: &Entry, names: &Names, plan: &Plan, roots: &[Vec<ServiceId>]) -> Option<FlowPlan> {
+fn flow(
+    reader: &mut Reader,
+    entry: &Entry,
+    names: &Names,
+    plan: &Plan,
+    initiators: &[Vec<Initiator>],
+) -> Option<FlowPlan> {
     let path = format!("flows.{}", entry.key);
     reader.explained.things.push(path.clone());
     let mut fields = Fields::open(reader, &entry.value, entry.place, path, format!("the flow `{}`", entry.key))?;
@@ -47,7 +53,7 @@ fn flow(reader: &mut Reader, entry: &Entry, names: &Names, plan: &Plan, roots: &
     for node in until.map_or(&[][..], items) {
         let part = service(reader, node, names, plan);
         if let (Some(start), Some(part)) = (start, part)
-            && !roots[part.0 as usize].contains(&start)
+            && !initiators[part.0 as usize].contains(&Initiator::User(start))
         {
             let name = |id: ServiceId| &plan.services[id.0 as usize].name;
             let message = format!("no request of `{}` ever reaches `{}`", name(start), name(part));

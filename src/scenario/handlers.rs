@@ -13,9 +13,9 @@ use crate::plan::{FailurePlan, Handler, Otherwise, PublishStep, Step, TopicId};
 use crate::units;
 
 /// Steps of every handler.
-const STEPS: [&str; 4] = ["work", "wait", "publish", "choose"];
-/// Steps that only services have in this version.
-const OF_SERVICES: [&str; 5] = ["call", "parallel", "hold", "local_commit", "saga"];
+const STEPS: [&str; 9] = ["work", "wait", "publish", "choose", "call", "parallel", "hold", "local_commit", "saga"];
+/// Those of them that consumers have in this version.
+const SIMPLE: [&str; 4] = ["work", "wait", "publish", "choose"];
 /// Steps of the format that this version does not have.
 const NOT_YET: [&str; 2] = ["transaction", "await"];
 
@@ -132,9 +132,9 @@ pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &s
 /// What is missing in this version for a step of this name, if anything is.
 fn not_yet(name: &str, owner: Owner) -> Option<String> {
     match name {
-        "call" if owner != Owner::Service => Some(format!("a {} that calls services", owner.noun())),
+        "call" if owner == Owner::Consumer => Some(format!("a {} that calls services", owner.noun())),
         _ if NOT_YET.contains(&name) => Some(format!("the step `{name}`")),
-        _ if OF_SERVICES.contains(&name) && owner != Owner::Service => {
+        _ if !SIMPLE.contains(&name) && STEPS.contains(&name) && owner == Owner::Consumer => {
             Some(format!("the step `{name}` of a {}", owner.noun()))
         }
         _ => None,
@@ -142,11 +142,11 @@ fn not_yet(name: &str, owner: Owner) -> Option<String> {
 }
 
 fn unknown_step(reader: &mut Reader, name: &str, place: Place) {
-    let near = nearest(name, STEPS.into_iter().chain(OF_SERVICES).chain(NOT_YET));
+    let near = nearest(name, STEPS.into_iter().chain(NOT_YET));
     let help = match near {
         Some(near) if near != name => format!("did you mean `{near}`?"),
         _ if name == "else" => "`else` is a key of the step before it: `call: { to: fraud, else: [] }`".into(),
-        _ => format!("steps are {}", listed(STEPS.into_iter().chain(OF_SERVICES))),
+        _ => format!("steps are {}", listed(STEPS)),
     };
     reader.error(Diagnostic::at(place, format!("there is no step `{name}`")).label("unknown step").help(help));
 }
@@ -200,7 +200,7 @@ fn publish(
         return known.buses.topic(reader, node).map(plain);
     }
     let mut fields = Fields::open(reader, node, place, path, "a publish step")?;
-    if known.owner != Owner::Service {
+    if known.owner == Owner::Consumer {
         fields.not_yet(reader, &["else"]);
     }
     let to = fields.required(reader, "to", "to: orders").and_then(|node| known.buses.topic(reader, node));
@@ -215,7 +215,7 @@ fn publish(
         let error = Diagnostic::at(place, "with `ack: ignore` nobody hears that it failed");
         reader.error(error.label("this is never done").help("take one of the two away"));
     }
-    let otherwise = if known.owner == Owner::Service { otherwise(reader, &mut fields, known, depth) } else { None };
+    let otherwise = if known.owner != Owner::Consumer { otherwise(reader, &mut fields, known, depth) } else { None };
     fields.finish(reader);
     Some(PublishStep {
         otherwise,
@@ -229,15 +229,14 @@ fn publish(
     })
 }
 
-/// The topics that steps publish to, sorted, each once.
-pub(super) fn published(steps: &[Step]) -> Vec<TopicId> {
+/// The topics that a handler publishes to, sorted, each once.
+pub(super) fn published(handler: &Handler) -> Vec<TopicId> {
     let mut topics = Vec::new();
-    for step in steps {
-        match step {
-            Step::Publish(publish) => topics.push(publish.to),
-            other => topics.extend(other.nested().into_iter().flat_map(published)),
+    handler.visit(&mut |step| {
+        if let Step::Publish(publish) = step {
+            topics.push(publish.to);
         }
-    }
+    });
     topics.sort_unstable();
     topics.dedup();
     topics

@@ -6,7 +6,7 @@ use super::diagnostics::{Diagnostic, nearest};
 use super::reader::{Choice, Fields, Reader};
 use super::traces::Column;
 use super::tree::{Node, Value};
-use crate::plan::{Handler, KeyPlan, Plan, Step};
+use crate::plan::{Handler, Initiator, KeyPlan, Plan, Step};
 use crate::units;
 
 /// Most keys that have numbers.
@@ -16,35 +16,44 @@ const SHARES: f64 = 1e-6;
 
 /// For each topic, whether events without a key are published to it: consumers pass on the keys that they read.
 pub(super) fn keyless_topics(plan: &Plan) -> Vec<bool> {
-    fn note(steps: &[Step], own: bool, keyless: &mut [bool]) {
-        for step in steps {
-            match step {
-                Step::Publish(publish) => {
-                    keyless[publish.to.0 as usize] |= publish.key.as_ref().map_or(own, |key| *key == KeyPlan::None);
-                }
-                other => other.nested().into_iter().for_each(|steps| note(steps, own, keyless)),
+    fn note(handler: &Handler, own: bool, keyless: &mut [bool]) {
+        handler.visit(&mut |step| {
+            if let Step::Publish(publish) = step {
+                keyless[publish.to.0 as usize] |= publish.key.as_ref().map_or(own, |key| *key == KeyPlan::None);
             }
-        }
+        });
     }
+    let initiators = plan.initiators();
     let mut keyless = vec![false; plan.topics.len()];
     for producer in &plan.producers {
-        note(&producer.handler.steps, producer.key == KeyPlan::None, &mut keyless);
-    }
-    for (service, roots) in plan.services.iter().zip(plan.roots()) {
-        let own = roots.iter().any(|root| plan.services[root.0 as usize].key == KeyPlan::None);
-        note(&service.handler.steps, own, &mut keyless);
+        note(&producer.handler, producer.key == KeyPlan::None, &mut keyless);
     }
     loop {
         let before = keyless.clone();
+        for (service, initiators) in plan.services.iter().zip(&initiators) {
+            let own = initiators.iter().any(|initiator| is_keyless(plan, *initiator, &before));
+            note(&service.handler, own, &mut keyless);
+        }
         for consumer in &plan.consumers {
             let read = consumer.subscribes.iter().any(|topic| keyless[topic.0 as usize]);
-            note(&consumer.handler.steps, read, &mut keyless);
+            note(&consumer.handler, read, &mut keyless);
             if let Some(dead) = consumer.dead_letter.filter(|_| read) {
                 keyless[dead.0 as usize] = true;
             }
         }
         if keyless == before {
             return keyless;
+        }
+    }
+}
+
+/// Whether some of what a handler there has in hand has no key, given the topics in which that is so.
+pub(super) fn is_keyless(plan: &Plan, initiator: Initiator, keyless: &[bool]) -> bool {
+    match initiator {
+        Initiator::User(id) => plan.services[id.0 as usize].key == KeyPlan::None,
+        Initiator::Producer(id) => plan.producers[id.0 as usize].key == KeyPlan::None,
+        Initiator::Consumer(id) => {
+            plan.consumers[id.0 as usize].subscribes.iter().any(|topic| keyless[topic.0 as usize])
         }
     }
 }

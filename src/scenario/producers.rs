@@ -56,8 +56,8 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
         reader.not_yet(place, "`hang` and `crash` of a producer");
     }
     let handler = handler.unwrap_or_default();
-    let topics = handlers::published(&handler.steps);
-    if handler.steps.iter().len() > 0 && topics.is_empty() && reader.errors.is_empty() {
+    let topics = handlers::published(&handler);
+    if !handler.steps.is_empty() && topics.is_empty() && handler.is_simple() && reader.errors.is_empty() {
         reader.notes.push(format!("{path} publishes nothing"));
     }
     let clients = clients::of(reader, &mut fields, known.buses, &topics);

@@ -2,9 +2,10 @@
 
 use super::buses::{check_name, named_entries};
 use super::diagnostics::Diagnostic;
+use super::keys;
 use super::reader::{Fields, Reader};
 use super::tree::{Entry, Node, Place};
-use crate::plan::{KeyPlan, Plan, ResourcePlan, Step};
+use crate::plan::{ConsumerId, Handler, Initiator, Plan, ProducerId, ResourcePlan, Step};
 use crate::units;
 
 /// Most holders, and most who wait.
@@ -91,27 +92,48 @@ fn queue(reader: &mut Reader, fields: &mut Fields<'_>) -> u32 {
     }
 }
 
-/// A resource for each key says nothing about requests without a key.
+/// A resource for each key says nothing about requests and events without a key.
 pub(super) fn refuse_keys_of_no_keys(reader: &mut Reader, plan: &Plan, places: &[Option<Place>]) {
     if places.iter().all(Option::is_none) {
         return;
     }
-    let roots = plan.roots();
+    let (initiators, keyless) = (plan.initiators(), keys::keyless_topics(plan));
     for (place, resource) in places.iter().zip(0_u32..).filter_map(|(place, id)| Some(((*place)?, id))) {
-        let holds = |service: usize| {
+        let holds = |handler: &Handler| {
             let mut held = false;
-            let mut see = |step: &Step| held |= matches!(step, Step::Hold { of, .. } if of.0 == resource);
-            plan.services[service].handler.steps.iter().for_each(|step| step.visit(&mut see));
+            handler.visit(&mut |step| held |= matches!(step, Step::Hold { of, .. } if of.0 == resource));
             held
         };
-        let holders = (0..plan.services.len()).filter(|service| holds(*service));
-        let keyless = holders
-            .flat_map(|service| &roots[service])
-            .find(|root| plan.services[root.0 as usize].key == KeyPlan::None);
-        if let Some(root) = keyless {
-            let root = &plan.services[root.0 as usize].name;
-            let message = format!("`per_key` gives each key its own, and requests that come in at `{root}` have none");
-            reader.error(Diagnostic::at(place, message).help(format!("give `services.{root}` a `key`")));
+        let services = plan.services.iter().zip(&initiators).filter(|(service, _)| holds(&service.handler));
+        let producers = plan.producers.iter().zip(0..).filter(|(producer, _)| holds(&producer.handler));
+        let consumers = plan.consumers.iter().zip(0..).filter(|(consumer, _)| holds(&consumer.handler));
+        let mut holders = services
+            .flat_map(|(_, initiators)| initiators.iter().copied())
+            .chain(producers.map(|(_, id)| Initiator::Producer(ProducerId(id))))
+            .chain(consumers.map(|(_, id)| Initiator::Consumer(ConsumerId(id))));
+        let Some(initiator) = holders.find(|initiator| keys::is_keyless(plan, *initiator, &keyless)) else { continue };
+        let (what, help) = without_key(plan, initiator, &keyless);
+        let message = format!("`per_key` gives each key its own, and {what} have none");
+        reader.error(Diagnostic::at(place, message).help(help));
+    }
+}
+
+/// What has no key, and how it gets one.
+fn without_key(plan: &Plan, initiator: Initiator, keyless: &[bool]) -> (String, String) {
+    match initiator {
+        Initiator::User(id) => {
+            let name = &plan.services[id.0 as usize].name;
+            (format!("requests that come in at `{name}`"), format!("give `services.{name}` a `key`"))
+        }
+        Initiator::Producer(id) => {
+            let name = &plan.producers[id.0 as usize].name;
+            (format!("events of `{name}`"), format!("give `producers.{name}` a `key`"))
+        }
+        Initiator::Consumer(id) => {
+            let consumer = &plan.consumers[id.0 as usize];
+            let topic = consumer.subscribes.iter().find(|topic| keyless[topic.0 as usize]).expect("it reads some");
+            let (name, topic) = (&consumer.name, &plan.topics[topic.0 as usize].name);
+            (format!("events of {topic}, which `{name}` reads,"), "give the `key` of what is published there".into())
         }
     }
 }

@@ -60,7 +60,7 @@ fn service(reader: &mut Reader, entry: &Entry, known: &Known<'_>, servers: &mut 
     if !["handler", "publishes", "service_time"].into_iter().any(|key| fields.get(key).is_some()) {
         reader.explain_default(&fields.path_of("service_time"), "0s", "");
     }
-    let topics = handlers::published(&handler.steps);
+    let topics = handlers::published(&handler);
     let size = size(reader, &mut fields, !topics.is_empty());
     let failure = handlers::failure(reader, &mut fields);
     if failure.hang > 0.0 || failure.crash > 0.0 {
@@ -219,7 +219,7 @@ fn startup(reader: &mut Reader, fields: &mut Fields<'_>, server: &ServerProfile)
 
 /// Says which services no request reaches, and which resources nobody holds.
 pub(super) fn note_idle_things(reader: &mut Reader, plan: &Plan) {
-    for (service, _) in plan.services.iter().zip(plan.roots()).filter(|(_, roots)| roots.is_empty()) {
+    for (service, _) in plan.services.iter().zip(plan.initiators()).filter(|(_, initiators)| initiators.is_empty()) {
         reader.notes.push(format!("services.{}: no users come in here, and nobody calls it", service.name));
     }
     let mut held = vec![false; plan.resources.len()];
@@ -228,7 +228,7 @@ pub(super) fn note_idle_things(reader: &mut Reader, plan: &Plan) {
             held[of.0 as usize] = true;
         }
     };
-    plan.services.iter().flat_map(|service| &service.handler.steps).for_each(|step| step.visit(&mut see));
+    plan.handlers().for_each(|handler| handler.visit(&mut see));
     for (resource, _) in plan.resources.iter().zip(&held).filter(|(_, held)| !**held) {
         reader.notes.push(format!("resources.{}: nobody holds it", resource.name));
     }

@@ -330,7 +330,8 @@ fn every_form_of_every_step() {
     let idle = service(plan, "idle");
     assert_eq!((idle.transport.handshakes, idle.startup.constant()), (0, Some(0.0)));
     assert_eq!((plan.resources[0].rate, plan.resources[0].queue), (Some((10.0, 5)), 0));
-    assert_eq!(plan.roots(), [vec![], vec![ServiceId(1)], vec![ServiceId(1)]]);
+    let shoppers = vec![Initiator::User(ServiceId(1))];
+    assert_eq!(plan.initiators(), [vec![], shoppers.clone(), shoppers]);
     let targets: Vec<_> = plan.faults.iter().map(|fault| fault.target).collect();
     let of = |id, members| FaultTarget::Service(ServiceId(id), members);
     assert_eq!(targets, [of(2, Members::One(2)), of(2, Members::Each), of(1, Members::All)]);

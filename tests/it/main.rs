@@ -11,6 +11,7 @@
 #![expect(clippy::float_cmp, reason = "loads are named by the number written, waits are exactly zero or not")]
 
 mod bounds;
+mod callers;
 mod clients;
 mod closed_forms;
 mod compare;

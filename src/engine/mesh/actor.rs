@@ -4,11 +4,11 @@ use super::program::{Compiler, Program};
 use super::publish::Outputs;
 use super::server::Instance;
 use crate::engine::setup::{Publisher, Setup};
-use crate::outcome::ServiceOutcome;
-use crate::plan::{FailurePlan, Handler, ServicePlan};
+use crate::outcome::{ProducerOutcome, ServiceOutcome};
+use crate::plan::{FailurePlan, Handler, ProducerPlan, ServicePlan};
 use crate::random::Stream;
 
-/// A service. (What only services have is a [`Server`](super::server::Server).)
+/// A service, or a producer. (What only services have is a [`Server`](super::server::Server).)
 #[derive(Clone, Debug)]
 pub(super) struct Actor {
     pub(super) program: Program,
@@ -49,6 +49,18 @@ impl Actor {
     pub(super) fn service(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &ServicePlan) -> Self {
         let processes = (Publisher::Service(index), plan.instances);
         Self { failure: plan.failure, ..Self::new(compiler, setup, &plan.name, &plan.handler, processes) }
+    }
+
+    /// A producer. It fails as a service does.
+    pub(super) fn producer(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &ProducerPlan) -> Self {
+        let processes = (Publisher::Producer(index), plan.instances.max(1));
+        Self { failure: plan.failure, ..Self::new(compiler, setup, &plan.name, &plan.handler, processes) }
+    }
+
+    /// What its publishing and its handlers came to, for a producer.
+    pub(super) fn as_producer(&self) -> ProducerOutcome {
+        let ServiceOutcome { publish, handler, visits, .. } = &self.outcome;
+        ProducerOutcome { failed: visits.failed, open: visits.open, handler: Some(handler.clone()), ..publish.clone() }
     }
 
     fn new(

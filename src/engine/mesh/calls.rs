@@ -1,6 +1,6 @@
 //! Calls: attempts over the network, time-outs, retries, hedges, and the breaker and pool before them.
 
-use super::visit::Visit;
+use super::visit::{Asker, Visit};
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, StrandKey, VisitKey};
 use crate::dist::About;
 use crate::engine::backoff::Wait;
@@ -42,6 +42,7 @@ pub(super) struct Attempt {
     caller: usize,
     pub(super) root: RootKey,
     number: u64,
+    index: u64,
     key: u32,
     event_type: u16,
     size: u32,
@@ -97,7 +98,7 @@ impl Mesh {
     fn ledger(&mut self, site: usize, measured: bool, count: impl FnOnce(&mut crate::outcome::CallLedger)) {
         if measured {
             let site = &self.sites[site];
-            count(self.actors[site.caller].outcome.calls.entry(site.plan.to.0 as usize).or_default());
+            count(self.actors[site.caller].outcome.handler.calls.entry(site.plan.to.0 as usize).or_default());
         }
     }
 
@@ -124,6 +125,7 @@ impl Mesh {
             caller,
             root: from.root,
             number: if inherits { from.number } else { mixed(from.number, site, before, made) },
+            index: from.index,
             key: from.key,
             event_type: from.event_type,
             size: from.size,
@@ -173,22 +175,15 @@ impl Mesh {
         let service = self.sites[attempt.site].plan.to.0 as usize;
         let cancelled = attempt.call.is_none() && self.servers[service].transport.cancels;
         let visit = Visit {
-            actor: service,
             instance: attempt.instance.unwrap_or(0),
-            root: attempt.root,
-            attempt: Some(key),
+            asker: Asker::Call(key),
             number: attempt.number,
+            index: attempt.index,
             key: attempt.key,
             event_type: attempt.event_type,
             size: attempt.size,
-            arrived: now,
-            began: None,
-            doomed: false,
             cancelled,
-            answered: false,
-            strands: 0,
-            called: Vec::new(),
-            fact: None,
+            ..Visit::new(service, attempt.root, now)
         };
         let reachable = attempt.instance.is_some();
         let visit = self.enter(visit, reachable, now);
@@ -360,10 +355,11 @@ impl Mesh {
 
     /// A request that had been given up succeeded all the same: if it belongs to a saga, that may be too late.
     pub(super) fn late_success(&mut self, visit: &Visit) {
-        let saga = visit.attempt.and_then(|attempt| self.attempts.get(attempt)?.saga);
+        let Asker::Call(attempt) = visit.asker else { return };
+        let saga = self.attempts.get(attempt).and_then(|attempt| attempt.saga);
         let Some(run) = saga.and_then(|run| self.roots.get_mut(visit.root)?.sagas.get_mut(run)) else { return };
         if !std::mem::replace(&mut run.late, true) && run.compensated {
-            self.actors[run.actor].outcome.sagas.late_success += u64::from(run.measured);
+            self.actors[run.actor].outcome.handler.sagas.late_success += u64::from(run.measured);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Journeys, and the books of services, calls, sagas and resources.
 
-use super::visit::Root;
+use super::visit::{Asker, Root};
 use super::{Mesh, MeshOutcome, RootKey};
 use crate::outcome::FlowOutcome;
 use crate::plan::FlowPlan;
@@ -74,7 +74,7 @@ impl Mesh {
             let outcome = &mut self.actors[visit.actor].outcome;
             outcome.visits.open += u64::from(!visit.answered && visit.arrived >= self.warm_up);
             let root = &self.roots[visit.root];
-            let user = visit.attempt.is_none() && !visit.answered;
+            let user = visit.asker == Asker::User && !visit.answered;
             outcome.users.open += u64::from(user && root.created >= self.warm_up);
         }
         for root in self.roots.values().filter(|root| root.created >= self.warm_up) {
@@ -84,10 +84,31 @@ impl Mesh {
             }
         }
         for actor in &mut self.actors {
-            let sagas = &mut actor.outcome.sagas;
+            let sagas = &mut actor.outcome.handler.sagas;
             sagas.open = sagas.begun - sagas.completed - sagas.compensated - sagas.stuck;
             actor.outputs.close(&mut actor.outcome.publish, self.warm_up);
         }
+    }
+}
+
+impl Mesh {
+    /// Checks that all that was asked of each actor has an end, and all its calls.
+    ///
+    /// # Errors
+    /// What does not add up, with numbers.
+    pub(super) fn check_actors(&self) -> Result<(), String> {
+        for (index, actor) in self.actors.iter().enumerate() {
+            let v = &actor.outcome.visits;
+            if v.arrived != v.done + v.failed + v.refused + v.cut_off + v.cancelled + v.open {
+                return Err(format!("the visits of actor {index} do not add up: {v:?}"));
+            }
+            for (to, calls) in &actor.outcome.handler.calls {
+                if calls.calls != calls.succeeded + calls.failed + calls.open {
+                    return Err(format!("the calls of actor {index} to service {to} do not add up: {calls:?}"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -97,17 +118,9 @@ impl Mesh {
 /// What does not add up, with numbers.
 pub(super) fn check(outcome: &MeshOutcome) -> Result<(), String> {
     for (index, service) in outcome.services.iter().enumerate() {
-        let (u, v) = (&service.users, &service.visits);
+        let u = &service.users;
         if u.arrived != u.answered + u.failed + u.refused + u.open || u.answered != service.response.count() {
             return Err(format!("the users of service {index} do not add up: {u:?}"));
-        }
-        if v.arrived != v.done + v.failed + v.refused + v.cut_off + v.cancelled + v.open {
-            return Err(format!("the visits of service {index} do not add up: {v:?}"));
-        }
-        for (to, calls) in &service.calls {
-            if calls.calls != calls.succeeded + calls.failed + calls.open {
-                return Err(format!("the calls of service {index} to service {to} do not add up: {calls:?}"));
-            }
         }
         if service.busy > service.available {
             return Err(format!("service {index} was held for {} ns of {} ns", service.busy, service.available));

@@ -1,4 +1,5 @@
-//! The station Mesh: services that call each other, with what they hold, event by event on one calendar.
+//! The station Mesh: services that call each other, with what they hold, event by event on one calendar; and producers that
+//! call, hold, or run steps at once.
 //!
 //! ```text
 //! users --requests--> visit at an instance --handler--> strands --call--> attempt --request--> visit at another ...
@@ -44,7 +45,7 @@ use visit::{Root, Visit};
 
 use super::setup::{Rounding, Setup};
 use super::topic::Inbox;
-use crate::outcome::{FlowOutcome, ResourceOutcome, ServiceOutcome};
+use crate::outcome::{FlowOutcome, ProducerOutcome, ResourceOutcome, ServiceOutcome};
 use crate::plan::Plan;
 
 new_key_type! {
@@ -117,21 +118,26 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// What a run says of all services.
+/// What a run says of all that is here.
 #[derive(Clone, Debug)]
 pub(super) struct MeshOutcome {
     pub(super) services: Vec<ServiceOutcome>,
+    /// Of the producers that are here, by index.
+    pub(super) producers: Vec<(usize, ProducerOutcome)>,
     pub(super) resources: Vec<ResourceOutcome>,
     pub(super) flows: Vec<FlowOutcome>,
 }
 
-/// All services of a run.
+/// All services of a run, and producers whose handlers do more than work, wait, publish and choose.
 #[derive(Clone, Debug)]
 pub(super) struct Mesh {
-    /// Services, by index of the plan.
+    /// All services, by index of the plan; then producers.
     actors: Vec<Actor>,
     /// What only services have, in the same order.
     servers: Vec<Server>,
+    /// Indices of the producers.
+    producers: Vec<usize>,
+    /// By actor: what comes in there from outside.
     users: Vec<Option<Users>>,
     resources: Vec<Resource>,
     sites: Vec<Site>,
@@ -160,13 +166,19 @@ pub(super) struct Mesh {
 impl Mesh {
     pub(super) fn new(plan: &Plan, setup: &Setup) -> Self {
         let mut compiler = Compiler::new(plan, setup.seed);
+        let producers: Vec<usize> = (0..plan.producers.len()).filter(|index| !setup.sources.contains(index)).collect();
         let services = plan.services.iter().enumerate();
-        let actors: Vec<Actor> =
+        let mut actors: Vec<Actor> =
             services.map(|(index, service)| Actor::service(&mut compiler, setup, index, service)).collect();
+        let of_producer = |index: &usize| Actor::producer(&mut compiler, setup, *index, &plan.producers[*index]);
+        actors.extend(producers.iter().map(of_producer));
+        let users = (0..plan.services.len()).map(|index| Users::of_service(plan, setup, index));
+        let events = producers.iter().map(|index| Some(Users::of_producer(plan, setup, *index)));
         let sites = compiler.sites;
         let callers = sites.iter().map(|site| vec![Caller::new(&site.plan); actors[site.caller].instances.len()]);
         Self {
-            users: (0..plan.services.len()).map(|index| Users::new(plan, setup, index)).collect(),
+            users: users.chain(events).collect(),
+            producers,
             resources: plan.resources.iter().map(Resource::new).collect(),
             callers: callers.collect(),
             sites,
@@ -265,10 +277,13 @@ impl Mesh {
     /// What does not add up.
     pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
         self.close(end);
-        let services: Vec<_> = self.actors.iter().map(|actor| actor.outcome.clone()).collect();
+        let (services, others) = self.actors.split_at(self.servers.len());
+        let services: Vec<_> = services.iter().map(|actor| actor.outcome.clone()).collect();
+        let producers: Vec<_> = self.producers.iter().copied().zip(others.iter().map(Actor::as_producer)).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
         let flows: Vec<_> = self.flows.iter().map(|flow| flow.outcome.clone()).collect();
-        let outcome = MeshOutcome { services, resources, flows };
+        let outcome = MeshOutcome { services, producers, resources, flows };
+        self.check_actors()?;
         meter::check(&outcome)?;
         Ok(outcome)
     }

@@ -79,9 +79,12 @@ impl Mesh {
         let (number, instance) = (visit.number, visit.instance);
         let inherited = (visit.key, visit.event_type, visit.size);
         let measured = created >= self.warm_up;
+        // What a producer creates is counted as it arrives.
+        let is_service = visit.actor < self.servers.len();
         let it = &mut self.actors[visit.actor];
         let publishing = &it.program.publishes[step];
-        let about = About { key: visit.key, event_type: visit.event_type, index: number, stream: it.streams.service };
+        let about =
+            About { key: visit.key, event_type: visit.event_type, index: visit.index, stream: it.streams.service };
         let copies = publishing.copies(number, about).unwrap_or(0);
         let topic = publishing.plan.to.0 as usize;
         let waits = publishing.plan.wait_for_ack;
@@ -97,7 +100,7 @@ impl Mesh {
             let Some(sequence) = out.port.number(created, measured) else { break };
             let event = out.clients[instance].event(sequence);
             let message = Message { event, sequence, key: event_key, created, lineage, event_type, bytes, waiter };
-            it.outcome.publish.created += u64::from(measured);
+            it.outcome.publish.created += u64::from(measured && is_service);
             out.clients[instance].publish(now, message, &mut out.port);
             sent += 1;
         }

@@ -5,7 +5,7 @@ use super::visit::SagaRun;
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
 use crate::engine::group::slowed;
-use crate::random::Draws;
+use crate::engine::handler::{choice, chosen, spend_draws};
 
 /// Waits before a part of a saga that cannot be undone is tried again: twice as long each time, up to half a minute.
 const FORWARD: (u64, u64) = (1_000_000_000, 30_000_000_000);
@@ -68,16 +68,6 @@ pub(super) struct Fork {
     decided: bool,
 }
 
-/// The branch that a number between 0 and 1 chooses, by share.
-fn chosen(branches: &[(f64, Block)], unit: f64) -> Option<Block> {
-    let mut left = unit;
-    let chosen = branches.iter().find(|(share, _)| {
-        left -= share;
-        left < 0.0
-    });
-    chosen.or(branches.last()).map(|(_, block)| *block)
-}
-
 impl Strand {
     pub(super) fn new(visit: VisitKey, fork: Option<ForkKey>, stack: Vec<Level>) -> Self {
         Self {
@@ -134,7 +124,7 @@ impl Mesh {
         if strand.works {
             let (since, actor) = (strand.since, visit.actor);
             let worked = self.measured_span(since, now);
-            self.actors[actor].outcome.working += worked;
+            self.actors[actor].outcome.handler.working += worked;
             self.strands[key].works = false;
         }
         self.wake(key, Ok(()), now);
@@ -144,15 +134,21 @@ impl Mesh {
     pub(super) fn run(&mut self, key: StrandKey, now: u64) {
         loop {
             let Some(strand) = self.strands.get_mut(key) else { return };
-            let Some(level) = strand.stack.last_mut() else { return self.over(key, Ok(()), now) };
-            let visit = &self.visits[strand.visit];
-            let actor = visit.actor;
+            let visit = &mut self.visits[strand.visit];
+            let (actor, main, in_saga) = (visit.actor, strand.fork.is_none(), strand.saga().is_some());
+            let Some(level) = strand.stack.last_mut() else {
+                let how = if main && visit.doomed { Err(()) } else { Ok(()) };
+                return self.over(key, how, now);
+            };
             let op = self.actors[actor].program.blocks[level.block].get(level.at);
-            // A handler notices between its steps that nobody waits for it; one that fails by itself does so after its own first work.
             let spends = matches!(op.map(|op| &op.what), Some(What::Spend(_)));
-            if visit.cancelled || (visit.doomed && !spends && strand.fork.is_none()) {
+            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
+            let fails = visit.doomed && visit.worked && main && !spends && !in_saga;
+            // It notices between its steps that nobody waits for it.
+            if visit.cancelled || fails {
                 return self.give_up_strand(key, now);
             }
+            visit.worked |= main && spends;
             let Some(op) = op else {
                 let kind = level.kind;
                 strand.stack.pop();
@@ -170,9 +166,9 @@ impl Mesh {
                     }
                 }
                 What::Choose(number, branches) => {
-                    let unit = self.actors[actor].streams.choices.part(1).part(*number).unit(visit.number);
+                    let unit = choice(self.actors[actor].streams.choices, *number, visit.number, visit.attempt);
                     if let Some(block) = chosen(branches, unit) {
-                        strand.stack.push(Level { block, at: 0, kind: Kind::Chosen });
+                        strand.stack.push(Level { block: *block, at: 0, kind: Kind::Chosen });
                     }
                 }
                 What::Publish(number) => {
@@ -213,12 +209,8 @@ impl Mesh {
         let visit = &mut self.visits[strand.visit];
         let actor = &self.actors[visit.actor];
         let stream = actor.streams.service;
-        let mut draws: Draws = if spend.number == 0 {
-            stream.at(visit.number)
-        } else {
-            stream.part(1 << 40 | spend.number).at(visit.number)
-        };
-        let about = About { key: visit.key, event_type: visit.event_type, index: visit.number, stream };
+        let mut draws = spend_draws(stream, spend.number, visit.number, visit.attempt);
+        let about = About { key: visit.key, event_type: visit.event_type, index: visit.index, stream };
         let instance = &actor.instances[visit.instance];
         let mut time = self.rounding.up(spend.time.whole(&mut draws, about));
         if spend.works {
@@ -253,7 +245,7 @@ impl Mesh {
                     }
                     None => {
                         let measured = self.saga_run(key, run).measured;
-                        self.actors[actor].outcome.sagas.completed += u64::from(measured);
+                        self.actors[actor].outcome.handler.sagas.completed += u64::from(measured);
                     }
                 }
                 true
@@ -277,13 +269,13 @@ impl Mesh {
         runs.push(SagaRun { actor, measured, compensated: false, late: false });
         let run = runs.len() - 1;
         let it = &mut self.actors[actor];
-        it.outcome.sagas.begun += u64::from(measured);
+        it.outcome.handler.sagas.begun += u64::from(measured);
         match it.program.sagas[number].parts.first() {
             Some((block, _)) => {
                 let kind = Kind::Part { saga: number, run, part: 0, tries: 1 };
                 self.strands[key].stack.push(Level { block: *block, at: 0, kind });
             }
-            None => it.outcome.sagas.completed += u64::from(measured),
+            None => it.outcome.handler.sagas.completed += u64::from(measured),
         }
     }
 
@@ -305,7 +297,7 @@ impl Mesh {
         let it = self.saga_run(key, run);
         it.compensated = true;
         let (actor, measured, late) = (it.actor, u64::from(it.measured), u64::from(it.late));
-        let sagas = &mut self.actors[actor].outcome.sagas;
+        let sagas = &mut self.actors[actor].outcome.handler.sagas;
         sagas.compensated += measured;
         sagas.late_success += measured * late;
     }
@@ -350,7 +342,7 @@ impl Mesh {
     fn stuck(&mut self, key: StrandKey, run: usize) {
         let it = self.saga_run(key, run);
         let (actor, measured) = (it.actor, it.measured);
-        self.actors[actor].outcome.sagas.stuck += u64::from(measured);
+        self.actors[actor].outcome.handler.sagas.stuck += u64::from(measured);
     }
 
     /// Runs blocks at once. Whether the strand must wait for them.
@@ -429,7 +421,7 @@ impl Mesh {
         if strand.works {
             let actor = self.visits[strand.visit].actor;
             let worked = self.measured_span(strand.since, now);
-            self.actors[actor].outcome.working += worked;
+            self.actors[actor].outcome.handler.working += worked;
         }
         self.waiters.retain(|_, waiter| *waiter != key);
     }
@@ -458,7 +450,7 @@ impl Mesh {
         let working: Vec<_> = self.strands.values().filter(|strand| strand.works).map(|s| (s.visit, s.since)).collect();
         for (visit, since) in working {
             let worked = self.measured_span(since, end);
-            self.actors[self.visits[visit].actor].outcome.working += worked;
+            self.actors[self.visits[visit].actor].outcome.handler.working += worked;
         }
     }
 }

@@ -184,7 +184,7 @@ fn a_caller_is_held_while_it_waits() {
     let outcome = outcome(&plan, 1);
     let shop = &outcome.services[1];
     assert!((shop.busy as f64 / shop.available as f64 - 0.5).abs() < 0.02);
-    assert!((shop.working as f64 / shop.available as f64 - 0.25).abs() < 0.01);
+    assert!((shop.handler.working as f64 / shop.available as f64 - 0.25).abs() < 0.01);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_quota_spaces_its_grants() {
 }
 
 fn ledger(outcome: &Outcome, from: usize, to: usize) -> CallLedger {
-    outcome.services[from].calls[&to]
+    outcome.services[from].handler.calls[&to]
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn who_has_given_up_does_not_stop_the_work_unless_told() {
         if cancels {
             // Noticed between the two steps.
             assert_eq!((slow.visits.done, slow.visits.cancelled), (0, slow.visits.arrived));
-            assert_eq!(slow.working, u128::from(slow.visits.arrived) * 1_000_000_000);
+            assert_eq!(slow.handler.working, u128::from(slow.visits.arrived) * 1_000_000_000);
         } else {
             assert_eq!((slow.visits.done, slow.visits.wasted), (slow.visits.arrived, slow.visits.arrived));
         }
@@ -373,11 +373,11 @@ fn a_saga_ends_done_or_undone() {
     };
     let undone = plan(10_000, services(None));
     holds(&undone, 0.9 * 0.8, 0.01, |outcome| {
-        let sagas = outcome.services[3].sagas;
+        let sagas = outcome.services[3].handler.sagas;
         sagas.completed as f64 / sagas.begun as f64
     });
     let outcome = outcome(&undone, 1);
-    let sagas = outcome.services[3].sagas;
+    let sagas = outcome.services[3].handler.sagas;
     assert_eq!(
         ledger(&outcome, 3, 2).calls,
         sagas.compensated - ledger(&outcome, 3, 0).failed,
@@ -385,7 +385,7 @@ fn a_saga_ends_done_or_undone() {
     );
     assert_eq!(outcome.services[3].users.failed, 0);
     let forward = self::outcome(&plan(10_000, services(Some(1))), 1);
-    let sagas = forward.services[3].sagas;
+    let sagas = forward.services[3].handler.sagas;
     assert_eq!(sagas.compensated, ledger(&forward, 3, 0).failed, "after the pivot nothing is undone");
     assert!(sagas.open < 20);
 }

@@ -1,16 +1,16 @@
-//! Where users come in: the requests of one service, in blocks.
+//! What comes in from outside: the requests of the users of a service, the events of a producer, in blocks.
 
-use crate::dist::{ArrivalTimes, Dist, KeySampler};
+use crate::dist::{ArrivalTimes, Arrivals, Dist, KeySampler};
 use crate::engine::setup::{Publisher, Rounding, Setup};
-use crate::engine::timeline::occurrences;
-use crate::plan::{Effect, FaultTarget, Plan, ServiceId};
+use crate::engine::timeline::bursts;
+use crate::plan::{FaultTarget, KeyPlan, Plan, ProducerId, ServiceId};
 use crate::random::{Stream, fnv1a};
 use crate::time::SimTime;
 
 /// Arrivals drawn at a time.
 const BLOCK: usize = 256;
 
-/// The users of one service.
+/// What comes in at one service or producer.
 #[derive(Clone, Debug)]
 pub(super) struct Users {
     arrivals: ArrivalTimes,
@@ -30,16 +30,27 @@ pub(super) struct Users {
     count_stream: Stream,
     /// Requests so far.
     requests: u64,
-    /// Number of the first request in the streams of all services: that of an event that this service publishes.
+    /// Number of the first request in all streams: that of an event that is published there.
     offset: u64,
     /// Number of the first journey that begins here.
     first_root: u64,
 }
 
-/// One request of a user.
+/// What the requests of one arrival are like.
+struct Requests<'a> {
+    key: &'a KeyPlan,
+    types: &'a [(u16, f64)],
+    size: &'a Dist,
+    count: &'a Dist,
+}
+
+/// One request of a user, or event of a producer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
+    /// Number in the streams of all that it reaches.
     pub(super) number: u64,
+    /// Number among those that come in here.
+    pub(super) index: u64,
     /// Number of the journey that it begins.
     pub(super) root: u64,
     pub(super) key: u32,
@@ -49,30 +60,52 @@ pub(super) struct Request {
 
 impl Users {
     /// The users of a service; none if nobody comes in there.
-    pub(super) fn new(plan: &Plan, setup: &Setup, index: usize) -> Option<Self> {
-        let service = &plan.services[index];
-        let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", service.name));
+    pub(super) fn of_service(plan: &Plan, setup: &Setup, index: usize) -> Option<Self> {
+        let it = &plan.services[index];
+        let ours = |target| matches!(target, FaultTarget::Service(ServiceId(id), _) if id as usize == index);
+        let bursts = bursts(plan, setup.seed, ours);
+        let requests = Requests { key: &it.key, types: &it.types, size: &it.size, count: &it.events_per_arrival };
+        Some(Self::new(setup, Publisher::Service(index), &it.name, (it.arrivals.as_ref()?, &bursts), requests))
+    }
+
+    /// What arrives at a producer.
+    pub(super) fn of_producer(plan: &Plan, setup: &Setup, index: usize) -> Self {
+        let it = &plan.producers[index];
+        let ours = |target| matches!(target, FaultTarget::Producer(ProducerId(id)) if id as usize == index);
+        let bursts = bursts(plan, setup.seed, ours);
+        let requests = Requests { key: &it.key, types: &it.types, size: &it.size, count: &it.events_per_arrival };
+        Self::new(setup, Publisher::Producer(index), &it.name, (&it.arrivals, &bursts), requests)
+    }
+
+    fn new(
+        setup: &Setup,
+        who: Publisher,
+        name: &str,
+        (arrivals, bursts): (&Arrivals, &[(SimTime, SimTime, f64)]),
+        requests: Requests<'_>,
+    ) -> Self {
+        let stream = |purpose: &str| Stream::named(setup.seed, &format!("{name}/{purpose}"));
         let mut users = Self {
-            arrivals: service.arrivals.as_ref()?.start(stream("arrivals"), &bursts(plan, index, setup.seed)),
+            arrivals: arrivals.start(stream("arrivals"), bursts),
             times: Vec::new(),
             at: 0,
             first: 0,
             end: setup.end,
             rounding: setup.rounding,
-            keys: KeySampler::new(&service.key),
+            keys: KeySampler::new(requests.key),
             key_stream: stream("keys"),
-            types: service.types.clone(),
+            types: requests.types.to_vec(),
             type_stream: stream("types"),
-            size: service.size.clone(),
+            size: requests.size.clone(),
             size_stream: stream("size"),
-            count: service.events_per_arrival.clone(),
+            count: requests.count.clone(),
             count_stream: stream("events_per_arrival"),
             requests: 0,
-            offset: fnv1a(service.name.as_bytes()),
-            first_root: setup.roots.first(Publisher::Service(index)),
+            offset: fnv1a(name.as_bytes()),
+            first_root: setup.roots.first(who),
         };
         users.refill();
-        Some(users)
+        users
     }
 
     /// When the next ones come.
@@ -100,7 +133,7 @@ impl Users {
             let about = crate::dist::About { key, event_type, index: id, stream: self.size_stream };
             let size = crate::engine::handler::clamp(self.size.whole(&mut self.size_stream.at(id), about));
             let (number, root) = (self.offset.wrapping_add(id), self.first_root + id);
-            out.push(Request { number, root, key, event_type, size });
+            out.push(Request { number, index: id, root, key, event_type, size });
         }
     }
 
@@ -115,16 +148,4 @@ impl Users {
         let before_end = self.times.partition_point(|time| *time < self.end);
         self.times.truncate(before_end);
     }
-}
-
-fn bursts(plan: &Plan, service: usize, seed: u64) -> Vec<(SimTime, SimTime, f64)> {
-    let ours = |target: FaultTarget| matches!(target, FaultTarget::Service(ServiceId(id), _) if id as usize == service);
-    let mut bursts = Vec::new();
-    for fault in plan.faults.iter().filter(|fault| ours(fault.target)) {
-        if let Effect::Burst(factor) = fault.effect {
-            bursts.extend(occurrences(plan, fault, seed).iter().map(|o| (SimTime(o.from), SimTime(o.to), factor)));
-        }
-    }
-    bursts.sort_by_key(|burst| (burst.0, burst.1));
-    bursts
 }

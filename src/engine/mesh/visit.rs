@@ -4,7 +4,9 @@ use super::calls::Fail;
 use super::server::Instance;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, Event, Mesh, RootKey, VisitKey};
+use crate::dist::NO_KEY;
 use crate::engine::lineage::Lineage;
+use crate::engine::source::instance_of;
 
 /// A user's request with all that follows from it.
 #[derive(Clone, Debug)]
@@ -33,24 +35,39 @@ pub(super) struct SagaRun {
     pub(super) late: bool,
 }
 
+/// Who waits for the end of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A user.
+    User,
+    /// A caller: this attempt.
+    Call(AttemptKey),
+    /// Nobody: it is an event of a producer.
+    Nobody,
+}
+
 /// A request at an instance.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     pub(super) actor: usize,
     pub(super) instance: usize,
     pub(super) root: RootKey,
-    /// Who asked; none: the user.
-    pub(super) attempt: Option<AttemptKey>,
-    /// Number in the service's streams.
+    pub(super) asker: Asker,
+    /// Number in the streams of its actor.
     pub(super) number: u64,
+    /// Number among what came in where its journey began.
+    pub(super) index: u64,
+    /// Number of the attempt at it, from 1.
+    pub(super) attempt: u32,
     pub(super) key: u32,
     pub(super) event_type: u16,
     pub(super) size: u32,
     pub(super) arrived: u64,
     /// When a worker took it.
     pub(super) began: Option<u64>,
-    /// It will fail by itself.
+    /// It will fail by itself, after its own first work.
     pub(super) doomed: bool,
+    pub(super) worked: bool,
     /// Its caller has given up, and the service knows.
     pub(super) cancelled: bool,
     /// Its answer is sent; what is left of it are strands that nobody waits for.
@@ -63,15 +80,42 @@ pub(super) struct Visit {
     pub(super) fact: Option<u64>,
 }
 
+impl Visit {
+    /// One that has not begun, for which nobody waits.
+    pub(super) fn new(actor: usize, root: RootKey, now: u64) -> Self {
+        Self {
+            actor,
+            instance: 0,
+            root,
+            asker: Asker::Nobody,
+            number: 0,
+            index: 0,
+            attempt: 1,
+            key: NO_KEY,
+            event_type: 0,
+            size: 0,
+            arrived: now,
+            began: None,
+            doomed: false,
+            worked: false,
+            cancelled: false,
+            answered: false,
+            strands: 0,
+            called: Vec::new(),
+            fact: None,
+        }
+    }
+}
+
 impl Mesh {
-    /// Users come in.
-    pub(super) fn arrive(&mut self, service: usize, now: u64) {
+    /// Requests or events come in from outside.
+    pub(super) fn arrive(&mut self, actor: usize, now: u64) {
         let mut requests = std::mem::take(&mut self.requests);
-        if let Some(users) = &mut self.users[service] {
+        if let Some(users) = &mut self.users[actor] {
             users.take(&mut requests);
         }
         for request in requests.drain(..) {
-            let flows = self.flows.iter_mut().enumerate().filter(|(_, flow)| flow.from == service);
+            let flows = self.flows.iter_mut().enumerate().filter(|(_, flow)| flow.from == actor);
             let measured = now >= self.warm_up;
             let flows = flows.map(|(index, flow)| {
                 flow.outcome.begun += u64::from(measured);
@@ -85,49 +129,58 @@ impl Mesh {
                 flows: flows.collect(),
                 sagas: Vec::new(),
             });
-            let it = &mut self.actors[service];
-            it.outcome.users.arrived += u64::from(measured);
-            let draw = (it.streams.balance, request.number);
-            let chosen = self.servers[service].choose(&it.instances, &mut None, draw);
             let visit = Visit {
-                actor: service,
-                instance: chosen.unwrap_or(0),
-                root,
-                attempt: None,
                 number: request.number,
+                index: request.index,
                 key: request.key,
                 event_type: request.event_type,
                 size: request.size,
-                arrived: now,
-                began: None,
-                doomed: false,
-                cancelled: false,
-                answered: false,
-                strands: 0,
-                called: Vec::new(),
-                fact: None,
+                ..Visit::new(actor, root, now)
             };
-            self.enter(visit, chosen.is_some(), now);
+            if actor < self.servers.len() {
+                self.ask_service(visit, measured, now);
+            } else {
+                self.begin_event(visit, measured, now);
+            }
         }
         self.requests = requests;
     }
 
+    /// A user's request goes to an instance of a service.
+    fn ask_service(&mut self, visit: Visit, measured: bool, now: u64) {
+        let it = &mut self.actors[visit.actor];
+        it.outcome.users.arrived += u64::from(measured);
+        let draw = (it.streams.balance, visit.number);
+        let chosen = self.servers[visit.actor].choose(&it.instances, &mut None, draw);
+        let visit = Visit { instance: chosen.unwrap_or(0), asker: Asker::User, ..visit };
+        self.enter(visit, chosen.is_some(), now);
+    }
+
+    /// A producer, which has as many workers as it needs, begins with an event.
+    fn begin_event(&mut self, visit: Visit, measured: bool, now: u64) {
+        let it = &mut self.actors[visit.actor];
+        it.outcome.publish.created += u64::from(measured);
+        let instances = u32::try_from(it.instances.len()).expect("processes of a scenario");
+        let instance = instance_of(visit.key, visit.index, instances) as usize;
+        let visit = Visit { instance, ..visit };
+        self.count_visit(&visit, now);
+        let visit = self.visits.insert(visit);
+        self.begin(visit, now);
+    }
+
     /// A request reaches an instance, if there is one: it is begun, waits, or is refused.
     pub(super) fn enter(&mut self, visit: Visit, reachable: bool, now: u64) -> Option<VisitKey> {
-        let (actor, instance, root) = (visit.actor, visit.instance, visit.root);
+        let (actor, instance) = (visit.actor, visit.instance);
         let measured = self.measured(now);
-        if let Some(root) = self.roots.get_mut(root) {
-            root.alive += 1;
-        }
+        self.count_visit(&visit, now);
         let it = &mut self.actors[actor];
-        it.outcome.visits.arrived += u64::from(measured);
         let (at, server) = (&it.instances[instance], &self.servers[actor]);
         let reachable = reachable && at.is_up();
         let free = at.busy < server.workers && at.paused_until <= now;
         if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
             self.reply(&visit, Err(Fail::Refused), now);
-            self.let_go(root);
+            self.let_go(visit.root);
             return None;
         }
         let key = self.visits.insert(visit);
@@ -142,6 +195,13 @@ impl Mesh {
             }
         }
         Some(key)
+    }
+
+    /// Something is asked of an actor.
+    fn count_visit(&mut self, visit: &Visit, now: u64) {
+        let measured = self.measured(now);
+        self.roots[visit.root].alive += 1;
+        self.actors[visit.actor].outcome.visits.arrived += u64::from(measured);
     }
 
     /// A worker takes a request.
@@ -167,7 +227,8 @@ impl Mesh {
     /// Workers of an instance that are free take who waits.
     pub(super) fn start_next(&mut self, actor: usize, instance: usize, now: u64) {
         loop {
-            let workers = self.servers[actor].workers;
+            let Some(server) = self.servers.get(actor) else { return };
+            let workers = server.workers;
             let at = &mut self.actors[actor].instances[instance];
             if !at.is_up() || at.busy >= workers || at.paused_until > now {
                 return;
@@ -193,7 +254,8 @@ impl Mesh {
         let measured = visit.arrived >= self.warm_up;
         let visit = visit.clone();
         let busy = self.measured_span(began, now);
-        let wasted = visit.attempt.is_some_and(|attempt| self.attempts.get(attempt).is_some_and(|a| a.call.is_none()));
+        let given_up = |attempt| self.attempts.get(attempt).is_some_and(|attempt| attempt.call.is_none());
+        let wasted = matches!(visit.asker, Asker::Call(attempt) if given_up(attempt));
         let it = &mut self.actors[actor];
         it.outcome.busy += busy;
         it.instances[instance].busy -= 1;
@@ -216,11 +278,12 @@ impl Mesh {
         self.start_next(actor, instance, now);
     }
 
-    /// Sends the answer to a visit: at once to a user, over the network to a caller.
+    /// Tells who waits for a visit: at once a user, over the network a caller.
     pub(super) fn reply(&mut self, visit: &Visit, how: Result<(), Fail>, now: u64) {
-        match visit.attempt {
-            Some(attempt) => self.answer(attempt, how, now),
-            None => {
+        match visit.asker {
+            Asker::Call(attempt) => self.answer(attempt, how, now),
+            Asker::Nobody => {}
+            Asker::User => {
                 let created = self.roots[visit.root].created;
                 if created < self.warm_up {
                     return;

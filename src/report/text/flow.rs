@@ -88,6 +88,7 @@ pub(super) fn load(summary: &Summary, style: Style) -> String {
 pub(super) fn publishing(summary: &Summary, style: Style) -> String {
     let mut table = Table::new([
         always("created"),
+        if_any("handlers failed"),
         if_any("rate"),
         always("mean"),
         if_room("p50"),
@@ -104,6 +105,7 @@ pub(super) fn publishing(summary: &Summary, style: Style) -> String {
         let counts = ["rejected", "indeterminate", "publishing", "retries"];
         let row = [
             show::count(producer.number(&["created"])).into(),
+            show::count(producer.number(&["failed"])).into(),
             show::rate(producer.number(&["publish", "rate"])).into(),
             time("mean"),
             time("p50"),

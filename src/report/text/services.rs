@@ -67,6 +67,11 @@ fn counted(thing: &Thing<'_>, path: &[&str], bad: bool) -> Cell {
     }
 }
 
+/// All whose handlers may call and have sagas.
+fn with_handlers(summary: &Summary) -> impl Iterator<Item = Thing<'_>> {
+    ["services", "consumers", "producers"].into_iter().flat_map(|section| things(summary, section))
+}
+
 /// Calls of which some attempt failed: name in the tree, title, whether it is bad.
 const CALLS: [(&str, &str, bool); 11] = [
     ("failed", "failed", true),
@@ -85,15 +90,15 @@ const CALLS: [(&str, &str, bool); 11] = [
 /// The calls that fail, at least at the first attempt.
 pub(super) fn calls(summary: &Summary, style: Style) -> String {
     let mut table = Table::new([always("calls")].into_iter().chain(CALLS.map(|(_, title, _)| if_any(title))));
-    for service in things(summary, "services") {
-        for (callee, metrics) in service.map(&["calls"]).into_iter().flatten() {
-            let calls = Thing { section: service.section, name: callee, metrics };
+    for caller in with_handlers(summary) {
+        for (callee, metrics) in caller.map(&["calls"]).into_iter().flatten() {
+            let calls = Thing { section: caller.section, name: callee, metrics };
             let trouble = ["failed", "timeouts", "refused", "errors", "broken"];
             if !trouble.iter().any(|key| calls.number(&[key]).is_some_and(|count| count > 0.0)) {
                 continue;
             }
             let cells = CALLS.map(|(key, _, bad)| counted(&calls, &[key], bad));
-            let name = format!("{} > {callee}", service.name);
+            let name = format!("{} > {callee}", caller.name);
             table.row(&name, [counted(&calls, &["calls"], false)].into_iter().chain(cells));
         }
     }
@@ -156,15 +161,15 @@ pub(super) fn sagas(summary: &Summary, style: Style) -> String {
         if_any("open"),
         if_any("late success"),
     ]);
-    for service in things(summary, "services").iter().filter(|service| service.map(&["saga"]).is_some()) {
-        let count = |name: &str, bad: bool| counted(service, &["saga", name, "count"], bad);
+    for who in with_handlers(summary).filter(|who| who.map(&["saga"]).is_some()) {
+        let count = |name: &str, bad: bool| counted(&who, &["saga", name, "count"], bad);
         table.row(
-            service.name,
+            who.name,
             [
-                counted(service, &["saga", "begun"], false),
+                counted(&who, &["saga", "begun"], false),
                 count("completed", false),
                 count("compensated", false),
-                show::share(service.number(&["saga", "compensated", "share"])).into(),
+                show::share(who.number(&["saga", "compensated", "share"])).into(),
                 count("stuck", true),
                 count("open", false),
                 count("late_success", true),
