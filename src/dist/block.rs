@@ -11,8 +11,11 @@ use crate::dist::{About, Dist, MOST};
 use crate::math::{normal_quantiles, quick_exp, quick_ln};
 use crate::random::Stream;
 
-/// Samples computed together.
+/// Samples computed together at most.
 pub const CHUNK: usize = 256;
+
+/// Those that are rounded together: few, for the room that they take is made new for each call.
+const PASS: usize = 64;
 
 /// Adding 2^52 to a smaller number leaves it, rounded to the nearest, in the low bits.
 const TWO_52: f64 = 4_503_599_627_370_496.0;
@@ -67,8 +70,8 @@ impl Dist {
         if let Self::Constant(value) = self {
             return out.fill(to_whole(*value));
         }
-        let mut samples = [0.0; CHUNK];
-        for (ids, out) in ids.chunks(CHUNK).zip(out.chunks_mut(CHUNK)) {
+        let mut samples = [0.0; PASS];
+        for (ids, out) in ids.chunks(PASS).zip(out.chunks_mut(PASS)) {
             let samples = &mut samples[..ids.len()];
             self.samples(stream, ids, samples);
             to_wholes(samples, out);
@@ -77,9 +80,9 @@ impl Dist {
 
     /// [`Dist::fill`] for the messages `first`, `first + 1`, ...
     pub fn fill_from(&self, stream: Stream, first: u64, out: &mut [u64]) {
-        let mut ids = [0; CHUNK];
-        for (chunk, out) in out.chunks_mut(CHUNK).enumerate() {
-            let (start, ids) = (first.wrapping_add((chunk * CHUNK) as u64), &mut ids[..out.len()]);
+        let mut ids = [0; PASS];
+        for (chunk, out) in out.chunks_mut(PASS).enumerate() {
+            let (start, ids) = (first.wrapping_add((chunk * PASS) as u64), &mut ids[..out.len()]);
             // Numbers may go around: a publisher's first one is a hash.
             ids.iter_mut().zip(0_u64..).for_each(|(id, n)| *id = start.wrapping_add(n));
             self.fill(stream, ids, out);

@@ -16,10 +16,17 @@ pub(super) struct Ahead {
     rounding: Rounding,
     /// Whether neighbours may be drawn without knowing what they are about.
     plain: bool,
-    /// Places for blocks, a power of two: block `n` is in place `n` modulo places, if `held` says so.
+    /// Places for blocks, a power of two.
     places: usize,
-    held: Vec<u64>,
-    drawn: Vec<u64>,
+    /// By place; none before the first draw. Block `n` has place `n` modulo places.
+    blocks: Vec<Block>,
+}
+
+/// Draws of neighbours.
+#[derive(Clone, Debug)]
+struct Block {
+    number: u64,
+    draws: [u64; BLOCK],
 }
 
 impl Ahead {
@@ -27,37 +34,38 @@ impl Ahead {
     pub(super) fn new(dist: &Dist, stream: Stream, rounding: Rounding, places: usize) -> Self {
         debug_assert!(places.is_power_of_two(), "places are found by a mask");
         let plain = dist.is_plain() && dist.constant().is_none();
-        Self { dist: dist.clone(), stream, rounding, plain, places, held: Vec::new(), drawn: Vec::new() }
+        Self { dist: dist.clone(), stream, rounding, plain, places, blocks: Vec::new() }
     }
 
     /// The draw of the n-th thing.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits select a place")]
     pub(super) fn get(&mut self, n: u64, about: About) -> u64 {
-        if !self.plain {
-            return self.rounding.up(self.dist.whole(&mut self.stream.at(n), about));
-        }
-        let block = n / BLOCK as u64;
-        let place = block as usize & (self.places - 1);
-        if self.held.get(place) != Some(&block) {
-            self.refill(place, block);
-        }
-        self.drawn[place * BLOCK + n as usize % BLOCK]
+        if self.plain { self.plain(n) } else { self.rounding.up(self.dist.whole(&mut self.stream.at(n), about)) }
     }
 
-    #[inline(never)]
-    fn refill(&mut self, place: usize, block: u64) {
-        if self.held.is_empty() {
-            // No number is in this block.
-            self.held.resize(self.places, u64::MAX);
-            self.drawn.resize(self.places * BLOCK, 0);
+    /// The draw of the n-th thing, where it depends on nothing but chance.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits select a place")]
+    fn plain(&mut self, n: u64) -> u64 {
+        let block = n / BLOCK as u64;
+        let (place, within) = (block as usize & (self.places - 1), n as usize % BLOCK);
+        match self.blocks.get(place) {
+            Some(known) if known.number == block => known.draws[within],
+            _ => self.refill(place, block)[within],
         }
-        self.held[place] = block;
-        let drawn = &mut self.drawn[place * BLOCK..][..BLOCK];
-        self.dist.fill_from(self.stream, block * BLOCK as u64, drawn);
+    }
+
+    #[cold]
+    fn refill(&mut self, place: usize, number: u64) -> &[u64; BLOCK] {
+        // No thing's number is in this block.
+        self.blocks.resize(self.places, Block { number: u64::MAX, draws: [0; BLOCK] });
+        let block = &mut self.blocks[place];
+        block.number = number;
+        self.dist.fill_from(self.stream, number * BLOCK as u64, &mut block.draws);
         if self.rounding.0 > 1 {
-            drawn.iter_mut().for_each(|draw| *draw = self.rounding.up(*draw));
+            block.draws.iter_mut().for_each(|draw| *draw = self.rounding.up(*draw));
         }
+        &block.draws
     }
 }
 

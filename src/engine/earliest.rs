@@ -1,76 +1,96 @@
 //! The earliest of several times, of which few change at once: a tournament.
 //!
-//! Each node holds the least of the four times below it, so a change costs one short path to the root, however many there
-//! are. Of equal times the one at the lower position wins.
+//! Each node holds the least of the four keys below it, so a change costs one short path to the root, however many there
+//! are. A key is a time and a position: of equal times the one at the lower position wins, and the root knows who it is.
+
+use std::hint::select_unpredictable;
 
 /// Times by position, and the earliest of them.
 #[derive(Clone, Debug)]
 pub(super) struct Earliest {
-    /// The root: node 0.
-    least: u64,
-    /// By inner node: the four nodes below it. Those of node n are 4n + 1 to 4n + 4; the leaves come after all inner nodes.
-    below: Vec<[u64; 4]>,
+    least: u128,
+    /// The four nodes below the root.
+    top: [u128; 4],
+    /// By inner node: the four nodes below it. Those of node n are 4n + 4 to 4n + 7, where the four of the top are the first;
+    /// the leaves come after all inner nodes.
+    below: Vec<[u128; 4]>,
+}
+
+/// Nodes so near to the root that it does not pay to ask whether they have changed: nobody can foretell the answer.
+const TOP: usize = 4 + 16;
+
+/// One number for a time and who has it, in the order of both.
+#[inline(always)]
+fn key(time: u64, position: usize) -> u128 {
+    u128::from(time) << 64 | position as u128
+}
+
+/// The time of a key.
+#[inline(always)]
+fn time(key: u128) -> u64 {
+    (key >> 64) as u64
+}
+
+/// The lesser of two keys, without a branch.
+#[inline(always)]
+fn lesser(a: u128, b: u128) -> u128 {
+    select_unpredictable(b < a, b, a)
+}
+
+/// Puts a key in one of four places; the least of all four. The others are compared first: they are known before the new
+/// key is.
+#[inline(always)]
+fn put(four: &mut [u128; 4], place: usize, key: u128) -> u128 {
+    let n = place % 4;
+    let others = lesser(lesser(four[n ^ 1], four[n ^ 2]), four[n ^ 3]);
+    four[n] = key;
+    lesser(others, key)
 }
 
 impl Earliest {
     /// For so many positions, without a time (`u64::MAX`).
     pub(super) fn new(positions: usize) -> Self {
-        let (mut inner, mut leaves) = (0, 1);
+        let (mut inner, mut leaves) = (0, 4);
         while leaves < positions {
             (inner, leaves) = (inner + leaves, 4 * leaves);
         }
-        Self { least: u64::MAX, below: vec![[u64::MAX; 4]; inner] }
+        // The first leaf below a node is the least of all that lie there.
+        let first_leaf = |mut node: usize| {
+            while node < inner {
+                node = 4 * node + 4;
+            }
+            key(u64::MAX, node - inner)
+        };
+        let four = |first: usize| std::array::from_fn(|n| first_leaf(first + n));
+        Self { least: key(u64::MAX, 0), top: four(0), below: (0..inner).map(|node| four(4 * node + 4)).collect() }
     }
 
     /// The earliest time.
-    #[inline]
+    #[inline(always)]
     pub(super) fn time(&self) -> u64 {
-        self.least
+        time(self.least)
     }
 
     /// The first position with the earliest time.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of a key is a position")]
     pub(super) fn position(&self) -> usize {
-        let mut node = 0;
-        while let Some([a, b, c, _]) = self.below.get(node) {
-            let least = self.least;
-            node = 4 * node
-                + if *a == least {
-                    1
-                } else if *b == least {
-                    2
-                } else if *c == least {
-                    3
-                } else {
-                    4
-                };
-        }
-        node - self.below.len()
-    }
-
-    /// The time at a position.
-    #[inline]
-    pub(super) fn at(&self, position: usize) -> u64 {
-        match self.below.len() + position {
-            0 => self.least,
-            leaf => self.below[(leaf - 1) / 4][(leaf - 1) % 4],
-        }
+        self.least as u64 as usize
     }
 
     /// Changes the time at a position.
     #[inline]
-    pub(super) fn set(&mut self, position: usize, mut time: u64) {
-        let mut node = self.below.len() + position;
-        while node > 0 {
-            node -= 1;
-            let four = &mut self.below[node / 4];
-            if std::mem::replace(&mut four[node % 4], time) == time {
+    pub(super) fn set(&mut self, position: usize, time: u64) {
+        let (mut node, mut key) = (self.below.len() + position, key(time, position));
+        while let Some(place) = node.checked_sub(4) {
+            let four = &mut self.below[place / 4];
+            if node >= TOP && four[place % 4] == key {
                 return;
             }
-            time = four[0].min(four[1]).min(four[2].min(four[3]));
-            node /= 4;
+            key = put(four, place, key);
+            node = place / 4;
         }
-        self.least = time;
+        self.least = put(&mut self.top, node, key);
     }
 }
 
@@ -90,7 +110,6 @@ mod tests {
                 earliest.set(at, times[at]);
                 let least = (0..count).min_by_key(|at| times[*at]).expect("there are some");
                 assert_eq!((earliest.time(), earliest.position()), (times[least], least), "{times:?}");
-                assert_eq!(earliest.at(at), times[at]);
             }
         }
     }

@@ -128,14 +128,11 @@ impl Lane {
 
     /// Offset of the first record at or after `from` that is not visible before `time`.
     pub(super) fn visible_end(&self, from: u64, time: u64) -> u64 {
-        let records = self.from(from);
-        // It is near as a rule, and the log long: look ever farther before looking between.
-        let mut reach = 1;
-        while records.get(reach - 1).is_some_and(|record| record.visible < time) {
-            reach *= 2;
+        // Where the log has not run ahead, all of it is.
+        if self.last_visible() < time {
+            return self.end();
         }
-        let (before, reach) = (reach / 2, (reach - 1).min(records.len()));
-        from + (before + records[before..reach].partition_point(|record| record.visible < time)) as u64
+        from + leading(self.from(from), |record| record.visible < time) as u64
     }
 
     #[inline]
@@ -146,8 +143,12 @@ impl Lane {
     }
 
     /// Appends plain records.
-    pub(super) fn extend(&mut self, records: impl Iterator<Item = Record>) {
-        self.records.extend(records);
+    #[inline]
+    pub(super) fn extend(&mut self, records: &[Record]) {
+        match records {
+            [one] => self.records.push(*one),
+            many => self.records.extend_from_slice(many),
+        }
     }
 
     /// Appends one record with its extra.
@@ -179,6 +180,18 @@ impl Lane {
             }
         }
     }
+}
+
+/// How many items at the start lie before some place. They are few as a rule, and the others many: looks ever farther
+/// before it looks between.
+#[inline]
+pub(super) fn leading<T>(items: &[T], before: impl Fn(&T) -> bool) -> usize {
+    let mut reach = 1;
+    while items.get(reach - 1).is_some_and(&before) {
+        reach *= 2;
+    }
+    let (from, to) = (reach / 2, (reach - 1).min(items.len()));
+    from + items[from..to].partition_point(before)
 }
 
 /// Values by which a column grows.
@@ -280,5 +293,20 @@ impl Log {
         let Record { created, event, .. } = *record;
         let root = self.first_roots[self.code.publisher(event)] + u64::from(self.code.sequence(event));
         Extra { sent: created, lineage: Lineage { root, created }, event_type: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading;
+
+    #[test]
+    fn those_before_a_place_are_counted_wherever_it_lies() {
+        for length in 0..40 {
+            let items: Vec<usize> = (0..length).collect();
+            for place in 0..42 {
+                assert_eq!(leading(&items, |item| *item < place), place.min(length), "{place} of {length}");
+            }
+        }
     }
 }

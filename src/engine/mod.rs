@@ -153,7 +153,11 @@ impl World {
         setup.end = end;
         let order = Order::new(&setup, plan.consumers.len());
         setup.find_back_edges(&order);
-        let group_options = GroupOptions { trace: options.trace, general: options.general };
+        let group_options = GroupOptions {
+            trace: options.trace,
+            general: options.general,
+            in_order: options.schedule == Schedule::Stepwise,
+        };
         let joined = |topic: &&(usize, &setup::TopicSetup)| topic.1.judged || topic.1.readers.len() > 1;
         let groups: Vec<_> =
             (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect();
@@ -201,6 +205,12 @@ impl World {
         }
     }
 
+    /// When a group next does something, if what a topic has appended since it was last asked may have changed that.
+    #[inline(always)]
+    fn hear(&mut self, group: usize) -> Option<u64> {
+        with_logs(&self.topics, &mut self.groups[group], Group::hear)
+    }
+
     /// Lets a station handle everything strictly before `until`; when it next does something.
     #[inline(always)]
     fn advance(&mut self, station: Station, until: u64) -> u64 {
@@ -221,25 +231,23 @@ impl World {
             }
             Station::Group(index) => {
                 let group = &mut self.groups[index];
-                let next = with_logs(&self.topics, group, |group, logs| {
-                    group.advance(logs, until);
-                    group.next(logs)
-                });
+                let next = with_logs(&self.topics, group, |group, logs| group.advance(logs, until));
                 group.deliver(&mut self.inboxes);
                 next
             }
         }
     }
 
-    /// Positions of the stations whose next time may change when another is advanced: those that hear from it.
-    fn affected(&self, order: &Order, station: Station) -> Vec<usize> {
+    /// The stations whose next time may change when another is advanced: groups that read a topic, or topics to which the
+    /// others publish. By index, with their positions.
+    fn hearers(&self, order: &Order, station: Station) -> Vec<(usize, usize)> {
         if let Station::Topic(index) = station {
             let readers = &self.setup.topics[index].readers;
-            return readers.iter().map(|reader| order.position(Station::Group(*reader))).collect();
+            return readers.iter().map(|reader| (*reader, order.position(Station::Group(*reader)))).collect();
         }
         let publishes = |topic: &setup::TopicSetup| topic.who.iter().any(|who| self.setup.station(*who) == station);
         let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| publishes(topic));
-        topics.map(|(index, _)| order.position(Station::Topic(index))).collect()
+        topics.map(|(index, _)| (index, order.position(Station::Topic(index)))).collect()
     }
 
     /// Follows events through all their groups, and trims what nobody needs any more.
@@ -326,7 +334,7 @@ impl World {
         });
         let MeshOutcome { services, producers: in_mesh, resources, flows } =
             self.mesh.finish(end).map_err(RunError::Broken)?;
-        let sources = self.setup.sources.iter().copied().zip(self.sources.iter().map(Source::outcome));
+        let sources = self.setup.sources.iter().copied().zip(self.sources.iter_mut().map(Source::outcome));
         let mut producers: Vec<(usize, ProducerOutcome)> = sources.chain(in_mesh).collect();
         producers.sort_unstable_by_key(|(index, _)| *index);
         let producers: Vec<ProducerOutcome> = producers.into_iter().map(|(_, outcome)| outcome).collect();
@@ -384,13 +392,18 @@ impl World {
 /// Lets a group act on the logs of the topics that it reads, without allocating for the usual one.
 #[inline(always)]
 fn with_logs<T>(topics: &[Topic], group: &mut Group, act: impl FnOnce(&mut Group, &[&Log]) -> T) -> T {
-    match *group.topics() {
-        [one] => act(group, &[&topics[one].log]),
-        ref many => {
-            let logs: Vec<_> = many.iter().map(|topic| &topics[*topic].log).collect();
-            act(group, &logs)
+    let (one, several);
+    let logs = match *group.topics() {
+        [topic] => {
+            one = [&topics[topic].log];
+            one.as_slice()
         }
-    }
+        ref many => {
+            several = many.iter().map(|topic| &topics[*topic].log).collect::<Vec<_>>();
+            several.as_slice()
+        }
+    };
+    act(group, logs)
 }
 
 /// The books of a subscription: every event ends somewhere, exactly once.

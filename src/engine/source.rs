@@ -8,7 +8,7 @@ use super::ahead::Ahead;
 use super::client::{Answer, Client, Message};
 use super::handler::{Action, Program, clamp};
 use super::lineage::Lineage;
-use super::log::{NO_KEY, Record};
+use super::log::{NO_KEY, Record, leading};
 use super::setup::{ClientSetup, Publisher, Rounding, Setup, is_plain_source};
 use super::timeline::bursts;
 use super::topic::{Inbox, NotStored, Port};
@@ -26,6 +26,8 @@ pub(super) struct Source {
     arrivals: ArrivalTimes,
     times: Vec<u64>,
     at: usize,
+    /// Those in `times` before this are in the meter.
+    metered: usize,
     ended: bool,
     keys: KeySampler,
     key_stream: Stream,
@@ -182,6 +184,7 @@ impl Source {
             arrivals: producer.arrivals.start(stream("arrivals"), &bursts),
             times: Vec::new(),
             at: 0,
+            metered: 0,
             ended: false,
             keys: KeySampler::new(&producer.key),
             key_stream: stream("keys"),
@@ -221,8 +224,7 @@ impl Source {
     /// Draws the next block of arrivals with all that belongs to them.
     fn refill(&mut self) {
         self.first += self.times.len() as u64;
-        self.times.clear();
-        self.at = 0;
+        self.clear();
         if self.ended {
             return;
         }
@@ -245,7 +247,7 @@ impl Source {
 
     fn advance_plain(&mut self, until: u64, inboxes: &mut [Inbox]) {
         loop {
-            let due = self.at + self.times[self.at..].partition_point(|time| *time < until);
+            let due = self.at + leading(&self.times[self.at..], |time| *time < until);
             if due > self.at {
                 self.emit_plain(due, inboxes);
             }
@@ -278,8 +280,16 @@ impl Source {
         }
         let measured = self.times[from..due].iter().filter(|time| **time >= warm_up).count() as u64;
         inbox.number_plain(client.publisher, &self.times[from..due], measured, plain.bytes);
+        self.at = due;
+    }
+
+    /// Counts what was emitted, and how it was answered: for a whole block at once.
+    fn count_plain(&mut self) {
+        let Kind::Plain(plain) = &self.kind else { return };
+        let (all, warm_up) = (std::mem::replace(&mut self.metered, self.at)..self.at, self.setup.warm_up);
+        let times = self.times[all.clone()].iter().filter(|created| **created >= warm_up);
+        let measured = times.clone().count() as u64;
         self.meter.outcome.created += measured;
-        let times = self.times[from..due].iter().filter(|created| **created >= warm_up);
         // What is not answered before the end of the run is still on its way then.
         if let Some(answer) = plain.constant_answer {
             let settled = answer.min(plain.timeout);
@@ -291,7 +301,7 @@ impl Source {
                 self.meter.outcome.indeterminate += measured - late;
             }
         } else {
-            let answers = self.times[from..due].iter().zip(&plain.answers[from..due]);
+            let answers = self.times[all.clone()].iter().zip(&plain.answers[all]);
             for (created, answer) in answers.filter(|(created, _)| **created >= warm_up) {
                 if created + answer.min(&plain.timeout) >= self.setup.end {
                     self.meter.outcome.publishing += 1;
@@ -302,7 +312,6 @@ impl Source {
                 }
             }
         }
-        self.at = due;
     }
 
     fn advance_general(&mut self, until: u64, inboxes: &mut [Inbox]) {
@@ -331,8 +340,14 @@ impl Source {
     /// Nothing arrives any more.
     fn stop(&mut self) {
         self.ended = true;
+        self.clear();
+    }
+
+    /// Gives up the block of arrivals.
+    fn clear(&mut self) {
+        self.count_plain();
         self.times.clear();
-        self.at = 0;
+        (self.at, self.metered) = (0, 0);
     }
 
     fn arrive(&mut self, now: u64) {
@@ -354,7 +369,8 @@ impl Source {
     }
 
     /// What the run says of this producer.
-    pub(super) fn outcome(&self) -> ProducerOutcome {
+    pub(super) fn outcome(&mut self) -> ProducerOutcome {
+        self.count_plain();
         let mut outcome = self.meter.outcome.clone();
         if let Kind::General(general) = &self.kind {
             let clients = || general.clients.iter().flat_map(|(_, clients)| clients);

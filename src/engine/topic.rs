@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::earliest::Earliest;
-use super::log::{Column, EventCode, Extra, Lane, Log, Record};
+use super::log::{Column, EventCode, Extra, Lane, Log, Record, leading};
 use super::setup::TopicSetup;
 use crate::outcome::TopicOutcome;
 
@@ -148,6 +148,8 @@ impl<T: Placed> Eq for ByPlace<T> {}
 #[derive(Clone, Debug)]
 struct Pending<T> {
     sorted: Vec<T>,
+    /// So many of them have been taken.
+    taken: usize,
     /// What would have moved further.
     apart: BinaryHeap<Reverse<ByPlace<T>>>,
 }
@@ -155,39 +157,70 @@ struct Pending<T> {
 /// Most places that a late comer moves.
 const NEAR: usize = 64;
 
+/// What was taken is given up when it is so much: to move the rest costs more than one step.
+const TAKEN: usize = 16;
+
 impl<T: Placed> Pending<T> {
     fn new() -> Self {
-        Self { sorted: Vec::new(), apart: BinaryHeap::new() }
+        Self { sorted: Vec::new(), taken: 0, apart: BinaryHeap::new() }
     }
 
+    /// Takes one in; whether it is the first now.
     #[inline]
-    fn insert(&mut self, one: T) {
+    fn insert(&mut self, one: T) -> bool {
+        match &self.sorted[self.taken..] {
+            [.., last] if last.key() <= one.key() => {
+                self.sorted.push(one);
+                false
+            }
+            _ => self.insert_late(one),
+        }
+    }
+
+    /// As [`Pending::insert`], for one that does not come after all others.
+    fn insert_late(&mut self, one: T) -> bool {
         let (key, mut at) = (one.key(), self.sorted.len());
-        if at > NEAR && self.sorted[at - NEAR].key() > key {
-            return self.apart.push(Reverse(ByPlace(one)));
+        if at > self.taken + NEAR && self.sorted[at - NEAR].key() > key {
+            self.apart.push(Reverse(ByPlace(one)));
+        } else {
+            self.sorted.push(one);
+            while at > self.taken && self.sorted[at - 1].key() > key {
+                self.sorted[at] = self.sorted[at - 1];
+                at -= 1;
+            }
+            self.sorted[at] = one;
         }
-        self.sorted.push(one);
-        while at > 0 && self.sorted[at - 1].key() > key {
-            self.sorted[at] = self.sorted[at - 1];
-            at -= 1;
-        }
-        self.sorted[at] = one;
+        self.first() == one.time()
     }
 
     /// The earliest time.
-    fn first(&self) -> Option<u64> {
-        let apart = self.apart.peek().map(|one| one.0.0.time());
-        self.sorted.first().map(Placed::time).into_iter().chain(apart).min()
+    #[inline]
+    fn first(&self) -> u64 {
+        let sorted = self.sorted.get(self.taken).map_or(u64::MAX, Placed::time);
+        sorted.min(self.apart.peek().map_or(u64::MAX, |one| one.0.0.time()))
     }
 
-    /// How many come strictly before `until`: from now on all of them lie at the start of `sorted`.
-    fn due(&mut self, until: u64) -> usize {
-        let due = self.sorted.partition_point(|one| one.time() < until);
-        if self.apart.peek().is_none_or(|one| one.0.0.time() >= until) {
-            return due;
+    /// Takes all that come strictly before `until`.
+    #[inline]
+    fn take(&mut self, until: u64, take: impl FnOnce(&[T])) {
+        if self.apart.peek().is_some_and(|one| one.0.0.time() < until) {
+            self.merge(until);
         }
-        let mut merged = Vec::with_capacity(2 * due);
-        let mut from = 0;
+        let from = self.taken;
+        self.taken += leading(&self.sorted[from..], |one| one.time() < until);
+        take(&self.sorted[from..self.taken]);
+        if self.taken >= TAKEN {
+            self.sorted.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// Brings all that come strictly before `until` and wait apart to where they belong.
+    #[cold]
+    fn merge(&mut self, until: u64) {
+        let mut from = self.taken;
+        let due = from + self.sorted[from..].partition_point(|one| one.time() < until);
+        let mut merged = Vec::with_capacity(2 * (due - from));
         while let Some(Reverse(ByPlace(next))) = self.apart.peek().copied().filter(|one| one.0.0.time() < until) {
             self.apart.pop();
             let to = from + self.sorted[from..due].partition_point(|one| one.key() < next.key());
@@ -196,13 +229,11 @@ impl<T: Placed> Pending<T> {
             from = to;
         }
         merged.extend_from_slice(&self.sorted[from..due]);
-        let all = merged.len();
-        self.sorted.splice(..due, merged);
-        all
+        self.sorted.splice(self.taken..due, merged);
     }
 
     fn iter(&self) -> impl Iterator<Item = &T> {
-        self.sorted.iter().chain(self.apart.iter().map(|one| &one.0.0))
+        self.sorted[self.taken..].iter().chain(self.apart.iter().map(|one| &one.0.0))
     }
 }
 
@@ -274,14 +305,8 @@ impl Inbox {
     /// Takes one record of a publisher whose records are visible when appended and carry no extra. The hot path.
     #[inline]
     pub(super) fn accept_plain(&mut self, lane: u32, record: Record) {
-        self.note(lane as usize, record.visible);
-        self.plain[lane as usize].insert(record);
-    }
-
-    #[inline]
-    fn note(&mut self, lane: usize, append: u64) {
-        if append < self.due.at(lane) {
-            self.due.set(lane, append);
+        if self.plain[lane as usize].insert(record) {
+            self.due.set(lane as usize, record.visible);
         }
     }
 
@@ -322,8 +347,9 @@ impl Inbox {
         if self.rich.is_empty() {
             return self.accept_plain(append.lane, append.record);
         }
-        self.note(append.lane as usize, append.append);
-        self.rich[append.lane as usize].insert(append);
+        if self.rich[append.lane as usize].insert(append) {
+            self.due.set(append.lane as usize, append.append);
+        }
     }
 
     /// Measured events refused or given up without an answer and not stored.
@@ -363,7 +389,8 @@ impl Topic {
     /// What readers need to know of events whether or not they are appended yet.
     fn note(&mut self, inbox: &mut Inbox) {
         for (column, created) in self.log.created.iter_mut().zip(&mut inbox.created_at) {
-            column.extend(created.drain(..));
+            column.extend(created.iter().copied());
+            created.clear();
         }
         for event in inbox.void.drain(..) {
             self.log.void.insert(event);
@@ -372,28 +399,29 @@ impl Topic {
 
     /// Appends what is due of one partition; when the next of it is.
     fn release_plain(&mut self, pending: &mut Pending<Record>, lane: usize, until: u64) -> u64 {
-        let due = pending.due(until);
-        let warm_up = self.warm_up;
-        self.stored += pending.sorted[..due].iter().filter(|record| record.created >= warm_up).count() as u64;
-        self.log.lanes[lane].extend(pending.sorted.drain(..due));
-        self.grown(lane, due);
-        pending.first().unwrap_or(u64::MAX)
+        pending.take(until, |records| {
+            self.stored += records.iter().filter(|record| record.created >= self.warm_up).count() as u64;
+            self.log.lanes[lane].extend(records);
+            self.grown(lane, records.len());
+        });
+        pending.first()
     }
 
     fn release_rich(&mut self, pending: &mut Pending<Append>, lane: usize, until: u64) -> u64 {
-        let due = pending.due(until);
-        let log = &mut self.log.lanes[lane];
-        for Append { mut record, extra, .. } in pending.sorted.drain(..due) {
-            record.visible = record.visible.max(log.last_visible());
-            log.push(record, extra);
-            let first = !record.is_copied()
-                || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
-            let measured = record.created >= self.warm_up;
-            self.stored += u64::from(first && measured);
-            self.surplus += u64::from(!first && measured);
-        }
-        self.grown(lane, due);
-        pending.first().unwrap_or(u64::MAX)
+        pending.take(until, |appends| {
+            let log = &mut self.log.lanes[lane];
+            for Append { mut record, extra, .. } in appends.iter().copied() {
+                record.visible = record.visible.max(log.last_visible());
+                log.push(record, extra);
+                let first = !record.is_copied()
+                    || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
+                let measured = record.created >= self.warm_up;
+                self.stored += u64::from(first && measured);
+                self.surplus += u64::from(!first && measured);
+            }
+            self.grown(lane, appends.len());
+        });
+        pending.first()
     }
 
     /// Notes that a partition has grown by so many records.
@@ -450,8 +478,7 @@ mod tests {
         });
         let (mut pending, mut taken) = (Pending::new(), Vec::new());
         let mut take = |pending: &mut Pending<Record>, until| {
-            let due = pending.due(until);
-            taken.extend(pending.sorted.drain(..due).map(|one| (one.visible, one.event)));
+            pending.take(until, |due| taken.extend(due.iter().map(|one| (one.visible, one.event))));
         };
         let mut all: Vec<(u64, u32)> = Vec::new();
         for record in records {
@@ -462,7 +489,7 @@ mod tests {
             }
         }
         take(&mut pending, u64::MAX);
-        assert!(pending.first().is_none() && pending.iter().next().is_none());
+        assert!(pending.first() == u64::MAX && pending.iter().next().is_none());
         all.sort_unstable();
         assert!(taken == all);
     }

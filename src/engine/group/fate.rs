@@ -4,7 +4,7 @@ use crate::dist::{About, Dist, NO_KEY};
 use crate::engine::ahead::Ahead;
 use crate::engine::backoff::Wait;
 use crate::engine::handler::Program;
-use crate::engine::log::{Extra, Record};
+use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::{Rounding, TopicSetup, plain_work};
 use crate::plan::{ConsumerPlan, FailurePlan, RetryMode, RetryPlan};
 use crate::random::{Stream, fnv1a};
@@ -59,6 +59,8 @@ pub(super) struct Fates {
     plain: Option<Dist>,
     /// Service times of first attempts, where a handler is one plain `work` step: drawn ahead.
     first: Option<Ahead>,
+    /// Whether plain times, too, are asked for in the order of events.
+    in_order: bool,
     /// The handler.
     pub(super) program: Program,
     failure: FailurePlan,
@@ -69,8 +71,16 @@ pub(super) struct Fates {
     types: Option<Vec<u16>>,
     keys: (f64, f64),
     key_salt: u64,
-    offsets: Vec<Vec<u64>>,
-    codes: Vec<crate::engine::log::EventCode>,
+    /// By slot.
+    numbers: Vec<Numbers>,
+}
+
+/// How the events of one topic are numbered in the streams of a subscription.
+#[derive(Clone, Debug)]
+struct Numbers {
+    code: EventCode,
+    /// By publisher: number of its first event.
+    first: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +94,13 @@ struct FailureStreams {
 }
 
 impl Fates {
-    pub(super) fn new(plan: &ConsumerPlan, seed: u64, rounding: Rounding, topics: &[&TopicSetup]) -> Self {
+    pub(super) fn new(
+        plan: &ConsumerPlan,
+        seed: u64,
+        rounding: Rounding,
+        topics: &[&TopicSetup],
+        in_order: bool,
+    ) -> Self {
         let stream = |purpose: &str| Stream::named(seed, &format!("{}/{purpose}", plan.name));
         let fails = plan.failure != FailurePlan::default();
         let program = Program::new(&plan.handler, &plan.name, seed, rounding);
@@ -92,6 +108,7 @@ impl Fates {
         Self {
             first: plain.as_ref().map(|dist| Ahead::new(dist, program.service_stream(), rounding, BLOCKS_AHEAD)),
             plain: plain.filter(|_| !fails),
+            in_order,
             program,
             failure: plan.failure,
             fails,
@@ -108,8 +125,10 @@ impl Fates {
             types: plan.types.clone(),
             keys: plan.keys,
             key_salt: fnv1a(b"share of keys"),
-            offsets: topics.iter().map(|topic| topic.offsets.clone()).collect(),
-            codes: topics.iter().map(|topic| crate::engine::log::EventCode::new(topic.publishers)).collect(),
+            numbers: topics
+                .iter()
+                .map(|topic| Numbers { code: EventCode::new(topic.publishers), first: topic.offsets.clone() })
+                .collect(),
         }
     }
 
@@ -131,8 +150,8 @@ impl Fates {
     /// The number of an event in this subscription's streams.
     #[inline]
     pub(super) fn id(&self, slot: usize, event: u32) -> u64 {
-        let code = self.codes[slot];
-        self.offsets[slot][code.publisher(event)].wrapping_add(u64::from(code.sequence(event)))
+        let Numbers { code, first } = &self.numbers[slot];
+        first[code.publisher(event)].wrapping_add(u64::from(code.sequence(event)))
     }
 
     /// What a service time may depend on.
@@ -140,7 +159,7 @@ impl Fates {
         About {
             key: record.key,
             event_type: extra.event_type,
-            index: u64::from(self.codes[slot].sequence(record.event)),
+            index: u64::from(self.numbers[slot].code.sequence(record.event)),
             stream: self.program.service_stream(),
         }
     }
@@ -161,16 +180,23 @@ impl Fates {
     }
 
     /// The service time of one plain message, with the bits of [`Fates::plain_times`].
-    #[inline]
-    pub(super) fn plain_time(&self, id: u64) -> u64 {
+    #[inline(always)]
+    pub(super) fn plain_time(&mut self, id: u64) -> u64 {
         let Some(dist) = &self.plain else { unreachable!("asked of plain messages only") };
         match dist.constant() {
             Some(value) => self.rounding.span(value),
-            None => {
-                let stream = self.program.service_stream();
-                self.rounding.up(dist.whole(&mut stream.at(id), About { index: id, stream, ..About::default() }))
+            None if self.in_order
+                && let Some(times) = &mut self.first =>
+            {
+                times.get(id, About::default())
             }
+            None => self.single_time(dist, id),
         }
+    }
+
+    fn single_time(&self, dist: &Dist, id: u64) -> u64 {
+        let stream = self.program.service_stream();
+        self.rounding.up(dist.whole(&mut stream.at(id), About { index: id, stream, ..About::default() }))
     }
 
     /// Whether service times are plain.

@@ -91,7 +91,8 @@ struct Counters {
 }
 
 impl Counters {
-    fn of(meter: &Meter) -> Self {
+    fn of(meter: &mut Meter) -> Self {
+        meter.count_recent();
         Self {
             redeliveries: meter.duplicates_deliveries,
             lost: meter.lost.values().sum(),
@@ -265,7 +266,7 @@ impl LagMeter {
     }
 
     /// Takes one sample at `now`.
-    pub(super) fn sample(&mut self, now: u64, meter: &Meter, lag: impl Fn(usize) -> Lag) {
+    pub(super) fn sample(&mut self, now: u64, meter: &mut Meter, lag: impl Fn(usize) -> Lag) {
         self.next += self.tick;
         let fresh = self.count.is_multiple_of(MERGED);
         let fresh_partition = self.count.is_multiple_of(PARTITION_MERGED);
@@ -307,7 +308,7 @@ impl LagMeter {
     }
 
     /// An occurrence of a tracked fault begins.
-    pub(super) fn track(&mut self, number: usize, now: u64, meter: &Meter) {
+    pub(super) fn track(&mut self, number: usize, now: u64, meter: &mut Meter) {
         let Some(window) = self.trackers[number].tracked.windows.get(self.trackers[number].at).copied() else { return };
         debug_assert_eq!(window.from, now);
         self.level = self.level_before(window);
@@ -332,7 +333,7 @@ impl LagMeter {
     }
 
     /// The run has ended.
-    pub(super) fn close(&mut self, meter: &Meter) {
+    pub(super) fn close(&mut self, meter: &mut Meter) {
         let end = self.end;
         self.trackers.iter_mut().for_each(|tracker| tracker.close(end, meter));
     }
@@ -348,7 +349,13 @@ impl LagMeter {
 
 impl Tracker {
     /// One sample of the lag; `poisoned`: events that the fault will hit are still to come. Whether this was the last.
-    fn sample(&mut self, (now, tick): (u64, u64), total: u64, (poisoned, period): (bool, u64), meter: &Meter) -> bool {
+    fn sample(
+        &mut self,
+        (now, tick): (u64, u64),
+        total: u64,
+        (poisoned, period): (bool, u64),
+        meter: &mut Meter,
+    ) -> bool {
         let Some(active) = &mut self.active else { return false };
         active.peak = active.peak.max(total);
         if now < active.window.to || total > active.before {
@@ -367,7 +374,7 @@ impl Tracker {
     }
 
     /// All that the occurrence caused is over, or nobody follows it further.
-    fn close(&mut self, now: u64, meter: &Meter) {
+    fn close(&mut self, now: u64, meter: &mut Meter) {
         let Some(active) = self.active.take() else { return };
         match active.back {
             None => {

@@ -1,6 +1,10 @@
 //! What a subscription counts at each delivery: latency with its stages, order, duplicates, and where every event ended.
 
+mod plain;
+
 use std::collections::BTreeMap;
+
+use plain::Recent;
 
 use super::order::{Completion, Events, KeyIndex};
 use crate::engine::log::{EventCode, Extra, Record};
@@ -77,6 +81,7 @@ pub(in crate::engine) struct Meter {
     idempotent: Option<IdempotencePlan>,
     slots: Vec<Slot>,
     copies: BTreeMap<(usize, u32), Copies>,
+    recent: Recent,
     trace: Option<Vec<TraceRecord>>,
 }
 
@@ -150,6 +155,7 @@ impl Meter {
             idempotent: setup.idempotent,
             slots: slots.collect(),
             copies: BTreeMap::new(),
+            recent: Recent::default(),
             trace: setup.trace.then(Vec::new),
         }
     }
@@ -170,69 +176,9 @@ impl Meter {
 
     /// What has come of a publisher's events (by subscribed topic and publisher).
     pub(in crate::engine) fn events(&mut self, topic: usize, publisher: usize) -> Option<&mut Events> {
+        self.count_recent();
         let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;
         slot.events.get_mut(publisher)
-    }
-
-    /// First effects of records of one topic that started and ended at these times, were never copied and taken once. The
-    /// hot path: inlined, because much of it falls away for a single record.
-    #[inline(always)]
-    pub(super) fn plain_effects(&mut self, slot: usize, records: &[Record], starts: &[u64], dones: &[u64]) {
-        let Slot { code, key_space, key_index, events, .. } = &mut self.slots[slot];
-        let effects = records.iter().zip(dones).map(|(record, done)| {
-            let place = (record.key < *key_space).then(|| key_index.of(record.key));
-            (record, code.sequence(record.event), place, *done)
-        });
-        // A loop of its own for the usual topic, which has one publisher.
-        if let [events] = &mut events[..] {
-            for (record, sequence, place, done) in effects {
-                let late = events.done(sequence, place, done);
-                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
-                    self.order.note(late);
-                }
-            }
-        } else if !events.is_empty() {
-            for (record, sequence, place, done) in effects {
-                let late = events[code.publisher(record.event)].done(sequence, place, done);
-                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
-                    self.order.note(late);
-                }
-            }
-        }
-        self.measure(records, starts, dones);
-    }
-
-    /// Latency and stages of those that are measured.
-    #[inline(always)]
-    fn measure(&mut self, records: &[Record], starts: &[u64], dones: &[u64]) {
-        let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
-        let mut late = 0;
-        for ((record, start), done) in records.iter().zip(starts).zip(dones) {
-            if record.created < self.warm_up {
-                late += u64::from(*done >= self.warm_up);
-                continue;
-            }
-            let latency = done - record.created;
-            self.latency.tally(latency);
-            effects += 1;
-            total += latency;
-            publish += record.visible - record.created;
-            wait += start - record.visible;
-            (min, max) = (latency.min(min), latency.max(max));
-        }
-        self.latency.account(effects, min, max);
-        self.deliveries += effects;
-        self.attempts += effects;
-        self.ledger.effected += effects;
-        self.done += effects + late;
-        self.stages.total += u128::from(total);
-        self.stages.publish += u128::from(publish);
-        self.stages.wait += u128::from(wait);
-        if !self.intervals.is_empty() {
-            for (record, done) in records.iter().zip(dones) {
-                note_intervals(&mut self.intervals, self.warm_up, record.created, *done);
-            }
-        }
     }
 
     /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
@@ -244,6 +190,7 @@ impl Meter {
         times: Times,
         earlier: Option<u64>,
     ) -> DeliveryResult {
+        self.count_recent();
         let earlier = earlier.or_else(|| {
             self.copies
                 .get(&(slot, EventCode::plain(record.event)))
@@ -420,6 +367,7 @@ impl Meter {
 
     /// Writes all counters into an outcome. Copied events are settled here: each counts once, by the best of its copies.
     pub(super) fn finish(&mut self, outcome: &mut ConsumerOutcome) {
+        self.count_recent();
         for copies in std::mem::take(&mut self.copies).into_values().filter(|copies| copies.measured) {
             count(&mut self.ledger, &mut self.lost, copies.best);
         }

@@ -160,6 +160,8 @@ pub(super) struct Group {
 pub(super) struct GroupOptions {
     pub(super) trace: bool,
     pub(super) general: bool,
+    /// Whether records are taken in the order of time, not partition by partition.
+    pub(super) in_order: bool,
 }
 
 impl Group {
@@ -189,20 +191,56 @@ impl Group {
         let core = &mut self.core;
         let own = match &mut self.discipline {
             // What would begin at or after the end never begins.
-            Discipline::Serial(serial) => serial.next(core, logs, control.min(core.end)),
+            Discipline::Serial(serial) => {
+                serial.hear(core, logs, control.min(core.end));
+                serial.due()
+            }
             Discipline::Polled(polled) => polled.next(core, logs),
             Discipline::Queue(queue) => queue.next(core, logs),
         };
         own.min(control)
     }
 
-    /// Handles everything strictly before `until`.
+    /// As [`Group::next`], if that may have changed since it was last asked, but for what the group did itself.
     #[inline(always)]
-    pub(super) fn advance(&mut self, logs: &[&Log], until: u64) {
+    pub(super) fn hear(&mut self, logs: &[&Log]) -> Option<u64> {
+        match &mut self.discipline {
+            Discipline::Serial(serial) => {
+                let limit = self.control.min(self.core.end);
+                serial.hear(&mut self.core, logs, limit).then(|| serial.due().min(self.control))
+            }
+            _ => Some(self.next(logs)),
+        }
+    }
+
+    /// Handles everything strictly before `until`; when the group next does something.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, logs: &[&Log], until: u64) -> u64 {
         while self.control < until {
             self.advance_to_control(logs);
         }
-        each!(&mut self.discipline, it => it.run(&mut self.core, logs, until));
+        let core = &mut self.core;
+        let own = match &mut self.discipline {
+            Discipline::Serial(serial) => {
+                serial.run(core, logs, until);
+                serial.due()
+            }
+            Discipline::Polled(polled) => {
+                polled.run(core, logs, until);
+                polled.next(core, logs)
+            }
+            Discipline::Queue(queue) => {
+                queue.run(core, logs, until);
+                queue.next(core, logs)
+            }
+        };
+        own.min(self.control)
+    }
+
+    /// Whether it never publishes.
+    #[inline]
+    pub(super) fn is_silent(&self) -> bool {
+        self.core.outputs.is_silent()
     }
 
     /// Handles everything up to what next happens from outside, that included.
@@ -213,6 +251,9 @@ impl Group {
         if self.timeline.next() == control {
             let event = self.timeline.take();
             self.apply(logs, control, event);
+            if let Discipline::Serial(serial) = &mut self.discipline {
+                serial.heed(&self.core);
+            }
         } else {
             self.sample(logs, control);
         }
@@ -230,9 +271,9 @@ impl Group {
         lag.poison_left(core.poison_left);
         let log_lane = |lane: usize| &logs[core.lanes[lane].slot].lanes[core.lanes[lane].partition as usize];
         match discipline {
-            Discipline::Serial(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
-            Discipline::Polled(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
-            Discipline::Queue(it) => lag.sample(now, &core.meter, |lane| it.lag(lane, log_lane(lane), now)),
+            Discipline::Serial(it) => lag.sample(now, &mut core.meter, |lane| it.lag(lane, log_lane(lane), now)),
+            Discipline::Polled(it) => lag.sample(now, &mut core.meter, |lane| it.lag(lane, log_lane(lane), now)),
+            Discipline::Queue(it) => lag.sample(now, &mut core.meter, |lane| it.lag(lane, log_lane(lane), now)),
         }
     }
 
@@ -247,7 +288,7 @@ impl Group {
                 self.lag.warm();
                 each!(&mut self.discipline, it => it.warm(now));
             }
-            Control::Track(tracker) => self.lag.track(tracker, now, &self.core.meter),
+            Control::Track(tracker) => self.lag.track(tracker, now, &mut self.core.meter),
             Control::Crash(member) => self.each_member(member, |group, m| group.crash(logs, now, m)),
             Control::Restart(member) => self.each_member(member, |group, m| group.restart(logs, now, m)),
             Control::Pause(member, until) => self.each_member(member, |group, m| group.pause(logs, now, m, until)),
@@ -379,7 +420,7 @@ impl Group {
     pub(super) fn finish(&mut self, logs: &[&Log], end: u64, faults: &mut [FaultOutcome]) -> ConsumerOutcome {
         self.core.note_available(end);
         each!(&mut self.discipline, it => it.finish(&mut self.core, logs, end));
-        self.lag.close(&self.core.meter);
+        self.lag.close(&mut self.core.meter);
         let mut outcome = ConsumerOutcome::default();
         self.core.meter.finish(&mut outcome);
         outcome.busy = self.core.busy;
@@ -434,7 +475,7 @@ impl Core {
             trace: options.trace,
         });
         let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
-        let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups);
+        let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
         let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
         let largest = plan.changes.iter().filter(|change| change.consumer == id).map(|change| change.members).max();
         let members = consumer.members.max(largest.unwrap_or(0));

@@ -13,7 +13,7 @@ use super::fate::{End, Fate, slowed};
 use super::meter::{Conclusion, Handed, Times};
 use super::{Core, Lag, LaneId};
 use crate::engine::earliest::Earliest;
-use crate::engine::log::{Extra, Log, Record};
+use crate::engine::log::{self, Extra, Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::time::SimTime;
 
@@ -24,34 +24,58 @@ pub(super) struct Serial {
     /// By partition.
     ahead: Vec<Ahead>,
     members: Vec<Member>,
+    /// By member: its partitions.
+    shares: Vec<Vec<usize>>,
     /// By member: when it next does something, as far as is known.
     due: Earliest,
-    /// Records seen of each topic.
-    seen: Vec<u64>,
+    /// Records heard of, by topic.
+    heard: Vec<u64>,
     /// Whether a member may hold a record of a partition that is another's by now.
     moved: bool,
-    /// By partition: the record whose handler was cut off, until it is done.
-    cut: BTreeMap<usize, (u64, Again)>,
+    cut: Cut,
     block: Block,
 }
 
 #[derive(Clone, Debug)]
 struct Lane {
-    id: LaneId,
-    owner: Option<usize>,
+    slot: u32,
+    partition: u32,
+    owner: Option<u32>,
     /// Next record to begin.
     next: u64,
     /// Records before this are settled.
     settled: u64,
 }
 
+impl Lane {
+    /// What the log holds of it.
+    #[inline(always)]
+    fn log<'a>(&self, logs: &[&'a Log]) -> &'a log::Lane {
+        &logs[self.slot as usize].lanes[self.partition as usize]
+    }
+
+    fn id(&self) -> LaneId {
+        LaneId { slot: self.slot as usize, partition: self.partition }
+    }
+}
+
+/// All that a step needs to know of a member, side by side.
 #[derive(Clone, Debug, Default)]
 struct Member {
-    lanes: Vec<usize>,
-    /// Its partition, where it has one.
-    only: Option<usize>,
-    free: u64,
     begun: Option<Begun>,
+    free: u64,
+    /// Its partition, where it has one.
+    only: Option<u32>,
+    pace: Pace,
+}
+
+/// The conditions of a member, as far as they matter here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    slow: f64,
+    up: bool,
+    /// Records are plain, and nothing but a slow-down touches it.
+    plain: bool,
 }
 
 /// A record that is delivered again.
@@ -73,128 +97,196 @@ struct Head<'a> {
 /// A service in progress: it keeps the speed with which it began.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
-    lane: usize,
-    offset: u64,
     record: Record,
+    offset: u64,
     start: u64,
     /// Start of the successful attempt.
     success: u64,
     done: u64,
     busy_from: u64,
+    lane: u32,
     attempts: u32,
     end: End,
     /// Whether its handler was cut off before.
     again: bool,
+    /// Whether it is a plain record that succeeds at the first attempt of all.
+    plain: bool,
 }
 
-impl Begun {
-    /// Whether it succeeds at the first attempt of all.
-    fn is_plain(&self) -> bool {
-        self.attempts == 1 && self.end == End::Success && !self.again
+/// By partition: the record whose handler was cut off, until it is done.
+type Cut = BTreeMap<usize, (u64, Again)>;
+
+impl Member {
+    /// The record that it takes next: the first to become visible.
+    #[inline(always)]
+    fn head<'a>(&self, share: &[usize], lanes: &[Lane], logs: &[&'a Log]) -> Option<Head<'a>> {
+        let record = |lane: usize| lanes[lane].log(logs).get(lanes[lane].next);
+        let lane = match self.only {
+            Some(lane) => lane as usize,
+            None => share.iter().filter_map(|lane| Some((record(*lane)?.visible, *lane))).min()?.1,
+        };
+        let record = record(lane)?;
+        Some(Head { lane, record, start: record.visible.max(self.free) })
+    }
+
+    /// Takes a record in hand, as number `member`; when it is done.
+    #[inline(always)]
+    fn begin(
+        &mut self,
+        core: &mut Core,
+        logs: &[&Log],
+        (member, lanes, cut): (usize, &mut [Lane], &Cut),
+        head: Head<'_>,
+    ) -> u64 {
+        let Head { lane, record, start } = head;
+        let state = &mut lanes[lane];
+        let (slot, offset) = (state.slot as usize, state.next);
+        state.next += 1;
+        let again = cut.get(&lane).is_some_and(|cut| cut.0 == offset);
+        core.meter.duplicates_deliveries += u64::from(again && record.created >= core.warm_up);
+        let fate = if self.pace.plain {
+            let service = core.fates.plain_time(core.fates.id(slot, record.event));
+            Fate { lead: 0, service: slowed(service, self.pace.slow), attempts: 1, end: End::Success }
+        } else {
+            core.fate(slot, record, core.extra(logs, lane, offset), member)
+        };
+        let success = start.saturating_add(fate.lead);
+        let done = success.saturating_add(fate.service);
+        let Fate { attempts, end, .. } = fate;
+        let plain = core.serial_is_plain && attempts == 1 && end == End::Success && !again;
+        let (record, lane, busy_from) = (*record, number(lane), start);
+        self.begun = Some(Begun { record, offset, start, success, done, busy_from, lane, attempts, end, again, plain });
+        done
+    }
+
+    /// Has done what it has in hand.
+    #[inline(always)]
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], (lanes, cut): (&mut [Lane], &mut Cut)) {
+        let Some(begun) = &self.begun else { return };
+        let &Begun { offset, ref record, start, done, busy_from, plain, .. } = begun;
+        let lane = begun.lane as usize;
+        self.free = self.free.max(done);
+        core.busy += u128::from(done - busy_from.min(done));
+        let state = &mut lanes[lane];
+        state.settled = offset + 1;
+        let result = if plain {
+            core.meter.plain_effect(state.slot as usize, record, start, done);
+            DeliveryResult::Effect
+        } else {
+            let again = if begun.again { cut.remove(&lane).map(|cut| cut.1) } else { None };
+            conclude(core, core.extra(logs, lane, offset), begun, again)
+        };
+        if core.meter.traces() {
+            trace(core, state.id(), offset, record, (start, done), result);
+        }
+        self.begun = None;
     }
 }
 
 impl Serial {
     pub(super) fn new(core: &Core) -> Self {
-        let lane = |id: &LaneId| Lane { id: *id, owner: None, next: 0, settled: 0 };
+        let lane = |id: &LaneId| {
+            let slot = u32::try_from(id.slot).expect("topics fit 32 bits");
+            Lane { slot, partition: id.partition, owner: None, next: 0, settled: 0 }
+        };
         let mut serial = Self {
             lanes: core.lanes.iter().map(lane).collect(),
             ahead: vec![Ahead::default(); core.lanes.len()],
             members: vec![Member::default(); core.members.len()],
+            shares: vec![Vec::new(); core.members.len()],
             due: Earliest::new(core.members.len()),
-            seen: vec![0; core.topics.len()],
+            heard: vec![0; core.topics.len()],
             moved: false,
             cut: BTreeMap::new(),
             block: Block::default(),
         };
+        serial.heed(core);
         serial.assign(core, 0);
         serial
     }
 
-    /// When something is due, given what the logs hold.
-    #[inline]
-    pub(super) fn next(&mut self, core: &mut Core, logs: &[&Log], control: u64) -> u64 {
-        if self.is_news(logs) {
-            self.notice(core, logs, control);
-        }
+    /// When something is due, given what was heard of the logs.
+    #[inline(always)]
+    pub(super) fn due(&self) -> u64 {
         self.due.time()
     }
 
-    /// Whether there are records that have not been seen.
+    /// Whether there are records that have not been heard of.
     #[inline]
     fn is_news(&self, logs: &[&Log]) -> bool {
-        logs.iter().zip(&self.seen).any(|(log, seen)| log.appended != *seen)
+        if let ([log], [heard]) = (logs, self.heard.as_slice()) {
+            return log.appended != *heard;
+        }
+        logs.iter().zip(&self.heard).any(|(log, heard)| log.appended != *heard)
     }
 
-    /// Lets members that new records find idle begin them (as far as `limit` allows).
+    /// Lets members that new records find idle begin them (as far as `limit` allows); whether there are any.
     #[inline]
-    fn notice(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
+    pub(super) fn hear(&mut self, core: &mut Core, logs: &[&Log], limit: u64) -> bool {
+        let mut found = false;
         for (slot, log) in logs.iter().enumerate() {
-            let fresh = log.appended - std::mem::replace(&mut self.seen[slot], log.appended);
+            let fresh = log.appended - std::mem::replace(&mut self.heard[slot], log.appended);
             if fresh > 1 {
-                self.look_at_all(core, logs);
+                self.look_at_all(logs);
+                found = true;
             } else if fresh == 1
                 && let Some(owner) = self.lanes[core.first_lane[slot] + log.last_lane as usize].owner
-                && self.members[owner].begun.is_none()
-                && core.members[owner].is_up()
+                && let Member { begun: None, pace: Pace { up: true, .. }, .. } = self.members[owner as usize]
             {
-                self.begin_early(core, logs, owner, limit);
+                self.begin_early(core, logs, owner as usize, limit);
+                found = true;
             }
         }
+        found
     }
 
-    fn look_at_all(&mut self, core: &Core, logs: &[&Log]) {
-        for member in 0..self.members.len() {
-            self.due.set(member, self.due_of(core, logs, member));
+    /// Takes note of the conditions of the members.
+    pub(super) fn heed(&mut self, core: &Core) {
+        for (member, (state, conditions)) in self.members.iter_mut().zip(&core.members).enumerate() {
+            state.pace = Pace { slow: conditions.slow, up: conditions.is_up(), plain: core.is_plain(member) };
         }
     }
 
-    fn due_of(&self, core: &Core, logs: &[&Log], member: usize) -> u64 {
+    /// As [`Serial::hear`], but begins nothing.
+    #[inline(never)]
+    fn hear_all(&mut self, logs: &[&Log]) {
+        self.heard.iter_mut().zip(logs).for_each(|(heard, log)| *heard = log.appended);
+        self.look_at_all(logs);
+    }
+
+    fn look_at_all(&mut self, logs: &[&Log]) {
+        for member in 0..self.members.len() {
+            self.due.set(member, self.due_of(logs, member));
+        }
+    }
+
+    fn due_of(&self, logs: &[&Log], member: usize) -> u64 {
         let state = &self.members[member];
         if let Some(begun) = &state.begun {
             return begun.done;
         }
-        if !core.members[member].is_up() {
+        if !state.pace.up {
             return u64::MAX;
         }
-        self.head(logs, member).map_or(u64::MAX, |head| head.start)
+        state.head(&self.shares[member], &self.lanes, logs).map_or(u64::MAX, |head| head.start)
     }
 
     /// Begins the next record of an idle member, if it starts before `limit`. Nothing is completed.
     #[inline(never)]
     fn begin_early(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) {
-        let Some(head) = self.head(logs, member) else { return };
+        let Self { lanes, members, shares, cut, due, .. } = self;
+        let owner = &mut members[member];
+        let Some(head) = owner.head(&shares[member], lanes, logs) else { return };
         // Of several partitions another may get a record later that becomes visible before this one.
-        let begins = head.start < limit && self.members[member].only.is_some();
-        let due = if begins { self.begin(core, logs, member, head) } else { head.start };
-        self.due.set(member, due);
-    }
-
-    /// The record that a member takes next: the first to become visible.
-    #[inline(always)]
-    fn head<'a>(&self, logs: &[&'a Log], member: usize) -> Option<Head<'a>> {
-        let state = &self.members[member];
-        let record = |lane: usize| {
-            let Lane { id, next, .. } = &self.lanes[lane];
-            logs[id.slot].lanes[id.partition as usize].get(*next)
-        };
-        let lane = match state.only {
-            Some(lane) => lane,
-            None => {
-                let heads = state.lanes.iter().filter_map(|lane| Some((record(*lane)?.visible, *lane)));
-                heads.min()?.1
-            }
-        };
-        let record = record(lane)?;
-        Some(Head { lane, record, start: record.visible.max(state.free) })
+        let begins = head.start < limit && owner.only.is_some();
+        due.set(member, if begins { owner.begin(core, logs, (member, lanes, cut), head) } else { head.start });
     }
 
     /// Handles everything strictly before `limit`. A function of its own, with all the registers to itself.
     #[inline(never)]
     pub(super) fn run(&mut self, core: &mut Core, logs: &[&Log], limit: u64) {
         if self.is_news(logs) {
-            self.seen.iter_mut().zip(logs).for_each(|(seen, log)| *seen = log.appended);
-            self.look_at_all(core, logs);
+            self.hear_all(logs);
         }
         if self.moved && self.due.time() < limit {
             self.complete_moved(core, logs, limit);
@@ -205,7 +297,7 @@ impl Serial {
             self.due.set(member, due);
         }
         debug_assert!(
-            (0..self.members.len()).all(|member| self.due_of(core, logs, member) >= limit),
+            (0..self.members.len()).all(|member| self.due_of(logs, member) >= limit),
             "a member was due before {limit}"
         );
     }
@@ -216,12 +308,12 @@ impl Serial {
         self.moved = false;
         for member in 0..self.members.len() {
             let Some(begun) = &self.members[member].begun else { continue };
-            if self.lanes[begun.lane].owner == Some(member) {
+            if self.lanes[begun.lane as usize].owner.is_some_and(|owner| owner as usize == member) {
                 continue;
             }
             if begun.done < limit {
-                self.complete(core, logs, member);
-                self.due.set(member, self.due_of(core, logs, member));
+                self.members[member].complete(core, logs, (&mut self.lanes, &mut self.cut));
+                self.due.set(member, self.due_of(logs, member));
             } else {
                 self.moved = true;
             }
@@ -231,118 +323,71 @@ impl Serial {
     /// One member up to `limit`; when it next does something.
     #[inline(always)]
     fn run_member(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) -> u64 {
-        let mut more = self.members[member].begun.is_none();
+        let Self { lanes, members, shares, cut, .. } = self;
+        let owner = &mut members[member];
+        let mut more = owner.begun.is_none();
         loop {
-            if let Some(begun) = &self.members[member].begun {
+            if let Some(begun) = &owner.begun {
                 if begun.done >= limit {
                     return begun.done;
                 }
-                self.complete(core, logs, member);
+                owner.complete(core, logs, (lanes, cut));
                 // Where a record has begun and ended in time, there is reason to expect more.
                 if more
-                    && let Some(lane) = self.members[member].only
-                    && core.is_plain(member)
+                    && owner.pace.plain
+                    && let Some(lane) = owner.only
                 {
-                    self.run_lane(core, logs, member, lane, limit);
-                    return self.due_of(core, logs, member);
+                    self.run_lane(core, logs, member, lane as usize, limit);
+                    return self.due_of(logs, member);
                 }
                 more = true;
             }
-            if !core.members[member].is_up() {
+            if !owner.pace.up {
                 return u64::MAX;
             }
-            let Some(head) = self.head(logs, member) else { return u64::MAX };
+            let Some(head) = owner.head(&shares[member], lanes, logs) else { return u64::MAX };
             if head.start >= limit {
                 return head.start;
             }
-            self.begin(core, logs, member, head);
+            owner.begin(core, logs, (member, lanes, cut), head);
         }
-    }
-
-    /// A member takes a record in hand; when it is done.
-    #[inline(always)]
-    fn begin(&mut self, core: &mut Core, logs: &[&Log], member: usize, head: Head<'_>) -> u64 {
-        let Head { lane, record, start } = head;
-        let state = &mut self.lanes[lane];
-        let (slot, offset) = (state.id.slot, state.next);
-        state.next += 1;
-        let again = self.cut.get(&lane).is_some_and(|cut| cut.0 == offset);
-        core.meter.duplicates_deliveries += u64::from(again && record.created >= core.warm_up);
-        let fate = if core.is_plain(member) {
-            let service = core.fates.plain_time(core.fates.id(slot, record.event));
-            Fate { lead: 0, service: slowed(service, core.members[member].slow), attempts: 1, end: End::Success }
-        } else {
-            core.fate(slot, record, core.extra(logs, lane, offset), member)
-        };
-        let success = start.saturating_add(fate.lead);
-        let done = success.saturating_add(fate.service);
-        let Fate { attempts, end, .. } = fate;
-        let begun =
-            Begun { lane, offset, record: *record, start, success, done, busy_from: start, attempts, end, again };
-        self.members[member].begun = Some(begun);
-        done
-    }
-
-    /// A member has done what it has in hand.
-    #[inline(always)]
-    fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize) {
-        let owner = &mut self.members[member];
-        let Some(begun) = &owner.begun else { return };
-        let &Begun { lane, offset, ref record, start, done, busy_from, .. } = begun;
-        owner.free = owner.free.max(done);
-        core.busy += u128::from(done - busy_from.min(done));
-        let state = &mut self.lanes[lane];
-        state.settled = offset + 1;
-        let result = if core.serial_is_plain && begun.is_plain() {
-            core.meter.plain_effects(state.id.slot, std::slice::from_ref(record), &[start], &[done]);
-            DeliveryResult::Effect
-        } else {
-            let again = if begun.again { self.cut.remove(&lane).map(|cut| cut.1) } else { None };
-            conclude(core, core.extra(logs, lane, offset), begun, again)
-        };
-        if core.meter.traces() {
-            trace(core, state.id, offset, record, (start, done), result);
-        }
-        owner.begun = None;
     }
 
     /// Gives every partition to a live member.
     fn assign(&mut self, core: &Core, now: u64) {
         let live: Vec<usize> = (0..self.members.len()).filter(|m| core.members[*m].is_up()).collect();
         let owners = core.assign(&live);
-        for member in &mut self.members {
-            member.lanes.clear();
-        }
+        self.shares.iter_mut().for_each(Vec::clear);
         for (lane, owner) in owners.into_iter().enumerate() {
-            self.lanes[lane].owner = owner;
+            self.lanes[lane].owner = owner.map(number);
             let Some(owner) = owner else { continue };
-            self.members[owner].lanes.push(lane);
+            self.shares[owner].push(lane);
             // A record still in hand at an earlier owner keeps its partition until it is done.
             let others = self.members.iter().enumerate().filter(|(other, _)| *other != owner);
-            if let Some(begun) = others.filter_map(|(_, other)| other.begun).find(|begun| begun.lane == lane) {
+            if let Some(begun) = others.filter_map(|(_, other)| other.begun).find(|begun| begun.lane as usize == lane) {
                 self.members[owner].free = self.members[owner].free.max(begun.done);
                 self.moved = true;
             }
         }
-        for member in &mut self.members {
+        for (member, share) in self.members.iter_mut().zip(&self.shares) {
             member.free = member.free.max(now);
-            member.only = if let [lane] = member.lanes[..] { Some(lane) } else { None };
+            member.only = if let [lane] = share[..] { Some(number(lane)) } else { None };
         }
     }
 
     /// A process ends: what it has in hand is cut off, its partitions go to others at once.
     pub(super) fn crash(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         if let Some(begun) = self.members[member].begun.take() {
-            let id = core.lanes[begun.lane];
-            let record = *core.log_lane(logs, begun.lane).at(begun.offset);
+            let (lane, record) = (begun.lane as usize, begun.record);
+            let id = core.lanes[lane];
             core.busy += u128::from(now - begun.busy_from.min(now));
             let measured = u64::from(record.created >= core.warm_up);
             core.meter.cut_off += measured;
             core.meter.deliveries += measured;
-            self.lanes[begun.lane].next = begun.offset;
+            self.lanes[lane].next = begun.offset;
             let first = Handed { arrived: record.visible, start: begun.start };
-            let first = if begun.again { self.cut.get(&begun.lane).map_or(first, |cut| cut.1.first) } else { first };
-            self.cut.insert(begun.lane, (begun.offset, Again { first, arrived: now }));
+            let first = if begun.again { self.cut.get(&lane).map_or(first, |cut| cut.1.first) } else { first };
+            self.cut.insert(lane, (begun.offset, Again { first, arrived: now }));
             if core.meter.traces() {
                 let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
                 (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
@@ -361,8 +406,9 @@ impl Serial {
     /// Membership has changed.
     pub(super) fn regroup(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         core.meter.rebalances += 1;
+        self.heed(core);
         self.assign(core, now);
-        self.look_at_all(core, logs);
+        self.look_at_all(logs);
     }
 
     /// A member stands still until the time that its conditions say; what is in hand is late by `shift`.
@@ -374,12 +420,13 @@ impl Serial {
         }
         state.free = state.free.max(core.members[member].paused_until);
         // A partition that has moved on meanwhile waits for the record in hand.
-        if let Some((begun, owner)) = state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane].owner?)))
+        if let Some((begun, owner)) =
+            state.begun.and_then(|begun| Some((begun, self.lanes[begun.lane as usize].owner? as usize)))
             && owner != member
         {
             self.members[owner].free = self.members[owner].free.max(begun.done);
         }
-        self.look_at_all(core, logs);
+        self.look_at_all(logs);
     }
 
     /// From now on busy time counts.
@@ -406,8 +453,13 @@ impl Serial {
         for lane in 0..self.lanes.len() {
             let id = core.lanes[lane];
             let log_lane = core.log_lane(logs, lane);
-            let begun: Vec<u64> =
-                self.members.iter().filter_map(|m| m.begun).filter(|b| b.lane == lane).map(|b| b.offset).collect();
+            let begun: Vec<u64> = self
+                .members
+                .iter()
+                .filter_map(|m| m.begun)
+                .filter(|b| b.lane as usize == lane)
+                .map(|b| b.offset)
+                .collect();
             for offset in self.lanes[lane].settled..log_lane.end() {
                 let how = if begun.contains(&offset) { Conclusion::InFlight } else { Conclusion::Waiting };
                 core.meter.conclude(id.slot, log_lane.at(offset), how);
@@ -415,16 +467,21 @@ impl Serial {
         }
         for begun in self.members.iter().filter_map(|member| member.begun) {
             core.busy += u128::from(end.saturating_sub(begun.busy_from));
-            let created = core.log_lane(logs, begun.lane).at(begun.offset).created;
+            let created = begun.record.created;
             core.meter.deliveries += u64::from(created >= core.warm_up);
         }
     }
 }
 
+/// A member or a partition as it is stored.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("members and partitions fit 32 bits")
+}
+
 /// What comes of a record that has been done, after attempts that failed or handlers that were cut off.
 #[inline(never)]
 fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) -> DeliveryResult {
-    let (slot, record) = (core.lanes[begun.lane].slot, &begun.record);
+    let (slot, record) = (core.lanes[begun.lane as usize].slot, &begun.record);
     core.meter.deliveries += u64::from(record.created >= core.warm_up);
     core.count_attempts(record.created, begun.attempts, begun.end);
     if begun.end != End::Success {

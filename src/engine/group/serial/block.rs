@@ -45,7 +45,7 @@ impl Serial {
         let id = core.lanes[lane];
         let log = logs[id.slot];
         let mut records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
-        let slow = core.members[member].slow;
+        let slow = self.members[member].pace.slow;
         let traces = core.meter.traces();
         if records.is_empty() {
             return;
@@ -55,7 +55,7 @@ impl Serial {
         let mut traced = Vec::new();
         while !records.is_empty() && owner.begun.is_none() {
             let offset = state.next;
-            let times = ahead.times(&core.fates, id.slot, offset, records);
+            let times = ahead.times(&mut core.fates, id.slot, offset, records);
             let taken = &records[..times.len()];
             let started = block.serve(taken, times, slow, owner.free, limit);
             let complete = if started > 0 && block.done[started - 1] >= limit { started - 1 } else { started };
@@ -67,7 +67,7 @@ impl Serial {
             if complete < started {
                 let start = block.start[complete];
                 owner.begun = Some(Begun {
-                    lane,
+                    lane: super::number(lane),
                     offset: offset + complete as u64,
                     record: taken[complete],
                     start,
@@ -77,6 +77,7 @@ impl Serial {
                     attempts: 1,
                     end: End::Success,
                     again: false,
+                    plain: true,
                 });
             }
             state.settled = offset + complete as u64;
@@ -126,7 +127,7 @@ impl Block {
 impl Ahead {
     /// The service times of some of these records, which begin at `offset`; at least of the first.
     #[inline]
-    fn times(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) -> &[u64] {
+    fn times(&mut self, fates: &mut Fates, slot: usize, offset: u64, records: &[Record]) -> &[u64] {
         if !(self.from..self.to).contains(&offset) {
             self.draw(fates, slot, offset, records);
         }
@@ -136,15 +137,15 @@ impl Ahead {
 
     /// Draws the service times of records, which begin at `offset`.
     #[cold]
-    fn draw(&mut self, fates: &Fates, slot: usize, offset: u64, records: &[Record]) {
+    fn draw(&mut self, fates: &mut Fates, slot: usize, offset: u64, records: &[Record]) {
         let count = records.len().min(BLOCK);
-        let ids = records.iter().map(|record| fates.id(slot, record.event));
+        let mut ids = [0; BLOCK];
+        ids.iter_mut().zip(records).for_each(|(id, record)| *id = fates.id(slot, record.event));
+        let (ids, times) = (&ids[..count], &mut self.times[..count]);
         if count < FEW {
-            self.times.iter_mut().zip(ids).for_each(|(time, id)| *time = fates.plain_time(id));
+            times.iter_mut().zip(ids).for_each(|(time, id)| *time = fates.plain_time(*id));
         } else {
-            let mut places = [0; BLOCK];
-            places.iter_mut().zip(ids).for_each(|(place, id)| *place = id);
-            fates.plain_times(&places[..count], &mut self.times[..count]);
+            fates.plain_times(ids, times);
         }
         (self.from, self.to) = (offset, offset + count as u64);
     }

@@ -1,0 +1,119 @@
+//! First effects of plain records, counted many at a time: the hot path of a subscription that nothing goes wrong in.
+
+use super::{Meter, Slot, note_intervals};
+use crate::engine::log::Record;
+
+/// Effects that are counted together.
+const BLOCK: usize = 64;
+
+/// A record that was never copied and taken once, with the start and the end of its handler.
+#[derive(Clone, Copy, Debug)]
+struct Effect {
+    record: Record,
+    start: u64,
+    done: u64,
+}
+
+/// Effects that came one by one and are not counted yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    slot: usize,
+    effects: Vec<Effect>,
+}
+
+impl Meter {
+    /// First effect of a record of one topic that was never copied and taken once. It is counted with others: whoever
+    /// looks at what is counted calls [`Meter::count_recent`] first.
+    #[inline]
+    pub(in crate::engine::group) fn plain_effect(&mut self, slot: usize, record: &Record, start: u64, done: u64) {
+        if slot != self.recent.slot || self.recent.effects.len() >= BLOCK {
+            self.count_recent();
+            self.recent.slot = slot;
+        }
+        self.recent.effects.push(Effect { record: *record, start, done });
+    }
+
+    /// Counts the effects that came one by one.
+    pub(in crate::engine::group) fn count_recent(&mut self) {
+        if self.recent.effects.is_empty() {
+            return;
+        }
+        let mut effects = std::mem::take(&mut self.recent.effects);
+        self.plain(self.recent.slot, effects.iter().map(|effect| (&effect.record, effect.start, effect.done)));
+        effects.clear();
+        self.recent.effects = effects;
+    }
+
+    /// First effects of records of one topic that started and ended at these times, were never copied and taken once.
+    #[inline]
+    pub(in crate::engine::group) fn plain_effects(
+        &mut self,
+        slot: usize,
+        records: &[Record],
+        starts: &[u64],
+        dones: &[u64],
+    ) {
+        self.count_recent();
+        let times = starts.iter().copied().zip(dones.iter().copied());
+        self.plain(slot, records.iter().zip(times).map(|(record, (start, done))| (record, start, done)));
+    }
+
+    #[inline]
+    fn plain<'a>(&mut self, slot: usize, effects: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) {
+        let Slot { code, key_space, key_index, events, .. } = &mut self.slots[slot];
+        let judged = effects.clone().map(|(record, _, done)| {
+            let place = (record.key < *key_space).then(|| key_index.of(record.key));
+            (record, code.sequence(record.event), place, done)
+        });
+        // A loop of its own for the usual topic, which has one publisher.
+        if let [events] = &mut events[..] {
+            for (record, sequence, place, done) in judged {
+                let late = events.done(sequence, place, done);
+                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                    self.order.note(late);
+                }
+            }
+        } else if !events.is_empty() {
+            for (record, sequence, place, done) in judged {
+                let late = events[code.publisher(record.event)].done(sequence, place, done);
+                if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
+                    self.order.note(late);
+                }
+            }
+        }
+        self.measure(effects);
+    }
+
+    /// Latency and stages of those that are measured.
+    #[inline(always)]
+    fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) {
+        let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
+        let mut late = 0;
+        for (record, start, done) in all.clone() {
+            if record.created < self.warm_up {
+                late += u64::from(done >= self.warm_up);
+                continue;
+            }
+            let latency = done - record.created;
+            self.latency.tally(latency);
+            effects += 1;
+            total += latency;
+            publish += record.visible - record.created;
+            wait += start - record.visible;
+            (min, max) = (latency.min(min), latency.max(max));
+        }
+        self.latency.account(effects, min, max);
+        self.deliveries += effects;
+        self.attempts += effects;
+        self.ledger.effected += effects;
+        self.done += effects + late;
+        self.stages.total += u128::from(total);
+        self.stages.publish += u128::from(publish);
+        self.stages.wait += u128::from(wait);
+        if !self.intervals.is_empty() {
+            for (record, _, done) in all {
+                note_intervals(&mut self.intervals, self.warm_up, record.created, done);
+            }
+        }
+    }
+}
