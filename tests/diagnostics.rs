@@ -455,6 +455,7 @@ fn arguments_are_pointed_at() {
         ("set-two-mistakes", set(&["duration=5", "producers.shop.key={ unifrm: 3 }"])),
         ("set-takes-away", set(&["buses=null"])),
         ("duration-argument", Overrides { duration: Some("5".into()), ..Overrides::default() }),
+        ("objective-argument", Overrides { objectives: vec!["emial.latency.p99 < 2s".into()], ..Overrides::default() }),
         ("replications-argument", Overrides { replications: Some(0), ..Overrides::default() }),
         ("variant-argument", variant("bigger")),
     ];

@@ -22,6 +22,7 @@ Examples:
   edasim run shop.yaml        simulate it and print the report
   edasim compare shop.yaml    what its variants change
   edasim sweep shop.yaml --vary consumers.email.members=1..8
+  edasim size shop.yaml --minimise consumers.email.members=1..32
 
 Exit codes:
   0 done   1 file or system error   2 wrong scenario or usage
@@ -75,6 +76,23 @@ Examples:
   edasim sweep shop.yaml --vary consumers.email.members=2,4 --vary consumers.email.workers=1..8
   edasim sweep shop.yaml --vary duration=1h,2h --metric email.latency.p99 --out results")]
     Sweep(Sweep),
+    /// Find the smallest design that meets its objectives
+    #[command(after_help = "\
+A path is what --set takes. Its values are a range `1..32`, with a step `4..64..4`, or a list of
+numbers. Of all designs the cheapest that meets every objective is found, each judged by its 95 %
+interval; of equal cost, that with less of the first knob. A design whose verdict is close has more
+runs, twice as many each time. More members, workers, partitions, instances or brokers are taken to
+be no worse, unless what is simulated speaks against it; anything else is tried value by value.
+With --out, finished designs are kept, and the same command goes on after an interruption. With
+--baseline, the document of an earlier search, worse is what costs more while the earlier design
+fails.
+
+Examples:
+  edasim size shop.yaml --minimise consumers.email.members=1..32 --objective 'email.lag.max < 1k'
+  edasim size shop.yaml --minimise consumers.email.members=1..9 --minimise consumers.email.workers=1..9 \\
+      --cost consumers.email.members=2.5 --out results
+  edasim size shop.yaml --minimise services.api.instances=2..8 --json | jq .design.at")]
+    Size(Size),
     /// Write a scenario to begin with
     #[command(after_help = "Example:\n  edasim init shop.yaml && edasim run shop.yaml")]
     Init(Init),
@@ -193,6 +211,8 @@ impl Changes {
             replications: self.replications,
             variant: None,
             vary: Vec::new(),
+            minimise: Vec::new(),
+            objectives: Vec::new(),
         }
     }
 
@@ -236,6 +256,34 @@ pub(super) struct Sweep {
     /// Print a table for other programs instead of the report
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(super) csv: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Size {
+    #[command(flatten)]
+    pub(super) scenario: Scenario,
+    /// What is to be small, and the values it may have; may be repeated
+    #[arg(long, alias = "minimize", value_name = "PATH=VALUES", required = true)]
+    pub(super) minimise: Vec<String>,
+    /// What the design is to meet, written as in `expect`; may be repeated [default: what the scenario expects]
+    #[arg(long, value_name = "CLAIM")]
+    pub(super) objective: Vec<String>,
+    /// What one of it costs; may be repeated [default: 1]
+    #[arg(long, value_name = "PATH=NUMBER")]
+    pub(super) cost: Vec<String>,
+    /// Most runs of a design whose verdict is close [default: 8 times --replications]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
+    pub(super) max_replications: Option<u32>,
+    /// Simulate more than 10,000 designs
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Runs at a time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
+    pub(super) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) gates: Gates,
 }
 
 #[derive(Args, Debug)]
@@ -312,7 +360,7 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         insta::assert_snapshot!("help", command.render_help().to_string());
-        for name in ["run", "check", "compare", "sweep", "init"] {
+        for name in ["run", "check", "compare", "sweep", "size", "init"] {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.clone().term_width(100).render_help().to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

@@ -10,7 +10,7 @@ use super::watch::{self, Watch};
 use super::{gate, load_file, quoted, terminal};
 use crate::experiment::{self, Experiment, Refusal, Request};
 use crate::plan::Plan;
-use crate::report::{Named, json, svg, text};
+use crate::report::{Claims, Named, json, markdown, svg, text};
 use crate::scenario::{Loaded, Overrides};
 use crate::summary::Comparison;
 
@@ -45,7 +45,9 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
         compared + &text::comparison(&comparison, style)
     };
 
-    let mut files = gates.prepare(&named, Some(&comparison), gate.as_ref(), &scenarios)?;
+    let claims: Vec<Claims<'_>> = named.iter().map(Named::claims).collect();
+    let page = || markdown::document(&named, Some(&comparison), gate.as_ref());
+    let mut files = gates.prepare(&claims, page, gate.as_ref(), &scenarios)?;
     if let Some(place) = out {
         let named =
             [("compare.json".to_owned(), json::comparison(&comparison)), ("report.txt".to_owned(), report(PAGE))];
@@ -61,7 +63,7 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
     }
     if args.output.quiet {
         for design in &comparison.designs {
-            tell_open(&design.summary, &format!("{}: ", design.name));
+            tell_open(&design.summary.expectations, &format!("{}: ", design.name));
         }
     }
     gate::tell(gate.as_ref(), !args.output.json && !args.output.quiet);

@@ -10,8 +10,8 @@ use super::files::{Place, Prepared};
 use super::terminal;
 use crate::experiment::{self, Experiment};
 use crate::plan::Plan;
-use crate::report::{Named, json, junit, markdown, sarif, text};
-use crate::summary::{Comparison, Gate};
+use crate::report::{Claims, json, junit, sarif, text};
+use crate::summary::Gate;
 
 /// What was asked for, found to be in order before the run.
 pub(super) struct Opened {
@@ -22,16 +22,44 @@ pub(super) struct Opened {
 }
 
 /// An earlier result.
-struct Baseline {
-    file: String,
-    document: Value,
+pub(super) struct Baseline {
+    /// Its file.
+    pub(super) file: String,
+    /// Its document.
+    pub(super) document: Value,
 }
+
+/// What a baseline is to be.
+pub(super) struct Kind {
+    /// The schemas that fit.
+    pub(super) schemas: &'static [&'static str],
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// The command that makes one.
+    pub(super) made_by: &'static str,
+}
+
+/// Results of runs and comparisons.
+const RESULT: Kind = Kind {
+    schemas: &["edasim.result/1", "edasim.compare/1"],
+    name: "result document",
+    made_by: "edasim run FILE --json > baseline.json",
+};
 
 /// Opens what was asked for. `designs` are what is about to be run: its name (empty where there is one) and plan.
 pub(super) fn open(gates: &Gates, designs: &[(String, &Plan)]) -> Result<Opened, Exit> {
+    open_with(gates, &RESULT, |baseline| baseline.fits(designs))
+}
+
+/// The same with a baseline of another kind; `fits` says why nothing can be held against it.
+pub(super) fn open_with(
+    gates: &Gates,
+    kind: &Kind,
+    fits: impl FnOnce(&Baseline) -> Result<(), String>,
+) -> Result<Opened, Exit> {
     let place = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| Place::file(path)).transpose();
     Ok(Opened {
-        baseline: gates.baseline.as_ref().map(|path| Baseline::read(path, designs)).transpose()?,
+        baseline: gates.baseline.as_ref().map(|path| Baseline::read(path, kind, fits)).transpose()?,
         junit: place(&gates.junit)?,
         sarif: place(&gates.sarif)?,
         markdown: place(&gates.markdown)?,
@@ -51,18 +79,23 @@ impl Opened {
         Some(gate)
     }
 
-    /// The files for other tools, complete and without their names yet.
+    /// The earlier result.
+    pub(super) fn baseline(&self) -> Option<&Baseline> {
+        self.baseline.as_ref()
+    }
+
+    /// The files for other tools, complete and without their names yet; `page` is what the pull request shows.
     pub(super) fn prepare(
         self,
-        designs: &[Named<'_>],
-        comparison: Option<&Comparison>,
+        designs: &[Claims<'_>],
+        page: impl FnOnce() -> String,
         gate: Option<&Gate>,
         scenarios: &[String],
     ) -> Result<Vec<Prepared>, Exit> {
         let files = [
             self.junit.map(|place| (place, junit::document(designs, gate))),
             self.sarif.map(|place| (place, sarif::document(designs, gate, scenarios))),
-            self.markdown.map(|place| (place, markdown::document(designs, comparison, gate))),
+            self.markdown.map(|place| (place, page())),
         ];
         let write = |(place, text): (Place, String)| place.prepare(|to| to.write_all(text.as_bytes()));
         files.into_iter().flatten().map(write).collect()
@@ -78,7 +111,7 @@ pub(super) fn tell(gate: Option<&Gate>, told: bool) {
 
 impl Baseline {
     /// Reads a result, and says what is wrong with it.
-    fn read(path: &Path, designs: &[(String, &Plan)]) -> Result<Self, Exit> {
+    fn read(path: &Path, kind: &Kind, fits: impl FnOnce(&Self) -> Result<(), String>) -> Result<Self, Exit> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
             let error = error.to_string();
@@ -92,16 +125,16 @@ impl Baseline {
         let document: Value =
             serde_json::from_str(&text).map_err(|error| wrong(format!("it is not JSON ({error})")))?;
         let baseline = Self { file: file.clone(), document };
-        baseline.check(&text, designs).map_err(wrong)?;
+        baseline.check(&text, kind).and_then(|()| fits(&baseline)).map_err(wrong)?;
         Ok(baseline)
     }
 
     /// # Errors
     /// Why nothing can be held against it.
-    fn check(&self, text: &str, designs: &[(String, &Plan)]) -> Result<(), String> {
+    fn check(&self, text: &str, kind: &Kind) -> Result<(), String> {
         let of = |key: &str| self.document.get(key).and_then(Value::as_str).unwrap_or_default();
-        if !matches!(of("schema"), "edasim.result/1" | "edasim.compare/1") {
-            return Err("it is no result document; make one with `edasim run FILE --json > baseline.json`".into());
+        if !kind.schemas.contains(&of("schema")) {
+            return Err(format!("it is no {}; make one with `{}`", kind.name, kind.made_by));
         }
         let (theirs, ours) = (of("version"), env!("CARGO_PKG_VERSION"));
         if theirs != ours {
@@ -118,23 +151,17 @@ impl Baseline {
                 "it is of one run, which says nothing about chance; make it with `--replications 5` or more".into()
             );
         }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Why none of the designs can be held against it.
+    fn fits(&self, designs: &[(String, &Plan)]) -> Result<(), String> {
         let mut shared = false;
         for (index, (name, plan)) in designs.iter().enumerate() {
-            let Some((earlier, _)) = self.of_design(name, index) else { continue };
-            shared = true;
-            let scenario = earlier.get("scenario").and_then(Value::as_str).unwrap_or_default();
-            if scenario != plan.name {
-                return Err(format!("it is of the scenario `{scenario}`, and this is `{}`", plan.name));
-            }
-            let duration = earlier.get("duration").and_then(Value::as_f64).unwrap_or(0.0);
-            if (duration - plan.duration.seconds()).abs() > 1e-9 {
-                return Err(format!(
-                    "its runs last {duration} s of virtual time, and these {} s: give both the same duration",
-                    plan.duration.seconds()
-                ));
-            }
-            if plan.replications < 2 {
-                return Err("one run cannot be held against it, for it says nothing about chance; take `--replications 5` or more".into());
+            if let Some((earlier, _)) = self.of_design(name, index) {
+                shared = true;
+                is_of(earlier, plan)?;
             }
         }
         if shared { Ok(()) } else { Err("it has none of the designs that are compared".into()) }
@@ -155,4 +182,27 @@ impl Baseline {
         };
         Some((found?, self.runs()))
     }
+}
+
+/// # Errors
+/// Why a plan cannot be held against an earlier document.
+pub(super) fn is_of(earlier: &Value, plan: &Plan) -> Result<(), String> {
+    let scenario = earlier.get("scenario").and_then(Value::as_str).unwrap_or_default();
+    if scenario != plan.name {
+        return Err(format!("it is of the scenario `{scenario}`, and this is `{}`", plan.name));
+    }
+    let duration = earlier.get("duration").and_then(Value::as_f64).unwrap_or(0.0);
+    if (duration - plan.duration.seconds()).abs() > 1e-9 {
+        return Err(format!(
+            "its runs last {duration} s of virtual time, and these {} s: give both the same duration",
+            plan.duration.seconds()
+        ));
+    }
+    if plan.replications < 2 {
+        return Err(
+            "one run cannot be held against it, for it says nothing about chance; take `--replications 5` or more"
+                .into(),
+        );
+    }
+    Ok(())
 }

@@ -5,7 +5,10 @@ mod compare;
 mod exit;
 mod files;
 mod gate;
+mod knobs;
+mod points;
 mod run;
+mod size;
 mod sweep;
 mod terminal;
 mod vary;
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check(args),
         Command::Compare(args) => compare::compare(args),
         Command::Sweep(args) => sweep::sweep(args),
+        Command::Size(args) => size::size(args),
         Command::Init(args) => init(args),
     };
     result.unwrap_or_else(|exit| exit).into()
@@ -96,6 +100,11 @@ fn load_file(file: &Path, overrides: &Overrides, quiet: bool) -> Result<Loaded, 
         }
         Err(diagnostics) => Err(tell_diagnostics(&diagnostics)),
     }
+}
+
+/// The plan of one of many points, of which there is nothing to note; what is wrong with it is told.
+fn load_point(file: &Path, overrides: &Overrides) -> Result<Plan, Exit> {
+    scenario::load(file, overrides).map(|loaded| loaded.plan).map_err(|wrong| tell_diagnostics(&wrong))
 }
 
 /// Tells what is wrong with a scenario or a path into it.

@@ -9,8 +9,8 @@ use crate::engine::RunError;
 use crate::experiment::{self, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
-use crate::report::{Named, json, svg, text, trace};
-use crate::summary::{Summary, Verdict};
+use crate::report::{Named, json, markdown, svg, text, trace};
+use crate::summary::{Judged, Summary, Verdict};
 
 /// Width of report.txt.
 pub(super) const PAGE: Style = Style { color: false, width: 100 };
@@ -40,7 +40,9 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     };
 
     let named = [Named { name: &summary.scenario, summary: &summary }];
-    let mut files = gates.prepare(&named, None, gate.as_ref(), &[args.scenario.file.display().to_string()])?;
+    let page = || markdown::document(&named, None, gate.as_ref());
+    let scenarios = [args.scenario.file.display().to_string()];
+    let mut files = gates.prepare(&named.map(|it| it.claims()), page, gate.as_ref(), &scenarios)?;
     if let Some(place) = out {
         prepare(&mut files, &place, &summary, report(PAGE))?;
     }
@@ -138,15 +140,15 @@ fn verdict(summary: &Summary, quiet: bool) -> Exit {
         return Exit::Interrupted;
     }
     if quiet {
-        tell_open(summary, "");
+        tell_open(&summary.expectations, "");
     }
     let holds = summary.expectations.iter().all(|judged| judged.verdict == Verdict::Holds);
     if holds { Exit::Done } else { Exit::Expectation }
 }
 
 /// Tells which expectations do not hold, each after a label.
-pub(super) fn tell_open(summary: &Summary, label: &str) {
-    for judged in summary.expectations.iter().filter(|judged| judged.verdict != Verdict::Holds) {
+pub(super) fn tell_open(judged: &[Judged], label: &str) {
+    for judged in judged.iter().filter(|judged| judged.verdict != Verdict::Holds) {
         let verdict = if judged.verdict == Verdict::Fails { "fails" } else { "is undecided" };
         terminal::tell(&format!("{label}{} {verdict}", judged.text));
     }

@@ -1,15 +1,13 @@
 //! `edasim sweep`: a grid of values, every point simulated, finished ones kept and taken up again.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
 
 use super::args::Sweep as Args;
 use super::exit::{Exit, remember};
 use super::files::{Place, Prepared};
+use super::points::Kept;
 use super::run::{PAGE, tell};
 use super::watch::{self, Watch};
 use super::{load_file, quoted, tell_diagnostics, terminal, vary};
@@ -20,18 +18,18 @@ use crate::scenario::{self, Overrides};
 use crate::summary::{Axis, Point, Sweep, Swept, place};
 
 /// Above so many points the time is told before, and `--yes` is needed.
-const MANY: usize = 10_000;
-/// Folder of `--out` in which finished points are kept.
-const POINTS: &str = "points";
+pub(super) const MANY: usize = 10_000;
 
 /// Sweeps a grid.
 pub(super) fn sweep(args: &Args) -> Result<Exit, Exit> {
     let whole = load_file(&args.scenario.file, &args.scenario.overrides(), args.output.quiet)?;
     let mut axes =
-        args.vary.iter().map(|argument| vary::axis(argument)).collect::<Result<Vec<Axis>, _>>().map_err(|why| {
-            terminal::error(&why);
-            Exit::Input
-        })?;
+        args.vary.iter().map(|argument| vary::axis("--vary", argument)).collect::<Result<Vec<Axis>, _>>().map_err(
+            |why| {
+                terminal::error(&why);
+                Exit::Input
+            },
+        )?;
     axes.iter_mut().for_each(|axis| axis.positions = positions(&axis.values));
     if let Some((at, axis)) =
         axes.iter().enumerate().find(|(at, axis)| axes[..*at].iter().any(|other| other.path == axis.path))
@@ -48,7 +46,8 @@ pub(super) fn sweep(args: &Args) -> Result<Exit, Exit> {
 
     let first = load_point(args, &overrides, &axes, 0)?;
     let metrics = metrics(&args.metric, &first)?;
-    let grid = Points { args, overrides: &overrides, axes: &axes, metrics: &metrics, kept: Mutex::default() };
+    let kept = Kept::inside(args.output.out.as_ref());
+    let grid = Points { args, overrides: &overrides, axes: &axes, metrics: &metrics, kept, open: Mutex::default() };
     let request = Request { jobs: args.jobs.unwrap_or(0), ..Request::default() };
     if count > MANY && !args.yes {
         return Err(ask(&grid, count, &request));
@@ -93,11 +92,7 @@ pub(super) fn sweep(args: &Args) -> Result<Exit, Exit> {
 fn load_point(args: &Args, overrides: &Overrides, axes: &[Axis], point: usize) -> Result<Plan, Exit> {
     let at = place(axes.iter().map(|axis| axis.values.len()), point);
     let vary = axes.iter().zip(at).map(|(axis, value)| format!("{}={}", axis.path, axis.values[value])).collect();
-    let overrides = Overrides { vary, ..overrides.clone() };
-    match scenario::load(&args.scenario.file, &overrides) {
-        Ok(loaded) => Ok(loaded.plan),
-        Err(diagnostics) => Err(tell_diagnostics(&diagnostics)),
-    }
+    super::load_point(&args.scenario.file, &Overrides { vary, ..overrides.clone() })
 }
 
 /// The metrics asked for; else those of the expectations; else latency and lag of each consumer, and what users of each
@@ -148,34 +143,20 @@ struct Points<'a> {
     overrides: &'a Overrides,
     axes: &'a [Axis],
     metrics: &'a [Swept],
+    /// Those that are finished.
+    kept: Kept,
     /// The digests of open points, and whether a file could not be written (which has been told).
-    kept: Mutex<(BTreeMap<usize, String>, bool)>,
+    open: Mutex<(BTreeMap<usize, String>, bool)>,
 }
 
 impl Points<'_> {
-    /// What a point's figures depend on: version, plan and metrics. The plan holds all that the files and arguments say.
     fn digest(&self, plan: &Plan) -> String {
-        json::digest_of(&format!("{}\n{plan:?}\n{:?}", env!("CARGO_PKG_VERSION"), self.metrics))
-    }
-
-    /// The file in which a point with this digest is kept.
-    fn file(&self, digest: &str) -> Option<std::path::PathBuf> {
-        let name = digest.trim_start_matches("sha256:");
-        Some(self.args.output.out.as_ref()?.join(POINTS).join(format!("{name}.json")))
+        Kept::digest(plan, &format!("{:?}", self.metrics))
     }
 
     /// A point that an earlier sweep finished.
     fn known(&self, digest: &str) -> Option<Point> {
-        let text = std::fs::read_to_string(self.file(digest)?).ok()?;
-        let document: Value = serde_json::from_str(&text).ok()?;
-        let fits = document.get("digest").and_then(Value::as_str) == Some(digest);
-        json::read_point(document.get("point")?).filter(|point| fits && point.readings.len() == self.metrics.len())
-    }
-
-    fn keep(&self, digest: &str, point: &Point) -> Result<(), Exit> {
-        let Some(file) = self.file(digest) else { return Ok(()) };
-        let document = json!({ "schema": "edasim.point/1", "digest": digest, "point": json::point(point) }).to_string();
-        Place::file(&file)?.prepare(|to| to.write_all(document.as_bytes()))?.publish()
+        json::read_point(&self.kept.known(digest)?).filter(|point| point.readings.len() == self.metrics.len())
     }
 }
 
@@ -185,10 +166,10 @@ impl Grid for Points<'_> {
     }
 
     fn finished(&self, point: usize, found: &Point) -> bool {
-        let digest = self.kept.lock().ok().and_then(|mut kept| kept.0.remove(&point));
-        let written = digest.is_none_or(|digest| self.keep(&digest, found).is_ok());
-        if let (false, Ok(mut kept)) = (written, self.kept.lock()) {
-            kept.1 = true;
+        let digest = self.open.lock().ok().and_then(|mut open| open.0.remove(&point));
+        let written = digest.is_none_or(|digest| self.kept.keep(&digest, &json::point(found)).is_ok());
+        if let (false, Ok(mut open)) = (written, self.open.lock()) {
+            open.1 = true;
         }
         written
     }
@@ -206,7 +187,7 @@ fn simulate(grid: &Points<'_>, count: usize, request: &Request, plan: &Plan) -> 
             Some(found) => drop(known.insert(point, found)),
             None => {
                 open.push(point);
-                grid.kept.lock().expect("nobody has it yet").0.insert(point, digest);
+                grid.open.lock().expect("nobody has it yet").0.insert(point, digest);
             }
         }
         if watch::interrupted() {
@@ -221,7 +202,7 @@ fn simulate(grid: &Points<'_>, count: usize, request: &Request, plan: &Plan) -> 
     let watch = Watch::new(runs, grid.args.output.quiet);
     let result = experiment::sweep(grid, &open, grid.metrics, request, &watch);
     watch.finish();
-    if grid.kept.lock().is_ok_and(|kept| kept.1) {
+    if grid.open.lock().is_ok_and(|open| open.1) {
         return Err(Exit::System);
     }
     match result {
@@ -243,18 +224,8 @@ fn simulate(grid: &Points<'_>, count: usize, request: &Request, plan: &Plan) -> 
 
 /// Says what is left of an interrupted sweep, and how to go on. So many of its points have been looked at.
 fn interrupted(grid: &Points<'_>, seen: usize, count: usize) -> Exit {
-    let open = grid.kept.lock().map_or(0, |kept| kept.0.len());
-    match &grid.args.output.out {
-        Some(out) => terminal::tell(&format!(
-            "interrupted: {} of {count} points are finished and kept in {}; the same command goes on from there",
-            seen.saturating_sub(open),
-            Path::new(out).join(POINTS).display()
-        )),
-        None => {
-            terminal::tell("interrupted: nothing is kept; with `--out DIR` the same command would go on where it was")
-        }
-    }
-    Exit::Interrupted
+    let open = grid.open.lock().map_or(0, |open| open.0.len());
+    grid.kept.interrupted(&format!("{} of {count} points are", seen.saturating_sub(open)))
 }
 
 /// Measures one point, and says how long all of them would take.

@@ -1,37 +1,37 @@
-//! `--vary PATH=VALUES`: lists and ranges of values as they would be written in the scenario.
+//! `--vary PATH=VALUES` and `--minimise PATH=VALUES`: lists and ranges of values as they would be written in the scenario.
 
 use crate::summary::Axis;
 
 /// Most values of one axis.
 const MOST: usize = 100_000;
 
-/// The axis that an argument describes; `positions` are left open.
+/// The axis that the argument of an option describes; `positions` are left open.
 ///
 /// # Errors
 /// What is wrong, and what to write.
-pub(super) fn axis(argument: &str) -> Result<Axis, String> {
-    let example = "write for example `--vary consumers.email.members=1..16` or `--vary PATH=a,b,c`";
-    let (path, list) = argument.split_once('=').ok_or(format!("`--vary {argument}` has no `=`\n{example}"))?;
+pub(super) fn axis(option: &str, argument: &str) -> Result<Axis, String> {
+    let written = format!("`{option} {argument}`");
+    let example = format!("write for example `{option} consumers.email.members=1..16` or `{option} PATH=1,2,4`");
+    let (path, list) = argument.split_once('=').ok_or(format!("{written} has no `=`\n{example}"))?;
     let mut values = Vec::new();
     for item in split(list) {
         match item.split_once("..").filter(|_| !item.contains(['{', '[', '"', '\''])) {
             Some((from, rest)) => {
                 let (to, step) = rest.split_once("..").map_or((rest, None), |(to, step)| (to, Some(step)));
                 values.extend(
-                    range(from.trim(), to.trim(), step.map(str::trim))
-                        .map_err(|why| format!("`--vary {argument}`: {why}"))?,
+                    range(from.trim(), to.trim(), step.map(str::trim)).map_err(|why| format!("{written}: {why}"))?,
                 );
             }
-            None if item.is_empty() => return Err(format!("`--vary {argument}` has an empty value\n{example}")),
+            None if item.is_empty() => return Err(format!("{written} has an empty value\n{example}")),
             None => values.push(item),
         }
         if values.len() > MOST {
-            return Err(format!("`--vary {argument}` gives more than {MOST} values"));
+            return Err(format!("{written} gives more than {MOST} values"));
         }
     }
     if let Some((at, twice)) = values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)) {
         let first = values.iter().position(|value| value == twice).unwrap_or(at);
-        return Err(format!("`--vary {argument}` has `{twice}` twice, as value {} and {}", first + 1, at + 1));
+        return Err(format!("{written} has `{twice}` twice, as value {} and {}", first + 1, at + 1));
     }
     Ok(Axis { path: path.trim().to_owned(), values, positions: None })
 }
@@ -87,6 +87,9 @@ fn quantity<'a>(text: &'a str, what: &str) -> Result<Quantity<'a>, String> {
 
 /// `1..16`, `10ms..100ms..10ms`: both ends included, the step 1 unless it is given.
 fn range(from: &str, to: &str, step: Option<&str>) -> Result<Vec<String>, String> {
+    if from.is_empty() || to.is_empty() {
+        return Err("a range needs both ends: it is written `1..16` or `10ms..100ms..10ms`".into());
+    }
     let last = quantity(to, "number with a unit")?;
     let mut first = quantity(from, "number with a unit")?;
     if first.unit.is_empty() {
@@ -135,12 +138,12 @@ mod tests {
     use super::*;
 
     fn values(argument: &str) -> Vec<String> {
-        axis(argument).unwrap().values
+        axis("--vary", argument).unwrap().values
     }
 
     #[test]
     fn lists_and_ranges() {
-        assert_eq!(axis("consumers.email.members=1,2,4").unwrap().path, "consumers.email.members");
+        assert_eq!(axis("--vary", "consumers.email.members=1,2,4").unwrap().path, "consumers.email.members");
         assert_eq!(values("a=1, 2,4"), ["1", "2", "4"]);
         assert_eq!(values("a=1..4"), ["1", "2", "3", "4"]);
         assert_eq!(values("a=4..1"), ["4", "3", "2", "1"]);
@@ -163,12 +166,14 @@ mod tests {
             ("a=", "has an empty value"),
             ("a=1,,2", "has an empty value"),
             ("a=1..x", "`x` is no number"),
+            ("a=1..", "needs both ends"),
+            ("a=..4", "needs both ends"),
             ("a=1ms..2s", "needs one unit"),
             ("a=1..9..0", "never arrives"),
             ("a=1..999999999", "more than"),
             ("a=1,2,1", "has `1` twice, as value 1 and 3"),
         ] {
-            let error = axis(argument).unwrap_err();
+            let error = axis("--vary", argument).unwrap_err();
             assert!(error.contains(says), "{argument}: {error}");
         }
     }

@@ -1,6 +1,7 @@
 //! While an experiment runs: progress for those who wait, and Ctrl-C.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub(super) struct Watch {
     started: Instant,
     shown: AtomicBool,
     runs: u32,
+    /// Part of the work at hand, where the whole is not known before.
+    part: Mutex<String>,
 }
 
 impl Watch {
@@ -53,7 +56,24 @@ impl Watch {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::hidden());
             bar.with_style(style.expect("the template is well formed").progress_chars("\u{2588}\u{2593}\u{2591}"))
         });
-        Self { bar, started: Instant::now(), shown: AtomicBool::new(false), runs }
+        Self { bar, started: Instant::now(), shown: AtomicBool::new(false), runs, part: Mutex::default() }
+    }
+
+    /// From here on it is about this part of the work.
+    pub(super) fn begin(&self, part: String) {
+        if let Ok(mut current) = self.part.lock() {
+            *current = part;
+        }
+    }
+
+    /// What is said beside the bar.
+    fn message(&self, bar: &ProgressBar, done: u32) -> String {
+        match self.part.lock() {
+            Ok(part) if !part.is_empty() => {
+                format!("{part}, {done} {}", if done == 1 { "run" } else { "runs" })
+            }
+            _ => format!("{done} of {} runs  {:#} left", self.runs, HumanDuration(bar.eta())),
+        }
     }
 
     /// Takes the bar away.
@@ -78,7 +98,7 @@ impl experiment::Watch for Watch {
             }
             if position != bar.position() {
                 bar.set_position(position);
-                bar.set_message(format!("{done} of {} runs  {:#} left", self.runs, HumanDuration(bar.eta())));
+                bar.set_message(self.message(bar, done));
             }
         }
         !interrupted()

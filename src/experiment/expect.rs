@@ -34,6 +34,12 @@ pub(super) fn claims(plan: &Plan) -> Vec<Claim> {
     plan.expectations.iter().enumerate().flat_map(of).collect()
 }
 
+/// What a plan expects, before any run.
+#[must_use]
+pub fn expected(plan: &Plan) -> Vec<Judged> {
+    claims(plan).iter().map(|claim| claim.open(plan)).collect()
+}
+
 impl Claim {
     /// Notes the value in one further run.
     pub(super) fn push(&mut self, plan: &Plan, run: &Measured) {
@@ -70,14 +76,28 @@ impl Claim {
                 Judgement { verdict: Verdict::Undecided, needed: None, reason: Some(reasons.join(", ")), ..judgement };
         }
         Judged {
-            text: self.text(expectation),
-            limit: expectation.value,
             verdict: judgement.verdict,
             value: judgement.value,
             interval: judgement.interval,
             needed: judgement.needed,
             reason: judgement.reason,
             unfinished,
+            ..self.open(plan)
+        }
+    }
+
+    /// Before any run.
+    fn open(&self, plan: &Plan) -> Judged {
+        let expectation = &plan.expectations[self.expectation];
+        Judged {
+            text: self.text(expectation),
+            limit: expectation.value,
+            verdict: Verdict::Undecided,
+            value: None,
+            interval: None,
+            needed: None,
+            reason: None,
+            unfinished: false,
             place: expectation.place,
             file: expectation.file.clone(),
             path: self.path(plan).to_vec(),

@@ -15,6 +15,7 @@ mod measure;
 mod pool;
 mod runs;
 mod services;
+mod size;
 mod summarise;
 mod sweep;
 mod unfinished;
@@ -25,12 +26,14 @@ mod example;
 
 pub use columns::Columns;
 pub use compare::{Refusal, compare, contrasts};
+pub use expect::expected;
 pub use gate::gate;
 pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
 pub use runs::Runs;
+pub use size::{Found, Judge, MOST_DESIGNS, decide, is_close, looks, order_of, smallest};
 pub use summarise::{Collected, summarise};
-pub use sweep::{Grid, Lost, knee, positions, sweep};
+pub use sweep::{Grid, Lost, knee, numbers, positions, sweep};
 
 /// What an experiment needs beside the plan. Nothing of it but `replications` and `coarse` may change the result.
 #[derive(Clone, Debug, Default)]

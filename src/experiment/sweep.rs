@@ -150,9 +150,7 @@ impl Watch for Part<'_, '_> {
 /// What a sweep keeps of an experiment.
 fn reduce(found: &Experiment, metrics: &[Swept]) -> Point {
     let summary = &found.summary;
-    let verdicts = || summary.expectations.iter().map(|judged| judged.verdict);
-    let verdict =
-        [Verdict::Fails, Verdict::Undecided, Verdict::Holds].into_iter().find(|one| verdicts().any(|v| v == *one));
+    let verdict = Verdict::of_all(summary.expectations.iter().map(|judged| judged.verdict));
     let mut warnings: Vec<String> = summary.warnings.iter().map(|warning| warning.code.to_owned()).collect();
     warnings.sort();
     warnings.dedup();
@@ -181,9 +179,9 @@ fn reading(value: f64, interval: Option<(f64, f64)>) -> Reading {
     Reading { value: nine_decimals(value), interval }
 }
 
-/// Values as written, as numbers, where all are of one kind and rise or fall throughout.
+/// Values as written, as numbers in a common unit, where all are of one kind.
 #[must_use]
-pub fn positions(values: &[String]) -> Option<Vec<f64>> {
+pub fn numbers(values: &[String]) -> Option<Vec<f64>> {
     let kinds: [fn(&str) -> Option<f64>; 7] = [
         |text| units::parse_number(text).ok(),
         |text| units::parse_count(text).ok().map(|count| count as f64),
@@ -193,7 +191,13 @@ pub fn positions(values: &[String]) -> Option<Vec<f64>> {
         |text| units::parse_share(text).ok(),
         |text| units::parse_factor(text).ok(),
     ];
-    let numbers = kinds.iter().find_map(|kind| values.iter().map(|value| kind(value)).collect::<Option<Vec<f64>>>())?;
+    kinds.iter().find_map(|kind| values.iter().map(|value| kind(value)).collect::<Option<Vec<f64>>>())
+}
+
+/// The same where they rise or fall throughout.
+#[must_use]
+pub fn positions(values: &[String]) -> Option<Vec<f64>> {
+    let numbers = numbers(values)?;
     let rises = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     let falls = numbers.windows(2).all(|pair| pair[0] > pair[1]);
     (rises || falls).then_some(numbers)

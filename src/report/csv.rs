@@ -26,12 +26,7 @@ pub fn sweep(sweep: &Sweep) -> String {
                 [reading.map(|reading| reading.value), ends.map(|ends| ends.0), ends.map(|ends| ends.1)].map(number),
             );
         }
-        row.push(match point.verdict {
-            None => String::new(),
-            Some(Verdict::Holds) => "holds".into(),
-            Some(Verdict::Fails) => "fails".into(),
-            Some(Verdict::Undecided) => "undecided".into(),
-        });
+        row.push(point.verdict.map_or("", Verdict::word).to_owned());
         row.push(point.warnings.join(" "));
         writer.write_record(&row).expect("a vector takes everything");
     }

@@ -2,16 +2,16 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::places::{Named, in_words, worse_in_words};
+use super::places::{Claims, in_words, worse_in_words};
 use crate::summary::{Gate, Verdict};
 
 /// A suite for each design with a case for each expectation, and one suite for the baseline.
 #[must_use]
-pub fn document(designs: &[Named<'_>], gate: Option<&Gate>) -> String {
+pub fn document(designs: &[Claims<'_>], gate: Option<&Gate>) -> String {
     let mut report = Report::new("edasim");
     for design in designs {
         let mut suite = TestSuite::new(design.name);
-        for judged in &design.summary.expectations {
+        for judged in design.judged {
             let status = match judged.verdict {
                 Verdict::Holds => TestCaseStatus::success(),
                 Verdict::Fails => failure("expectation", &in_words(judged), &place(&judged.file, judged.place)),

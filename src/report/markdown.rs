@@ -1,10 +1,10 @@
 //! A summary for a pull request: verdict, warnings, expectations, latencies, differences, regressions.
 
 use super::contrast::{half, is_first, sentence, signed, value};
-use super::places::{Named, before, now, runs, verb};
-use super::show;
+use super::places::{Claims, Named, before, now, runs, verb};
 use super::text::value_in_words;
-use crate::summary::{Comparison, Gate, Judged, Relation, Verdict, number_at};
+use super::{design, show};
+use crate::summary::{Comparison, Gate, Judged, Relation, Sizing, Verdict, number_at};
 
 /// Warnings of a design that are shown; the rest is counted.
 const WARNINGS: usize = 8;
@@ -31,7 +31,7 @@ pub fn document(designs: &[Named<'_>], comparison: Option<&Comparison>, gate: Op
     if let Some(comparison) = comparison {
         out.push_str(&differences(comparison));
     }
-    out.push_str(&expectations(designs));
+    out.push_str(&expectations(&designs.iter().map(Named::claims).collect::<Vec<_>>()));
     out.push_str(&latencies(designs));
     out
 }
@@ -126,10 +126,61 @@ fn differences(comparison: &Comparison) -> String {
     out
 }
 
-fn expectations(designs: &[Named<'_>]) -> String {
+/// The page of a search for the smallest design: the answer, what becomes of smaller ones, and all that were simulated.
+#[must_use]
+pub fn sizing(sizing: &Sizing, gate: Option<&Gate>) -> String {
+    let mut out = format!("## edasim: {}\n\n", escaped(&sizing.scenario));
+    let shown = sizing.shown();
+    let name = shown.map_or_else(String::new, |probe| design::design(sizing, &probe.at));
+    let (word, first) = match sizing.verdict() {
+        Verdict::Holds => {
+            let enough = shown.map_or("", |probe| design::enough(sizing, &probe.at));
+            ("FOUND", format!("{name} {enough} (cost {})", shown.map_or(0.0, |probe| probe.cost)))
+        }
+        Verdict::Undecided => ("UNDECIDED", format!("no design is shown to meet every objective; closest: {name}")),
+        Verdict::Fails => ("NOT FOUND", format!("no design meets every objective; closest: {name}")),
+    };
+    let (seen, all) = (sizing.probes.len(), sizing.designs());
+    let time = show::span(sizing.duration);
+    out.push_str(&format!(
+        "**{word}** {}. {seen} of {all} designs simulated, {time} of virtual time, seed {}.\n\n",
+        escaped(&first),
+        sizing.seed
+    ));
+    for step in &sizing.smaller {
+        let less = &sizing.probes[step.probe];
+        let part = design::part(&sizing.knobs[step.knob], less.at[step.knob]);
+        out.push_str(&format!("- with {}: {}\n", escaped(&part), escaped(&design::failure(&less.found))));
+    }
+    if !sizing.smaller.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(&gate.map_or_else(String::new, regressions));
+    let judged = shown.map_or(&[][..], |probe| &probe.found.judged);
+    out.push_str(&expectations(&[Claims { name: &name, judged }]));
+    out + &designs(sizing)
+}
+
+fn designs(sizing: &Sizing) -> String {
+    let mut out = String::from("### Designs\n\n|");
+    sizing.knobs.iter().for_each(|knob| out.push_str(&format!(" {} |", code(&knob.path))));
+    out.push_str(" cost | runs | verdict | |\n|");
+    sizing.knobs.iter().for_each(|_| out.push_str(" ---: |"));
+    out.push_str(" ---: | ---: | --- | --- |\n");
+    for probe in &sizing.probes {
+        let found = &probe.found;
+        let why = if found.holds() { String::new() } else { design::failure(found) };
+        let values: String = sizing.values(probe).iter().map(|value| format!(" {} |", escaped(value))).collect();
+        let verdict = found.verdict().word();
+        out.push_str(&format!("|{values} {} | {} | {verdict} | {} |\n", probe.cost, found.replications, escaped(&why)));
+    }
+    out + "\n"
+}
+
+fn expectations(designs: &[Claims<'_>]) -> String {
     let mut rows = String::new();
     for design in designs {
-        for judged in &design.summary.expectations {
+        for judged in design.judged {
             let of = if designs.len() > 1 { format!(" {} |", escaped(design.name)) } else { String::new() };
             let mark = match judged.verdict {
                 Verdict::Holds => "holds".to_owned(),
@@ -212,6 +263,11 @@ mod tests {
             comparison.designs.iter().map(|design| Named { name: &design.name, summary: &design.summary }).collect();
         insta::assert_snapshot!("run", document(&designs[..1], None, Some(&gate)));
         insta::assert_snapshot!("comparison", document(&designs, Some(&comparison), None));
+    }
+
+    #[test]
+    fn the_page_of_a_search() {
+        insta::assert_snapshot!(sizing(&sample::sizing(2), None) + &sizing(&sample::no_design(), None));
     }
 
     #[test]

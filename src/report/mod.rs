@@ -2,6 +2,7 @@
 
 mod contrast;
 pub mod csv;
+mod design;
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -15,4 +16,4 @@ pub mod trace;
 #[cfg(test)]
 mod sample;
 
-pub use places::Named;
+pub use places::{Claims, Named};

@@ -13,6 +13,23 @@ pub struct Named<'a> {
     pub summary: &'a Summary,
 }
 
+/// The claims of one design with its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims<'a> {
+    /// Name of the design.
+    pub name: &'a str,
+    /// Its claims.
+    pub judged: &'a [Judged],
+}
+
+impl<'a> Named<'a> {
+    /// Its claims.
+    #[must_use]
+    pub fn claims(&self) -> Claims<'a> {
+        Claims { name: self.name, judged: &self.summary.expectations }
+    }
+}
+
 /// `fails`, `is undecided` or `holds`.
 pub(super) fn verb(verdict: Verdict) -> &'static str {
     match verdict {

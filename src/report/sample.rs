@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::metrics::{Unit, find};
 use crate::stats::Histogram;
 use crate::summary::{
-    Axis, Comparison, ConsumerCurves, Contrast, Design, Judged, Point, Reading, Relation, Response, Summary, Sweep,
-    Swept, Verdict, Warning, Window, Worse,
+    Axis, Comparison, ConsumerCurves, Contrast, Design, Finding, Judged, Knob, Order, Point, Probe, Reading, Relation,
+    Response, Reversal, Sizing, Step, Summary, Sweep, Swept, Verdict, Warning, Window, Worse,
 };
 use crate::time::{SimSpan, SimTime};
 
@@ -264,5 +264,102 @@ pub(super) fn sweep(axes: usize) -> Sweep {
         points: (0..4 * columns).map(point).collect(),
         knees: vec![(axes == 1).then_some(1), None],
         command: "edasim sweep order-placement.yaml --vary consumers.email.members=2,4,8,16".into(),
+    }
+}
+
+/// A claim that something is below a limit, judged by its interval.
+fn below(text: &str, limit: f64, (low, high): (f64, f64)) -> Judged {
+    let verdict = match (low < limit, high < limit) {
+        (true, true) => Verdict::Holds,
+        (false, false) => Verdict::Fails,
+        _ => Verdict::Undecided,
+    };
+    Judged { limit, ..judged(text, verdict, ((low + high) / 2.0, Some((low, high))), None) }
+}
+
+/// A design with its latency and how long it drains.
+fn probe(at: &[usize], cost: f64, latency: (f64, f64), drain: f64) -> Probe {
+    let latency = below("email.latency.p99 < 2s", 2.0, latency);
+    let drained = if drain < 120.0 { Verdict::Holds } else { Verdict::Fails };
+    let drain = Judged { limit: 120.0, ..judged("email.drain_time < 2m", drained, (drain, None), None) };
+    let replications = if latency.verdict == Verdict::Undecided { 40 } else { 5 };
+    Probe { at: at.to_vec(), cost, found: Finding { replications, judged: vec![latency, drain], warnings: Vec::new() } }
+}
+
+fn knob(path: &str, values: std::ops::RangeInclusive<u32>, cost: f64, order: Order) -> Knob {
+    Knob {
+        path: path.into(),
+        values: values.clone().map(|value| value.to_string()).collect(),
+        numbers: values.map(f64::from).collect(),
+        cost,
+        order,
+        present: Some("4".into()),
+    }
+}
+
+/// A search with one knob, or two. With one, the answer has an undecided neighbour; with two, a range has an end.
+pub(super) fn sizing(knobs: usize) -> Sizing {
+    let members = |order| knob("consumers.email.members", 1..=32, if knobs == 1 { 1.0 } else { 2.5 }, order);
+    let (fails, close, fine) = ((4.1, 5.5), (1.9, 2.05), (1.31, 1.55));
+    let one = || {
+        vec![
+            probe(&[3], 4.0, (40.0, 48.0), 610.0),
+            probe(&[4], 5.0, close, 70.0),
+            probe(&[5], 6.0, fine, 61.0),
+            probe(&[16], 17.0, (0.4, 0.41), 12.0),
+        ]
+    };
+    let two = || {
+        vec![
+            probe(&[2, 0], 9.5, fails, 300.0),
+            probe(&[1, 3], 10.0, fails, 130.0),
+            probe(&[2, 1], 10.5, fine, 90.0),
+            probe(&[3, 3], 15.0, (0.4, 0.41), 12.0),
+        ]
+    };
+    let step = |knob, probe| Step { knob, probe };
+    let mut sizing = Sizing {
+        scenario: "order-placement".into(),
+        seed: 42,
+        replications: 5,
+        max_replications: 40,
+        duration: SimSpan::from_seconds(7_200),
+        knobs: vec![members(Order::Assumed)],
+        probes: one(),
+        answer: Some(2),
+        closest: None,
+        smaller: vec![step(0, 1), step(0, 0)],
+        rests_on: vec![1],
+        reversals: Vec::new(),
+        command: "edasim size order-placement.yaml --minimise consumers.email.members=1..32".into(),
+        run: "edasim run order-placement.yaml --set consumers.email.members=6".into(),
+    };
+    if knobs == 2 {
+        sizing.knobs.push(knob("consumers.email.settings.prefetch", 2..=5, 1.0, Order::Unknown));
+        sizing.probes = two();
+        sizing.smaller = vec![step(1, 0)];
+        sizing.rests_on = vec![0, 1];
+    }
+    sizing
+}
+
+/// A search that found nothing, with an order that did not hold.
+pub(super) fn no_design() -> Sizing {
+    let warning = Warning { code: "W001", about: "consumers.email".into(), text: "Overloaded to the end.".into() };
+    let mut probes = vec![
+        probe(&[0], 1.0, (9.0, 9.5), 610.0),
+        probe(&[1], 2.0, (2.1, 2.2), 70.0),
+        probe(&[7], 8.0, (3.0, 3.1), 61.0),
+    ];
+    probes[1].found.warnings.push(warning);
+    Sizing {
+        knobs: vec![knob("consumers.email.workers", 1..=8, 1.0, Order::Refuted)],
+        probes,
+        answer: None,
+        closest: Some(1),
+        smaller: Vec::new(),
+        rests_on: vec![0, 1, 2],
+        reversals: vec![Reversal { less: 1, more: 2, objective: 0 }],
+        ..sizing(1)
     }
 }

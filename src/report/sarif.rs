@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json::lines;
-use super::places::{Named, in_words, worse_in_words};
+use super::places::{Claims, in_words, worse_in_words};
 use crate::summary::{Gate, Verdict};
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json";
@@ -18,10 +18,10 @@ const RULES: [(&str, &str, &str); 3] = [
 /// A result for each expectation that fails or is undecided, and for each regression. `files` are the scenario files: a
 /// regression of what nobody expects anything of points at the first.
 #[must_use]
-pub fn document(designs: &[Named<'_>], gate: Option<&Gate>, files: &[String]) -> String {
+pub fn document(designs: &[Claims<'_>], gate: Option<&Gate>, files: &[String]) -> String {
     let mut results = Vec::new();
     for design in designs {
-        for judged in &design.summary.expectations {
+        for judged in design.judged {
             let rule = match judged.verdict {
                 Verdict::Holds => continue,
                 Verdict::Fails => 0,

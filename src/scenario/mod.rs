@@ -66,6 +66,10 @@ pub struct Overrides {
     pub variant: Option<String>,
     /// As `set`, and after it: what a sweep puts at one point.
     pub vary: Vec<String>,
+    /// The same of a search for the smallest design.
+    pub minimise: Vec<String>,
+    /// What is expected instead of what the scenario expects, if anything.
+    pub objectives: Vec<String>,
 }
 
 /// A scenario that may be run.
@@ -203,8 +207,9 @@ fn layered(reader: &mut Reader, mut tree: Node, overrides: &Overrides) -> Option
     }
     let given = |name: &str, value: String| (format!("--{name}"), value.clone(), name.to_owned(), 0);
     let mut arguments = Vec::new();
-    let set = overrides.set.iter().map(|argument| ("--set", argument));
-    for (option, argument) in set.chain(overrides.vary.iter().map(|argument| ("--vary", argument))) {
+    let options = [("--set", &overrides.set), ("--vary", &overrides.vary), ("--minimise", &overrides.minimise)];
+    let given_as = options.iter().flat_map(|(option, all)| all.iter().map(move |argument| (*option, argument)));
+    for (option, argument) in given_as {
         match argument.split_once('=') {
             Some((path, _)) => {
                 arguments.push((option.to_owned(), argument.clone(), path.trim().to_owned(), path.len() + 1))
@@ -224,6 +229,7 @@ fn layered(reader: &mut Reader, mut tree: Node, overrides: &Overrides) -> Option
         reader.duration_set |= path == "duration";
         apply_argument(reader, &mut tree, &option, &text, &path, value_at);
     }
+    expect_instead(reader, &mut tree, &overrides.objectives);
     Some((tree, variants))
 }
 
@@ -270,6 +276,21 @@ fn apply_argument(reader: &mut Reader, tree: &mut Node, option: &str, text: &str
     let Some(value) = value else { return };
     let place = Place { end: u32::try_from(path.len().max(1)).unwrap_or(u32::MAX), ..whole(source, text) };
     if let Err(error) = layers::set(tree, path, value, place) {
+        reader.error(*error);
+    }
+}
+
+/// Puts objectives in the place of what the scenario expects.
+fn expect_instead(reader: &mut Reader, tree: &mut Node, objectives: &[String]) {
+    let items: Vec<Node> = objectives
+        .iter()
+        .map(|text| {
+            let source = reader.add_source("--objective", text.clone());
+            Node { place: whole(source, text), value: Value::Text(text.clone()) }
+        })
+        .collect();
+    let Some(place) = items.first().map(|first| first.place) else { return };
+    if let Err(error) = layers::set(tree, "expect", Node { place, value: Value::List(items) }, place) {
         reader.error(*error);
     }
 }

@@ -2,12 +2,14 @@
 
 mod comparison;
 mod gate;
+mod sizing;
 mod sweep;
 
 use serde_json::Value;
 
 pub use comparison::{Comparison, Contrast, Design, Relation};
 pub use gate::{Gate, Worse};
+pub use sizing::{Against, Finding, Knob, Order, Probe, Reversal, Sizing, Step};
 pub use sweep::{Axis, Point, Reading, Sweep, Swept, place};
 
 use crate::plan;
@@ -52,7 +54,7 @@ pub struct Summary {
 /// Something that would mislead a reader who did not know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Stable code: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
+    /// Stable code, one of [`Warning::CODES`]: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
     /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted,
     /// `W008` events that were never stored, `W009` behind for a while.
     pub code: &'static str,
@@ -60,6 +62,17 @@ pub struct Warning {
     pub about: String,
     /// One or two sentences.
     pub text: String,
+}
+
+impl Warning {
+    /// All codes there are.
+    pub const CODES: [&str; 10] = ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010"];
+
+    /// The code that is written so.
+    #[must_use]
+    pub fn known(code: &str) -> Option<&'static str> {
+        Self::CODES.into_iter().find(|known| *known == code)
+    }
 }
 
 /// One judged expectation.
@@ -102,6 +115,51 @@ pub enum Verdict {
     Fails,
     /// The interval includes the limit, runs lie on either side of it, or what was unfinished may be on the other side.
     Undecided,
+}
+
+impl Judged {
+    /// By what part of its limit the value is on the wrong side (negative: on the right one); where the limit is 0, by how
+    /// much. None without a value, and of claims of inequality.
+    #[must_use]
+    pub fn excess(&self) -> Option<f64> {
+        let over = self.value? - self.limit;
+        let over = match self.op {
+            plan::Comparison::Less | plan::Comparison::AtMost => over,
+            plan::Comparison::Greater | plan::Comparison::AtLeast => -over,
+            plan::Comparison::Equal => over.abs(),
+            plan::Comparison::NotEqual => return None,
+        };
+        Some(if self.limit > 0.0 { over / self.limit } else { over })
+    }
+}
+
+impl Verdict {
+    /// The verdict on some claims together; none without claims.
+    #[must_use]
+    pub fn of_all(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let rank = |verdict: &Self| match verdict {
+            Self::Holds => 0,
+            Self::Undecided => 1,
+            Self::Fails => 2,
+        };
+        verdicts.into_iter().max_by_key(rank)
+    }
+
+    /// `holds`, `fails` or `undecided`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Fails => "fails",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// The verdict that is called so.
+    #[must_use]
+    pub fn called(word: &str) -> Option<Self> {
+        [Self::Holds, Self::Fails, Self::Undecided].into_iter().find(|verdict| verdict.word() == word)
+    }
 }
 
 /// What the pictures of one consumer need.

@@ -26,4 +26,5 @@ mod publishing;
 mod queue;
 mod recompute;
 mod services;
+mod size;
 mod support;

@@ -1,6 +1,7 @@
 //! The result document: JSON with keys in the order of the format, the same bytes for the same result.
 
 mod compare;
+mod sizing;
 mod sweep;
 
 use std::fmt::Write as _;
@@ -9,9 +10,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use compare::comparison;
+pub use sizing::{finding, read_finding, sizing};
 pub use sweep::{point, read_point, sweep};
 
-use crate::summary::{Judged, Summary, Verdict, Warning};
+use crate::summary::{Judged, Summary, Warning};
 
 /// Widest line that holds a whole list or map.
 const WIDTH: usize = 110;
@@ -91,12 +93,7 @@ pub(super) fn warning(warning: &Warning) -> Value {
 }
 
 pub(super) fn judged(judged: &Judged) -> Value {
-    let verdict = match judged.verdict {
-        Verdict::Holds => "holds",
-        Verdict::Fails => "fails",
-        Verdict::Undecided => "undecided",
-    };
-    let mut entry = json!({ "text": judged.text, "verdict": verdict, "value": judged.value });
+    let mut entry = json!({ "text": judged.text, "verdict": judged.verdict.word(), "value": judged.value });
     if let Some((low, high)) = judged.interval {
         entry["interval"] = json!([low, high]);
     }
@@ -222,6 +219,7 @@ fn indent(out: &mut String, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::summary::Verdict;
     use crate::time::SimSpan;
 
     fn summary() -> Summary {

@@ -50,14 +50,9 @@ pub fn point(point: &Point) -> Value {
         Some(Reading { value, interval: None }) => json!([value]),
         Some(Reading { value, interval: Some((low, high)) }) => json!([value, low, high]),
     };
-    let verdict = point.verdict.map(|verdict| match verdict {
-        Verdict::Holds => "holds",
-        Verdict::Fails => "fails",
-        Verdict::Undecided => "undecided",
-    });
     json!({
         "readings": point.readings.iter().map(reading).collect::<Vec<_>>(),
-        "expect": verdict,
+        "expect": point.verdict.map(Verdict::word),
         "warnings": point.warnings,
     })
 }
@@ -75,12 +70,7 @@ pub fn read_point(node: &Value) -> Option<Point> {
     };
     let verdict = match node.get("expect")? {
         Value::Null => None,
-        verdict => Some(match verdict.as_str()? {
-            "holds" => Verdict::Holds,
-            "fails" => Verdict::Fails,
-            "undecided" => Verdict::Undecided,
-            _ => return None,
-        }),
+        verdict => Some(Verdict::called(verdict.as_str()?)?),
     };
     let warnings = node.get("warnings")?.as_array()?.iter().map(|code| Some(code.as_str()?.to_owned()));
     Some(Point {

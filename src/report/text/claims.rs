@@ -76,11 +76,7 @@ pub(super) fn render_of(all: &[Judged], title: &str, style: Style) -> String {
     let one_line = 13 + text_width + 2 + value_width <= style.width;
     let mut out = String::new();
     for (judged, value) in all.iter().zip(&values) {
-        let (word, tone) = match judged.verdict {
-            Verdict::Holds => ("holds", Tone::Good),
-            Verdict::Fails => ("fails", Tone::Bad),
-            Verdict::Undecided => ("undecided", Tone::Care),
-        };
+        let (word, tone) = (judged.verdict.word(), Tone::from(judged.verdict));
         if one_line {
             let text = format!("{:<text_width$}", judged.text);
             out.push_str(&format!("  {}  {text}  {value}\n", tone.paint(&format!("{word:<9}"), style)));

@@ -4,6 +4,7 @@ use super::paint::{Tone, labelled, shortened, wrap};
 use super::table::{Cell, Table, always, text_if_room};
 use super::{Style, claims, identity, section};
 use crate::report::contrast::{half, is_first, is_read, parts, sentence, signed, value, word};
+use crate::report::design::listed;
 use crate::report::json::comparison as document;
 use crate::report::show;
 use crate::summary::{Comparison, Contrast, Relation, Warning};
@@ -53,15 +54,6 @@ fn head(comparison: &Comparison, style: Style) -> String {
         out.push_str(&claims::verdict_of(&design.summary.expectations, &format!("{name:<width$}  "), style));
     }
     out + &warnings(comparison, style)
-}
-
-/// `a`, `a and b`, `a, b and c`.
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
-    }
 }
 
 /// Those of the comparison, then those of the designs, each once with the designs that it is about.

@@ -10,6 +10,7 @@ mod head;
 mod latency;
 mod paint;
 mod services;
+mod sizing;
 mod sweep;
 mod table;
 
@@ -19,6 +20,7 @@ pub(super) use claims::{unit_of, value_in_words};
 pub use compare::render as comparison;
 pub use gate::render as gate;
 pub(super) use head::subject;
+pub use sizing::{against, render as sizing};
 pub use sweep::render as sweep;
 
 use crate::summary::{Summary, number_at};

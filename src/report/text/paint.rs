@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Effects};
 use comfy_table::{Attribute, Color};
 
 use super::Style;
+use crate::summary::Verdict;
 
 /// What a piece of text means to the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,16 @@ pub(super) enum Tone {
     Bad,
     /// Would mislead who skips it.
     Care,
+}
+
+impl From<Verdict> for Tone {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Holds => Self::Good,
+            Verdict::Fails => Self::Bad,
+            Verdict::Undecided => Self::Care,
+        }
+    }
 }
 
 impl Tone {

@@ -6,7 +6,7 @@ use super::{Style, identity, section};
 use crate::report::contrast::value;
 use crate::report::json::sweep as document;
 use crate::report::show;
-use crate::summary::{Sweep, Verdict};
+use crate::summary::Sweep;
 
 /// Points that are shown; files have all.
 const SHOWN: usize = 200;
@@ -75,12 +75,9 @@ fn table(sweep: &Sweep, style: Style) -> String {
             let half = half.filter(|half| *half > 0.0).map(|half| format!("\u{b1}{}", value(metric.unit, half)));
             cells.push(Cell::toned(half.unwrap_or_default(), Tone::Quiet));
         }
-        cells.push(match point.verdict {
-            None => Cell::default(),
-            Some(Verdict::Holds) => Cell::toned("holds".into(), Tone::Good),
-            Some(Verdict::Fails) => Cell::toned("fails".into(), Tone::Bad),
-            Some(Verdict::Undecided) => Cell::toned("undecided".into(), Tone::Care),
-        });
+        cells.push(
+            point.verdict.map_or_else(Cell::default, |verdict| Cell::toned(verdict.word().into(), verdict.into())),
+        );
         let own =
             point.warnings.iter().map(String::as_str).filter(|code| *code != "W005" && !everywhere.contains(code));
         cells.push(Cell::toned(own.collect::<Vec<_>>().join(" "), Tone::Care));
