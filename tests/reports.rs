@@ -11,6 +11,19 @@ use edasim::scenario::{self, Overrides};
 /// Scenarios whose pictures are kept too.
 const PICTURED: [&str; 4] = ["consumer-crash", "hot-key", "order-placement", "taxi-surge"];
 
+/// Searches for the smallest design whose reports are kept, beside those of the scenarios.
+const SEARCHES: [(&str, &[&str]); 1] = [(
+    "capacity-black-friday",
+    &[
+        "--minimise",
+        "consumers.payments.members=1..24",
+        "--minimise",
+        "consumers.packing.members=1..24",
+        "--cost",
+        "consumers.payments.members=2",
+    ],
+)];
+
 /// Result documents of more bytes than this are not kept.
 const LARGEST_DOCUMENT: usize = 250_000;
 
@@ -31,12 +44,12 @@ fn scenarios() -> BTreeSet<String> {
     yaml.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
 }
 
-/// `edasim run`, as a user at the root of the repository types it.
-fn run(name: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_edasim"));
-    command.current_dir(root()).env("COLUMNS", "100").env("NO_COLOR", "1");
-    command.args(["run", &format!("scenarios/{name}.yaml")]).args(arguments);
-    command.output().expect("runs")
+/// `edasim run` or another command, as a user at the root of the repository types it.
+fn edasim(command: &str, name: &str, arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_edasim"));
+    program.current_dir(root()).env("COLUMNS", "100").env("NO_COLOR", "1");
+    program.args([command, &format!("scenarios/{name}.yaml")]).args(arguments);
+    program.output().expect("runs")
 }
 
 /// What is wrong with a run whose expectations should hold.
@@ -48,7 +61,7 @@ fn complaint(what: &str, output: &Output) -> Option<String> {
 /// The files that are kept of a scenario, with what they should hold now.
 fn fresh(name: &str, wrong: &mut Vec<String>) -> Vec<(PathBuf, Vec<u8>)> {
     let out = tempfile::tempdir().expect("a folder");
-    let result = run(name, &["--out", &out.path().to_string_lossy()]);
+    let result = edasim("run", name, &["--out", &out.path().to_string_lossy()]);
     wrong.extend(complaint(name, &result));
     let reports = root().join("reports");
     let mut kept = vec![(reports.join(format!("{name}.txt")), result.stdout)];
@@ -59,6 +72,11 @@ fn fresh(name: &str, wrong: &mut Vec<String>) -> Vec<(PathBuf, Vec<u8>)> {
         if small || (ending == "svg" && PICTURED.contains(&name)) {
             kept.push((reports.join(name).join(path.file_name().expect("a name")), bytes));
         }
+    }
+    for (_, arguments) in SEARCHES.iter().filter(|(searched, _)| *searched == name) {
+        let result = edasim("size", name, arguments);
+        wrong.extend(complaint(&format!("size of {name}"), &result));
+        kept.push((reports.join(format!("{name}-size.txt")), result.stdout));
     }
     kept
 }
@@ -107,9 +125,28 @@ fn variants_hold_what_they_expect() {
         let variants = loaded.map(|loaded| loaded.variants).unwrap_or_default();
         for variant in variants.iter().skip(1) {
             // The limits of variants are wide: two runs tell.
-            let result = run(&name, &["--quiet", "--variant", variant, "--replications", "2"]);
+            let result = edasim("run", &name, &["--quiet", "--variant", variant, "--replications", "2"]);
             wrong.extend(complaint(&format!("{name}, variant {variant}"), &result));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_readme_shows_what_comes_out() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).expect("readable");
+    let readme = read("README.md");
+    for (name, arguments) in SEARCHES {
+        let report = read(&format!("reports/{name}-size.txt"));
+        let block = readme.split("```").find(|block| block.starts_with(&format!("text\n{name}  ")));
+        let block = block.expect("the report is shown");
+        for line in block.lines().skip(1).filter(|line| *line != "...") {
+            assert!(report.lines().any(|kept| kept == line), "not in the report: {line}");
+        }
+        let scenario = read(&format!("scenarios/{name}.yaml"));
+        for text in [&readme, &scenario] {
+            let missing = arguments.iter().find(|argument| !text.contains(*argument));
+            assert_eq!(missing, None, "the command is not the one that is kept");
+        }
+    }
 }
