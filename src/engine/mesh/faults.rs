@@ -1,7 +1,10 @@
 //! Faults on services, all known before the run.
 
-use super::Mesh;
+use super::caller::Caller;
+use super::calls::Fail;
 use super::server::Instance;
+use super::visit::Visit;
+use super::{Event, Mesh, VisitKey};
 use crate::dist::About;
 use crate::engine::setup::Setup;
 use crate::engine::timeline::occurrences;
@@ -100,7 +103,9 @@ impl Mesh {
             Control::Crash => {
                 at.down += 1;
                 // A pause ends with the process that stood still.
-                at.paused_until = 0;
+                at.pauses.end(now);
+                self.actors[service].outputs.stand_still(instance, now);
+                let at = &mut self.actors[service].instances[instance];
                 if at.down == 1 {
                     self.actors[service].outputs.abandon(instance, self.warm_up);
                     self.cut_off(service, instance, now);
@@ -108,17 +113,53 @@ impl Mesh {
             }
             Control::Restart => at.down -= 1,
             Control::Pause(until) => {
-                let from = at.paused_until.max(now);
-                if until > from && at.is_up() {
-                    at.frozen = at.frozen.saturating_add(until - from);
-                    at.paused_until = until;
-                    self.resume_at(service, instance, until);
+                if at.is_up() && at.pauses.stand_still(now, until) {
+                    self.actors[service].outputs.stand_still(instance, until);
+                    self.schedule(until, Event::Resume(service, instance));
                 }
             }
             Control::SlowOn(fault, factor) => Instance::note(&mut at.slows, fault, factor),
             Control::SlowOff(fault) => Instance::forget(&mut at.slows, fault),
             Control::FailOn(fault, share) => Instance::note(&mut at.fails, fault, share),
             Control::FailOff(fault) => Instance::forget(&mut at.fails, fault),
+        }
+    }
+
+    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
+    fn cut_off(&mut self, service: usize, instance: usize, now: u64) {
+        let is_here = |visit: &Visit| visit.actor == service && visit.instance == instance;
+        let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
+        let strands: Vec<_> =
+            self.strands.iter().filter(|(_, strand)| is_here(&self.visits[strand.visit])).map(|(key, _)| key).collect();
+        // Nobody of this process takes a place in a pool any more, or is granted what another lets go.
+        let Self { callers, sites, .. } = self;
+        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+            callers[instance].waiting.clear();
+        }
+        for strand in &strands {
+            self.stop_waiting(*strand, now);
+        }
+        for strand in strands {
+            self.abandon_strand(strand, now);
+        }
+        for key in here {
+            let visit = self.visits.remove(key).expect("just listed");
+            if !visit.answered {
+                if let Some(began) = visit.began {
+                    let busy = self.measured_span(began, now);
+                    self.actors[service].outcome.busy += busy;
+                }
+                self.actors[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
+                self.reply(&visit, Err(Fail::Error), now);
+            }
+            self.let_go(visit.root);
+        }
+        let at = &mut self.actors[service].instances[instance];
+        at.busy = 0;
+        at.queue.clear();
+        let Self { callers, sites, .. } = self;
+        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+            callers[instance] = Caller::new(&site.plan);
         }
     }
 

@@ -63,7 +63,8 @@ impl Mesh {
         for service in 0..self.servers.len() {
             self.note_available(service, end);
         }
-        self.close_work(end);
+        let working: Vec<_> = self.visits.iter().filter(|(_, visit)| visit.at_work > 0).map(|(key, _)| key).collect();
+        working.into_iter().for_each(|visit| self.count_work(visit, end));
         self.close_resources(end);
         self.close_calls();
         for visit in self.visits.values() {
@@ -122,8 +123,9 @@ pub(super) fn check(outcome: &MeshOutcome) -> Result<(), String> {
         if u.arrived != u.answered + u.failed + u.refused + u.open || u.answered != service.response.count() {
             return Err(format!("the users of service {index} do not add up: {u:?}"));
         }
-        if service.busy > service.available {
-            return Err(format!("service {index} was held for {} ns of {} ns", service.busy, service.available));
+        let (worked, held, all) = (service.handler.working, service.busy, service.available);
+        if worked > held || held > all {
+            return Err(format!("service {index} worked {worked} ns, was held for {held} ns, and had {all} ns"));
         }
     }
     for (index, r) in outcome.resources.iter().enumerate() {

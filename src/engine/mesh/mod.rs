@@ -12,13 +12,19 @@
 //! one thread of its handler. An **attempt** is one request on its way, and lives until its answer has come.
 
 mod actor;
+mod attempt;
+mod audit;
 mod caller;
 mod calls;
 mod faults;
+mod fork;
+mod hold;
 mod meter;
+mod pauses;
 mod program;
 mod publish;
 mod resource;
+mod saga;
 mod server;
 mod strand;
 #[cfg(test)]
@@ -32,14 +38,16 @@ use std::collections::{BTreeMap, BinaryHeap};
 use slotmap::{SlotMap, new_key_type};
 
 use actor::Actor;
+use attempt::Attempt;
 use caller::Caller;
-use calls::{Attempt, Call, Fail};
+use calls::{Call, Fail};
 use faults::Timeline;
+use fork::Fork;
 use meter::FlowMeter;
 use program::{Compiler, Site};
 use resource::{Resource, Wait};
 use server::Server;
-use strand::{Fork, Strand};
+use strand::Strand;
 use users::Users;
 use visit::{Root, Visit};
 
@@ -70,7 +78,7 @@ new_key_type! {
 enum Event {
     /// A step's time is over.
     Spent(StrandKey),
-    /// A strand goes on when its process does.
+    /// A strand goes on, after what else happens now.
     Wake(StrandKey, Result<(), ()>),
     /// A request reaches the service.
     Deliver(AttemptKey),
@@ -82,6 +90,8 @@ enum Event {
     Retry(CallKey),
     /// A second attempt is due.
     Hedge(CallKey),
+    /// A handler hears that its caller has given up.
+    Cancelled(VisitKey),
     /// Someone has waited too long for a resource.
     GiveUp(WaitKey),
     /// A resource may grant again.
@@ -242,6 +252,12 @@ impl Mesh {
     }
 
     fn happen(&mut self, event: Event, now: u64) {
+        let stands_still = self.process_of(event);
+        let stands_still = stands_still.map_or(0, |(actor, at)| self.actors[actor].instances[at].pauses.until());
+        if stands_still > now {
+            // What comes meanwhile is found when the process goes on, in the order in which it came.
+            return self.schedule(stands_still, event);
+        }
         match event {
             Event::Spent(strand) => self.spent(strand, now),
             Event::Wake(strand, how) => self.wake(strand, how, now),
@@ -250,10 +266,31 @@ impl Mesh {
             Event::TimeOut(attempt) => self.timed_out(attempt, now),
             Event::Retry(call) => self.attempt(call, now),
             Event::Hedge(call) => self.hedge(call, now),
+            Event::Cancelled(visit) => self.stop_calling(visit, now),
             Event::GiveUp(wait) => self.give_up(wait, now),
             Event::Refresh(resource) => self.grant_next(resource, now),
             Event::Resume(actor, instance) => self.start_next(actor, instance, now),
         }
+    }
+
+    /// The process without which an event does not happen: its actor and instance; none: there is no such process, or
+    /// nobody of it cares any more.
+    fn process_of(&self, event: Event) -> Option<(usize, usize)> {
+        let of_attempt = |attempt| {
+            let attempt: &Attempt = self.attempts.get(attempt)?;
+            attempt.call.map(|_| (self.sites[attempt.site].caller, attempt.caller))
+        };
+        let visit = match event {
+            Event::Answer(attempt, _) | Event::TimeOut(attempt) => return of_attempt(attempt),
+            // Work that its process has not done takes longer: that is seen when its time is over.
+            Event::Spent(strand) if self.strands.get(strand).is_some_and(Strand::works) => return None,
+            Event::Spent(strand) | Event::Wake(strand, _) => self.strands.get(strand)?.visit,
+            Event::Retry(call) | Event::Hedge(call) => self.strands[self.calls.get(call)?.strand].visit,
+            Event::Cancelled(visit) => visit,
+            Event::GiveUp(wait) => self.strands[self.waits.get(wait)?.strand].visit,
+            Event::Deliver(_) | Event::Refresh(_) | Event::Resume(..) => return None,
+        };
+        self.visits.get(visit).map(|visit| (visit.actor, visit.instance))
     }
 
     /// Measured events of each topic that sit in clients, not appended.
@@ -276,6 +313,7 @@ impl Mesh {
     /// # Errors
     /// What does not add up.
     pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
+        self.audit(end)?;
         self.close(end);
         let (services, others) = self.actors.split_at(self.servers.len());
         let services: Vec<_> = services.iter().map(|actor| actor.outcome.clone()).collect();

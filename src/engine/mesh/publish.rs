@@ -11,6 +11,8 @@ use crate::outcome::ProducerOutcome;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outputs {
     ports: Vec<OutPort>,
+    /// Until when each process stands still, with its clients.
+    stand_still: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,11 @@ struct OutPort {
     publisher: usize,
     port: Port,
     clients: Vec<Client>,
+}
+
+/// When a client does what is next, if its process stands still until some time.
+fn due((client, stands_still): (&Client, &u64)) -> u64 {
+    client.next().max(*stands_still)
 }
 
 impl Outputs {
@@ -30,16 +37,22 @@ impl Outputs {
             port: Port::new(client.code),
             clients: (0..u64::from(instances)).map(|instance| Client::new(client.clone(), instance)).collect(),
         });
-        Self { ports: ports.collect() }
+        Self { ports: ports.collect(), stand_still: vec![0; instances as usize] }
     }
 
     fn clients(&self) -> impl Iterator<Item = &Client> {
         self.ports.iter().flat_map(|port| &port.clients)
     }
 
-    /// When a client next does something.
+    /// When a client next does something: what is due while its process stands still is done when that goes on.
     pub(super) fn next(&self) -> u64 {
-        self.clients().map(Client::next).min().unwrap_or(u64::MAX)
+        let next = |out: &OutPort| out.clients.iter().zip(&self.stand_still).map(due).min();
+        self.ports.iter().filter_map(next).min().unwrap_or(u64::MAX)
+    }
+
+    /// A process stands still until then.
+    pub(super) fn stand_still(&mut self, instance: usize, until: u64) {
+        self.stand_still[instance] = until;
     }
 
     /// Hands everything to the topics.
@@ -117,8 +130,10 @@ impl Mesh {
 
     /// Lets the clients of an actor do what is due.
     pub(super) fn publish_step(&mut self, actor: usize, now: u64) {
-        for out in &mut self.actors[actor].outputs.ports {
-            for client in out.clients.iter_mut().filter(|client| client.next() <= now) {
+        let Outputs { ports, stand_still } = &mut self.actors[actor].outputs;
+        for out in ports {
+            let clients = out.clients.iter_mut().zip(&*stand_still);
+            for (client, _) in clients.filter(|(client, until)| due((&**client, until)) <= now) {
                 client.step(now, &mut out.port);
             }
         }

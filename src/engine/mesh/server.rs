@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::VisitKey;
+use super::pauses::Pauses;
 use crate::plan::{Balance, ServicePlan, TransportPlan};
 use crate::random::Stream;
 
@@ -85,10 +86,7 @@ pub(super) struct Instance {
     pub(super) busy: u32,
     /// Who waits for a worker.
     pub(super) queue: VecDeque<VisitKey>,
-    /// Stands still until then.
-    pub(super) paused_until: u64,
-    /// Time that it has stood still, or will have when the pause in progress ends.
-    pub(super) frozen: u64,
+    pub(super) pauses: Pauses,
     /// Slow-downs and failures by number of the fault, in this order.
     pub(super) slows: Vec<(usize, f64)>,
     pub(super) fails: Vec<(usize, f64)>,
@@ -100,8 +98,7 @@ impl Instance {
             down: 0,
             busy: 0,
             queue: VecDeque::new(),
-            paused_until: 0,
-            frozen: 0,
+            pauses: Pauses::default(),
             slows: Vec::new(),
             fails: Vec::new(),
         }

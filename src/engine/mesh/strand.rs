@@ -1,7 +1,6 @@
 //! Strands: a handler at work, step by step, until one needs time, an answer, a grant or an acknowledgement.
 
 use super::program::{Block, Spend, What};
-use super::visit::SagaRun;
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
 use crate::engine::group::slowed;
@@ -17,9 +16,11 @@ pub(super) struct Strand {
     /// Who waits for it; none: it is the handler's first.
     pub(super) fork: Option<ForkKey>,
     pub(super) stack: Vec<Level>,
-    /// The step at work: since when, and how long its instance had stood still by then.
+    /// The part of a saga that it was forked from: the saga's number among those of the request, and the part's.
+    pub(super) saga: Option<(usize, usize)>,
+    /// The step at work: since when, and how long it takes while nothing stands still.
     since: u64,
-    frozen: u64,
+    needs: u64,
     works: bool,
     commits: bool,
     /// Acknowledgements that it waits for, and whether one will not come.
@@ -56,26 +57,21 @@ pub(super) enum Kind {
     Undo { saga: usize, run: usize, part: usize },
 }
 
-/// Strands that run at once, and who waits for them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fork {
-    parent: StrandKey,
-    /// So many more must be done; so many more may fail.
-    needed: usize,
-    spare: usize,
-    /// Strands that are not over.
-    left: usize,
-    decided: bool,
-}
-
 impl Strand {
-    pub(super) fn new(visit: VisitKey, fork: Option<ForkKey>, stack: Vec<Level>) -> Self {
+    /// A branch of a fork, inside this part of a saga.
+    pub(super) fn branch(visit: VisitKey, (fork, saga): (ForkKey, Option<(usize, usize)>), stack: Vec<Level>) -> Self {
+        Self { fork: Some(fork), saga, ..Self::new(visit, stack) }
+    }
+
+    /// The first strand of a handler.
+    pub(super) fn new(visit: VisitKey, stack: Vec<Level>) -> Self {
         Self {
             visit,
-            fork,
+            fork: None,
             stack,
+            saga: None,
             since: 0,
-            frozen: 0,
+            needs: 0,
             works: false,
             commits: false,
             acks: 0,
@@ -85,23 +81,24 @@ impl Strand {
         }
     }
 
-    /// The innermost saga that is at work, by its number among those of the request.
-    pub(super) fn saga(&self) -> Option<usize> {
-        self.stack.iter().rev().find_map(|level| match level.kind {
-            Kind::Part { run, .. } => Some(run),
+    /// Whether its step is work, and not only waiting.
+    pub(super) fn works(&self) -> bool {
+        self.works
+    }
+
+    /// The part of the innermost saga that is at work.
+    pub(super) fn saga(&self) -> Option<(usize, usize)> {
+        let part = |level: &Level| match level.kind {
+            Kind::Part { run, part, .. } => Some((run, part)),
             _ => None,
-        })
+        };
+        self.stack.iter().rev().find_map(part).or(self.saga)
     }
 }
 
 impl Mesh {
-    /// A strand goes on after what it waited for has come, well or not; when its process stands still, later.
+    /// A strand goes on after what it waited for has come, well or not.
     pub(super) fn wake(&mut self, key: StrandKey, how: Result<(), ()>, now: u64) {
-        let Some(strand) = self.strands.get(key) else { return };
-        let paused_until = self.paused_until(&self.visits[strand.visit]);
-        if paused_until > now {
-            return self.schedule(paused_until, Event::Wake(key, how));
-        }
         match how {
             Ok(()) => self.run(key, now),
             Err(()) => self.fail(key, now),
@@ -112,22 +109,18 @@ impl Mesh {
     pub(super) fn spent(&mut self, key: StrandKey, now: u64) {
         let Some(strand) = self.strands.get_mut(key) else { return };
         let visit = &mut self.visits[strand.visit];
-        let frozen = self.actors[visit.actor].instances[visit.instance].frozen;
-        if strand.works && frozen > strand.frozen {
-            let longer = frozen - strand.frozen;
-            strand.frozen = frozen;
-            return self.schedule(now.saturating_add(longer), Event::Spent(key));
+        if strand.works {
+            let frozen = self.actors[visit.actor].instances[visit.instance].pauses.frozen(strand.since);
+            let ends = strand.since.saturating_add(strand.needs).saturating_add(frozen);
+            if ends > now {
+                return self.schedule(ends, Event::Spent(key));
+            }
         }
         if strand.commits {
             visit.fact = Some(now);
         }
-        if strand.works {
-            let (since, actor) = (strand.since, visit.actor);
-            let worked = self.measured_span(since, now);
-            self.actors[actor].outcome.handler.working += worked;
-            self.strands[key].works = false;
-        }
-        self.wake(key, Ok(()), now);
+        self.stop_work(key, now);
+        self.run(key, now);
     }
 
     /// Runs a strand until it needs something.
@@ -145,7 +138,7 @@ impl Mesh {
             // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
             let fails = visit.doomed && visit.worked && main && !spends && !in_saga;
             // It notices between its steps that nobody waits for it.
-            if visit.cancelled || fails {
+            if fails || visit.cancelled && op.is_some() {
                 return self.give_up_strand(key, now);
             }
             visit.worked |= main && spends;
@@ -207,11 +200,11 @@ impl Mesh {
     fn spend(&mut self, key: StrandKey, spend: &Spend, now: u64) -> bool {
         let strand = &mut self.strands[key];
         let visit = &mut self.visits[strand.visit];
-        let actor = &self.actors[visit.actor];
-        let stream = actor.streams.service;
+        let service = &self.actors[visit.actor];
+        let stream = service.streams.service;
         let mut draws = spend_draws(stream, spend.number, visit.number, visit.attempt);
         let about = About { key: visit.key, event_type: visit.event_type, index: visit.index, stream };
-        let instance = &actor.instances[visit.instance];
+        let instance = &service.instances[visit.instance];
         let mut time = self.rounding.up(spend.time.whole(&mut draws, about));
         if spend.works {
             time = slowed(time, instance.slow());
@@ -222,10 +215,28 @@ impl Mesh {
             }
             return false;
         }
-        (strand.since, strand.frozen) = (now, instance.frozen);
+        (strand.since, strand.needs) = (now, time);
         (strand.works, strand.commits) = (spend.works, spend.commits);
+        if spend.works {
+            visit.at_work += 1;
+            if visit.at_work == 1 {
+                visit.works_since = now;
+            }
+        }
         self.schedule(now.saturating_add(time), Event::Spent(key));
         true
+    }
+
+    /// A strand does not work any more, if it did.
+    fn stop_work(&mut self, key: StrandKey, now: u64) {
+        let strand = &mut self.strands[key];
+        if std::mem::take(&mut strand.works) {
+            let visit = strand.visit;
+            self.visits[visit].at_work -= 1;
+            if self.visits[visit].at_work == 0 {
+                self.count_work(visit, now);
+            }
+        }
     }
 
     /// A block has come to its end. Whether the strand can go on at once.
@@ -237,76 +248,28 @@ impl Mesh {
                 true
             }
             Kind::Part { saga, run, part, .. } => {
-                let actor = self.visits[self.strands[key].visit].actor;
-                match self.actors[actor].program.sagas[saga].parts.get(part + 1).copied() {
-                    Some((block, _)) => {
-                        let kind = Kind::Part { saga, run, part: part + 1, tries: 1 };
-                        self.strands[key].stack.push(Level { block, at: 0, kind });
-                    }
-                    None => {
-                        let measured = self.saga_run(key, run).measured;
-                        self.actors[actor].outcome.handler.sagas.completed += u64::from(measured);
-                    }
-                }
+                self.next_part(key, saga, run, part);
                 true
             }
             Kind::Undo { saga, run, part } => {
-                if !self.undo(key, saga, run, part) {
-                    self.compensated(key, run);
+                let more = self.undo_before(key, saga, run, part);
+                if !more {
                     self.fail(key, now);
-                    return false;
                 }
-                true
+                more
             }
         }
-    }
-
-    fn begin_saga(&mut self, key: StrandKey, number: usize, now: u64) {
-        let measured = self.measured(now);
-        let visit = &self.visits[self.strands[key].visit];
-        let actor = visit.actor;
-        let runs = &mut self.roots[visit.root].sagas;
-        runs.push(SagaRun { actor, measured, compensated: false, late: false });
-        let run = runs.len() - 1;
-        let it = &mut self.actors[actor];
-        it.outcome.handler.sagas.begun += u64::from(measured);
-        match it.program.sagas[number].parts.first() {
-            Some((block, _)) => {
-                let kind = Kind::Part { saga: number, run, part: 0, tries: 1 };
-                self.strands[key].stack.push(Level { block: *block, at: 0, kind });
-            }
-            None => it.outcome.handler.sagas.completed += u64::from(measured),
-        }
-    }
-
-    /// Begins to undo what came before a part of a saga; false: that was the first.
-    fn undo(&mut self, key: StrandKey, saga: usize, run: usize, part: usize) -> bool {
-        let Some(before) = part.checked_sub(1) else { return false };
-        let actor = self.visits[self.strands[key].visit].actor;
-        let (_, block) = self.actors[actor].program.sagas[saga].parts[before];
-        self.strands[key].stack.push(Level { block, at: 0, kind: Kind::Undo { saga, run, part: before } });
-        true
-    }
-
-    fn saga_run(&mut self, key: StrandKey, run: usize) -> &mut SagaRun {
-        let root = self.visits[self.strands[key].visit].root;
-        &mut self.roots[root].sagas[run]
-    }
-
-    fn compensated(&mut self, key: StrandKey, run: usize) {
-        let it = self.saga_run(key, run);
-        it.compensated = true;
-        let (actor, measured, late) = (it.actor, u64::from(it.measured), u64::from(it.late));
-        let sagas = &mut self.actors[actor].outcome.handler.sagas;
-        sagas.compensated += measured;
-        sagas.late_success += measured * late;
     }
 
     /// A step has failed: what is done in its place, or what its block does about it.
     pub(super) fn fail(&mut self, key: StrandKey, now: u64) {
+        let Some(strand) = self.strands.get(key) else { return };
+        if self.visits[strand.visit].cancelled {
+            return self.give_up_strand(key, now);
+        }
         let mut replaceable = true;
         loop {
-            let Some(strand) = self.strands.get_mut(key) else { return };
+            let strand = &mut self.strands[key];
             let Some(level) = strand.stack.last().copied() else { return self.over(key, Err(()), now) };
             let actor = self.visits[strand.visit].actor;
             let otherwise = self.actors[actor].program.blocks[level.block][level.at - 1].otherwise;
@@ -329,83 +292,17 @@ impl Mesh {
                         let wait = FORWARD.0.saturating_mul(1 << (tries - 1).min(6)).min(FORWARD.1);
                         return self.schedule(now + wait, Event::Wake(key, Ok(())));
                     }
-                    if self.undo(key, saga, run, part) {
+                    if self.part_failed(key, saga, run, part) {
                         return self.run(key, now);
                     }
-                    self.compensated(key, run);
                 }
                 Kind::Undo { run, .. } => self.stuck(key, run),
             }
         }
     }
 
-    fn stuck(&mut self, key: StrandKey, run: usize) {
-        let it = self.saga_run(key, run);
-        let (actor, measured) = (it.actor, it.measured);
-        self.actors[actor].outcome.handler.sagas.stuck += u64::from(measured);
-    }
-
-    /// Runs blocks at once. Whether the strand must wait for them.
-    fn fork(&mut self, parent: StrandKey, blocks: &[Block], quorum: usize, now: u64) -> bool {
-        if blocks.is_empty() || quorum == 0 {
-            return false;
-        }
-        let visit = self.strands[parent].visit;
-        let left = blocks.len();
-        let fork = Fork { parent, needed: quorum, spare: left - quorum, left, decided: false };
-        let fork = self.forks.insert(fork);
-        self.visits[visit].strands += u32::try_from(left).expect("branches of a scenario");
-        let strands: Vec<StrandKey> = blocks
-            .iter()
-            .map(|block| {
-                let stack = vec![Level { block: *block, at: 0, kind: Kind::Main }];
-                self.strands.insert(Strand::new(visit, Some(fork), stack))
-            })
-            .collect();
-        for strand in strands {
-            self.run(strand, now);
-        }
-        true
-    }
-
-    /// A strand is over.
-    fn over(&mut self, key: StrandKey, how: Result<(), ()>, now: u64) {
-        let Some(strand) = self.strands.remove(key) else { return };
-        match strand.fork {
-            None => self.end_visit(strand.visit, how, now),
-            Some(fork) => self.branch_over(fork, how, now),
-        }
-        self.strand_over(strand.visit);
-    }
-
-    fn branch_over(&mut self, key: ForkKey, how: Result<(), ()>, now: u64) {
-        let Some(fork) = self.forks.get_mut(key) else { return };
-        fork.left -= 1;
-        let decision = match how {
-            Ok(()) => {
-                fork.needed = fork.needed.saturating_sub(1);
-                (fork.needed == 0).then_some(Ok(()))
-            }
-            Err(()) if fork.spare == 0 => Some(Err(())),
-            Err(()) => {
-                fork.spare -= 1;
-                None
-            }
-        };
-        let parent = fork.parent;
-        let decision = decision.filter(|_| !fork.decided);
-        fork.decided |= decision.is_some();
-        if fork.left == 0 {
-            self.forks.remove(key);
-        }
-        if let Some(how) = decision {
-            // Later, so that branches that begin at one moment all begin.
-            self.schedule(now, Event::Wake(parent, how));
-        }
-    }
-
     /// A strand ends before its end, and all that it holds is let go: its handler has failed, or nobody wants it any more.
-    fn give_up_strand(&mut self, key: StrandKey, now: u64) {
+    pub(super) fn give_up_strand(&mut self, key: StrandKey, now: u64) {
         self.unwind(key, now);
         self.strands[key].stack.clear();
         self.over(key, Err(()), now);
@@ -414,20 +311,16 @@ impl Mesh {
     /// A strand ends with its process.
     pub(super) fn abandon_strand(&mut self, key: StrandKey, now: u64) {
         self.unwind(key, now);
+        self.stop_work(key, now);
         let strand = self.strands.remove(key).expect("listed");
         if let Some(fork) = strand.fork {
             self.forks.remove(fork);
         }
-        if strand.works {
-            let actor = self.visits[strand.visit].actor;
-            let worked = self.measured_span(strand.since, now);
-            self.actors[actor].outcome.handler.working += worked;
-        }
         self.waiters.retain(|_, waiter| *waiter != key);
     }
 
-    /// Lets go of what a strand holds and waits for.
-    fn unwind(&mut self, key: StrandKey, now: u64) {
+    /// A strand does not wait any more for a call or a grant.
+    pub(super) fn stop_waiting(&mut self, key: StrandKey, now: u64) {
         let strand = &mut self.strands[key];
         let (call, wait) = (strand.call.take(), strand.wait.take());
         if let Some(call) = call {
@@ -436,21 +329,17 @@ impl Mesh {
         if let Some(wait) = wait {
             self.drop_wait(wait);
         }
+    }
+
+    /// Lets go of what a strand holds and waits for.
+    fn unwind(&mut self, key: StrandKey, now: u64) {
+        self.stop_waiting(key, now);
         for level in self.strands[key].stack.clone().into_iter().rev() {
             match level.kind {
                 Kind::Holding { resource, key: of, since } => self.release(resource, of, since, now),
                 Kind::Part { run, .. } | Kind::Undo { run, .. } => self.stuck(key, run),
                 Kind::Main | Kind::Chosen | Kind::Otherwise => {}
             }
-        }
-    }
-
-    /// Time worked by strands that are at work at the end of the run.
-    pub(super) fn close_work(&mut self, end: u64) {
-        let working: Vec<_> = self.strands.values().filter(|strand| strand.works).map(|s| (s.visit, s.since)).collect();
-        for (visit, since) in working {
-            let worked = self.measured_span(since, end);
-            self.actors[self.visits[visit].actor].outcome.handler.working += worked;
         }
     }
 }

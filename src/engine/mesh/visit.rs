@@ -1,9 +1,9 @@
 //! Visits: a request at an instance, from the queue to its answer; and the user's request that it comes from.
 
 use super::calls::Fail;
-use super::server::Instance;
+use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
-use super::{AttemptKey, Event, Mesh, RootKey, VisitKey};
+use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
 use crate::dist::NO_KEY;
 use crate::engine::lineage::Lineage;
 use crate::engine::source::instance_of;
@@ -22,17 +22,6 @@ pub(super) struct Root {
     /// By flow that begins here: which of its parts are done.
     pub(super) flows: Vec<(usize, u64)>,
     pub(super) sagas: Vec<SagaRun>,
-}
-
-/// A saga of one request.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SagaRun {
-    /// Who runs it.
-    pub(super) actor: usize,
-    pub(super) measured: bool,
-    pub(super) compensated: bool,
-    /// A call that had been given up succeeded in the end.
-    pub(super) late: bool,
 }
 
 /// Who waits for the end of a visit.
@@ -72,10 +61,14 @@ pub(super) struct Visit {
     pub(super) cancelled: bool,
     /// Its answer is sent; what is left of it are strands that nobody waits for.
     pub(super) answered: bool,
-    /// Strands at work.
+    /// Strands that are not over.
     pub(super) strands: u32,
-    /// The call steps that it has come to, in order.
+    /// Strands whose step is work, and since when there are any.
+    pub(super) at_work: u32,
+    pub(super) works_since: u64,
+    /// The call steps that it has come to, in order, and the calls that are not over.
     pub(super) called: Vec<usize>,
+    pub(super) calls: Vec<CallKey>,
     /// Since when the business fact exists, where a commit made it.
     pub(super) fact: Option<u64>,
 }
@@ -101,7 +94,10 @@ impl Visit {
             cancelled: false,
             answered: false,
             strands: 0,
+            at_work: 0,
+            works_since: 0,
             called: Vec::new(),
+            calls: Vec::new(),
             fact: None,
         }
     }
@@ -176,7 +172,7 @@ impl Mesh {
         let it = &mut self.actors[actor];
         let (at, server) = (&it.instances[instance], &self.servers[actor]);
         let reachable = reachable && at.is_up();
-        let free = at.busy < server.workers && at.paused_until <= now;
+        let free = at.busy < server.workers && at.pauses.until() <= now;
         if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
             self.reply(&visit, Err(Fail::Refused), now);
@@ -220,7 +216,7 @@ impl Mesh {
             it.outcome.wait_sum += u128::from(now - visit.arrived);
         }
         let stack = vec![Level { block: it.program.main, at: 0, kind: Kind::Main }];
-        let strand = self.strands.insert(Strand::new(key, None, stack));
+        let strand = self.strands.insert(Strand::new(key, stack));
         self.run(strand, now);
     }
 
@@ -230,7 +226,7 @@ impl Mesh {
             let Some(server) = self.servers.get(actor) else { return };
             let workers = server.workers;
             let at = &mut self.actors[actor].instances[instance];
-            if !at.is_up() || at.busy >= workers || at.paused_until > now {
+            if !at.is_up() || at.busy >= workers || at.pauses.until() > now {
                 return;
             }
             let Some(key) = at.queue.pop_front() else { return };
@@ -246,16 +242,47 @@ impl Mesh {
         }
     }
 
+    /// The caller of a visit has given up, and the service knows: so do those that it calls in turn.
+    pub(super) fn cancel(&mut self, key: VisitKey, now: u64) {
+        let Some(visit) = self.visits.get_mut(key) else { return };
+        visit.cancelled = true;
+        if !visit.calls.is_empty() {
+            self.schedule(now, Event::Cancelled(key));
+        }
+    }
+
+    /// A handler hears that nobody waits for it: it does not wait for the answers of others either.
+    pub(super) fn stop_calling(&mut self, key: VisitKey, now: u64) {
+        let Some(visit) = self.visits.get(key) else { return };
+        for call in visit.calls.clone() {
+            if let Some(call) = self.calls.get(call) {
+                self.give_up_strand(call.strand, now);
+            }
+        }
+    }
+
+    /// Counts the time until now in which a worker of the visit has worked; after its answer it holds none.
+    pub(super) fn count_work(&mut self, key: VisitKey, now: u64) {
+        let visit = &self.visits[key];
+        if !visit.answered {
+            let worked = self.measured_span(visit.works_since, now);
+            self.actors[visit.actor].outcome.handler.working += worked;
+        }
+    }
+
     /// The handler of a visit has come to its end: the answer goes out, and the worker is free.
     pub(super) fn end_visit(&mut self, key: VisitKey, how: Result<(), ()>, now: u64) {
+        if self.visits[key].at_work > 0 {
+            self.count_work(key, now);
+        }
         let visit = &mut self.visits[key];
         visit.answered = true;
         let (actor, instance, began) = (visit.actor, visit.instance, visit.began.unwrap_or(now));
         let measured = visit.arrived >= self.warm_up;
         let visit = visit.clone();
         let busy = self.measured_span(began, now);
-        let given_up = |attempt| self.attempts.get(attempt).is_some_and(|attempt| attempt.call.is_none());
-        let wasted = matches!(visit.asker, Asker::Call(attempt) if given_up(attempt));
+        let asked = if let Asker::Call(attempt) = visit.asker { self.attempts.get(attempt) } else { None };
+        let (wasted, saga) = (asked.is_some_and(|attempt| attempt.call.is_none()), asked.and_then(|it| it.saga));
         let it = &mut self.actors[actor];
         it.outcome.busy += busy;
         it.instances[instance].busy -= 1;
@@ -271,7 +298,7 @@ impl Mesh {
         if how.is_ok() {
             self.part_done(visit.root, actor, now);
             if wasted {
-                self.late_success(&visit);
+                self.late_success(visit.root, saga);
             }
         }
         self.reply(&visit, how.map_err(|()| Fail::Error), now);
@@ -321,51 +348,5 @@ impl Mesh {
             let root = self.roots.remove(key).expect("just seen");
             self.judge_flows(&root);
         }
-    }
-
-    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
-    pub(super) fn cut_off(&mut self, actor: usize, instance: usize, now: u64) {
-        let is_here = |visit: &Visit| visit.actor == actor && visit.instance == instance;
-        let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
-        let strands: Vec<_> =
-            self.strands.iter().filter(|(_, strand)| is_here(&self.visits[strand.visit])).map(|(key, _)| key).collect();
-        // Nobody of this process takes a place in a pool any more.
-        let Self { callers, sites, .. } = self;
-        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
-            callers[instance].waiting.clear();
-        }
-        for strand in strands {
-            self.abandon_strand(strand, now);
-        }
-        for key in here {
-            let visit = self.visits.remove(key).expect("just listed");
-            if !visit.answered {
-                if let Some(began) = visit.began {
-                    let busy = self.measured_span(began, now);
-                    self.actors[actor].outcome.busy += busy;
-                }
-                self.actors[actor].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
-                self.reply(&visit, Err(Fail::Error), now);
-            }
-            self.let_go(visit.root);
-        }
-        let at = &mut self.actors[actor].instances[instance];
-        at.busy = 0;
-        at.queue.clear();
-        let Self { callers, sites, .. } = self;
-        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
-            callers[instance] = super::Caller::new(&site.plan);
-        }
-    }
-
-    /// Time at which an instance that stands still goes on.
-    pub(super) fn paused_until(&self, visit: &Visit) -> u64 {
-        let instance: &Instance = &self.actors[visit.actor].instances[visit.instance];
-        instance.paused_until
-    }
-
-    /// An instance that stood still goes on at `at`: whoever waits then is taken.
-    pub(super) fn resume_at(&mut self, actor: usize, instance: usize, at: u64) {
-        self.schedule(at, Event::Resume(actor, instance));
     }
 }

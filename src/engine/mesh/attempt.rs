@@ -1,0 +1,214 @@
+//! Attempts: one request on its way over the network, from a place in its caller's pool until its answer has come.
+
+use super::calls::Fail;
+use super::visit::{Asker, Visit};
+use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
+use crate::dist::About;
+
+/// One request on its way, until its answer has come.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    /// Who waits for it; none: nobody any more.
+    pub(super) call: Option<CallKey>,
+    pub(super) site: usize,
+    /// The process that calls.
+    pub(super) caller: usize,
+    pub(super) root: RootKey,
+    number: u64,
+    index: u64,
+    key: u32,
+    event_type: u16,
+    size: u32,
+    /// The instance that it goes to.
+    instance: Option<usize>,
+    pub(super) visit: Option<VisitKey>,
+    began: u64,
+    /// Whether it has a place in the pool.
+    pub(super) placed: bool,
+    /// The service has done what was asked, and its answer is on the way.
+    done: bool,
+    /// The part of a saga that it belongs to.
+    pub(super) saga: Option<(usize, usize)>,
+}
+
+/// The number of a request that comes from another: another one for each site, time that it is come to, and attempt.
+fn mixed(number: u64, site: usize, before: u32, attempt: u32) -> u64 {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes[8..16].copy_from_slice(&(site as u64).to_le_bytes());
+    bytes[16..20].copy_from_slice(&before.to_le_bytes());
+    bytes[20..].copy_from_slice(&attempt.to_le_bytes());
+    crate::random::fnv1a(&bytes)
+}
+
+impl Mesh {
+    /// Makes the next attempt of a call, if the breaker lets it.
+    pub(super) fn attempt(&mut self, key: CallKey, now: u64) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.made += 1;
+        let (site, made, measured) = (call.site, call.made, call.measured);
+        let before = call.before;
+        let (caller, visit) = self.caller_of(key);
+        let it = &mut self.callers[site][caller];
+        if it.breaker.as_mut().is_some_and(|breaker| !breaker.permits(now)) {
+            self.ledger(site, measured, |ledger| ledger.broken += 1);
+            return self.fell(key, Fail::Broken, now);
+        }
+        let plan = &self.sites[site].plan;
+        let full = plan.pool.is_some_and(|pool| it.in_use >= pool);
+        let from = &self.visits[visit];
+        let inherits = self.sites[site].inherits && made == 1 && before == 0;
+        let attempt = Attempt {
+            call: Some(key),
+            site,
+            caller,
+            root: from.root,
+            number: if inherits { from.number } else { mixed(from.number, site, before, made) },
+            index: from.index,
+            key: from.key,
+            event_type: from.event_type,
+            size: from.size,
+            instance: None,
+            visit: None,
+            began: now,
+            placed: false,
+            done: false,
+            saga: self.strands[self.calls[key].strand].saga(),
+        };
+        self.roots[from.root].alive += 1;
+        let timeout = plan.timeout;
+        let attempt = self.attempts.insert(attempt);
+        self.calls[key].live.push(attempt);
+        self.ledger(site, measured, |ledger| ledger.attempts += 1);
+        if let Some(timeout) = timeout {
+            self.schedule(now.saturating_add(timeout.0), Event::TimeOut(attempt));
+        }
+        if full {
+            self.callers[site][caller].waiting.push_back(attempt);
+        } else {
+            self.send(attempt, now);
+        }
+    }
+
+    /// Sends a request that has a place in the pool.
+    fn send(&mut self, key: AttemptKey, now: u64) {
+        let attempt = &mut self.attempts[key];
+        let site = &self.sites[attempt.site];
+        let caller = &mut self.callers[attempt.site][attempt.caller];
+        caller.in_use += 1;
+        attempt.placed = true;
+        let to = site.plan.to.0 as usize;
+        let (server, instances) = (&mut self.servers[to], &self.actors[to].instances);
+        let number = attempt.number;
+        attempt.instance = server.choose(instances, &mut caller.pinned, (site.balance, number));
+        let transport = &server.transport;
+        let network = transport.network.whole(&mut site.network.at(number.wrapping_mul(2)), About::default());
+        let network = self.rounding.up(network);
+        let trips = if caller.connect(now, transport) { 2 * u64::from(transport.handshakes) } else { 0 };
+        let at = now.saturating_add(network.saturating_mul(1 + trips));
+        self.schedule(at, Event::Deliver(key));
+    }
+
+    /// A request reaches the service, whether its caller still waits or not.
+    pub(super) fn deliver(&mut self, key: AttemptKey, now: u64) {
+        let attempt = &self.attempts[key];
+        let service = self.sites[attempt.site].plan.to.0 as usize;
+        let cancelled = attempt.call.is_none() && self.servers[service].transport.cancels;
+        let visit = Visit {
+            instance: attempt.instance.unwrap_or(0),
+            asker: Asker::Call(key),
+            number: attempt.number,
+            index: attempt.index,
+            key: attempt.key,
+            event_type: attempt.event_type,
+            size: attempt.size,
+            cancelled,
+            ..Visit::new(service, attempt.root, now)
+        };
+        let visit = self.enter(visit, attempt.instance.is_some(), now);
+        if let Some(attempt) = self.attempts.get_mut(key) {
+            attempt.visit = visit;
+        }
+    }
+
+    /// The service answers an attempt.
+    pub(super) fn answer(&mut self, key: AttemptKey, how: Result<(), Fail>, now: u64) {
+        let attempt = &mut self.attempts[key];
+        attempt.done = how.is_ok();
+        let site = &self.sites[attempt.site];
+        let transport = &self.servers[site.plan.to.0 as usize].transport;
+        let number = attempt.number.wrapping_mul(2).wrapping_add(1);
+        let network = transport.network.whole(&mut site.network.at(number), About::default());
+        self.schedule(now.saturating_add(self.rounding.up(network)), Event::Answer(key, how));
+    }
+
+    /// An answer reaches the caller.
+    pub(super) fn answered(&mut self, key: AttemptKey, how: Result<(), Fail>, now: u64) {
+        let attempt = self.attempts.remove(key).expect("it lives until its answer");
+        self.leave_pool(&attempt, true, now);
+        if let Some(call) = attempt.call {
+            self.attempt_over(call, key, how, now - attempt.began, now);
+        }
+        self.let_go(attempt.root);
+    }
+
+    /// An attempt gives its place in the pool to who waits for one.
+    fn leave_pool(&mut self, attempt: &Attempt, keep: bool, now: u64) {
+        if !attempt.placed {
+            return;
+        }
+        let site = attempt.site;
+        let transport = &self.servers[self.sites[site].plan.to.0 as usize].transport;
+        let caller = &mut self.callers[site][attempt.caller];
+        caller.in_use -= 1;
+        if keep {
+            caller.keep(now, transport);
+        }
+        if let Some(next) = caller.waiting.pop_front() {
+            self.send(next, now);
+        }
+    }
+
+    /// No answer in time: the caller goes on without it. The request goes on, too, unless its service learns of it.
+    pub(super) fn timed_out(&mut self, key: AttemptKey, now: u64) {
+        let Some(call) = self.attempts.get(key).and_then(|attempt| attempt.call) else { return };
+        let took = now - self.attempts[key].began;
+        self.disown(key, now);
+        self.attempt_over(call, key, Err(Fail::TimeOut), took, now);
+    }
+
+    /// Nobody waits for an attempt any more, and its breaker never hears how it ended.
+    pub(super) fn forget(&mut self, key: AttemptKey, now: u64) {
+        let attempt = &self.attempts[key];
+        if let Some(breaker) = &mut self.callers[attempt.site][attempt.caller].breaker {
+            breaker.release();
+        }
+        self.disown(key, now);
+    }
+
+    /// Nobody waits for an attempt any more: its connection is closed, and a service that can hear of it does.
+    fn disown(&mut self, key: AttemptKey, now: u64) {
+        let attempt = &mut self.attempts[key];
+        attempt.call = None;
+        if !attempt.placed {
+            // It has never left.
+            let attempt = self.attempts.remove(key).expect("just seen");
+            let waiting = &mut self.callers[attempt.site][attempt.caller].waiting;
+            if let Some(at) = waiting.iter().position(|other| *other == key) {
+                waiting.remove(at);
+            }
+            return self.let_go(attempt.root);
+        }
+        let gone = attempt.clone();
+        attempt.placed = false;
+        let transport = &self.servers[self.sites[gone.site].plan.to.0 as usize].transport;
+        let (cancels, keep) = (transport.cancels, transport.multiplexed);
+        self.leave_pool(&gone, keep, now);
+        if gone.done {
+            return self.late_success(gone.root, gone.saga);
+        }
+        if let Some(visit) = gone.visit.filter(|_| cancels) {
+            self.cancel(visit, now);
+        }
+    }
+}
