@@ -75,6 +75,9 @@ fn shipped(text: &str) -> String {
 fn is_test_file(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let folder = path.parent().expect("a file is in a folder");
+    if folder.ends_with("tests") {
+        return true;
+    }
     let beside = folder.with_extension("rs");
     let parents = [folder.join("mod.rs"), beside, folder.join("lib.rs")];
     parents.iter().filter_map(|parent| fs::read_to_string(parent).ok()).any(|text| {

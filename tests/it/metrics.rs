@@ -5,7 +5,7 @@ use edasim::experiment::Request;
 use edasim::metrics::{CALLS, catalogue};
 use edasim::plan::Plan;
 use edasim::summary::{Summary, Verdict};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::services::with_services;
 use crate::support::{experiment, once, plan};
@@ -61,7 +61,10 @@ fn every_figure_lies_inside_its_interval_and_the_worst_run_has_none() {
 
 #[test]
 fn every_metric_of_the_catalogue_is_measured() {
-    let summary = summary(&plan(&with_services().to_string()), 2);
+    let mut scenario = with_services();
+    let handler = json!([ { "call": { "to": "stock", "timeout": "60ms" } }, { "publish": "later" } ]);
+    scenario["producers"]["feed"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": handler });
+    let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in catalogue() {
         let section = &summary.metrics[metric.section];
         let things: Vec<&Value> = match metric.section {

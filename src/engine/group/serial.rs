@@ -50,7 +50,7 @@ struct Lane {
 impl Lane {
     /// What the log holds of it.
     #[inline(always)]
-    fn log<'a>(&self, logs: &[&'a Log]) -> &'a log::Lane {
+    fn stored<'a>(&self, logs: &[&'a Log]) -> &'a log::Lane {
         &logs[self.slot as usize].lanes[self.partition as usize]
     }
 
@@ -120,7 +120,7 @@ impl Member {
     /// The record that it takes next: the first to become visible.
     #[inline(always)]
     fn head<'a>(&self, share: &[usize], lanes: &[Lane], logs: &[&'a Log]) -> Option<Head<'a>> {
-        let record = |lane: usize| lanes[lane].log(logs).get(lanes[lane].next);
+        let record = |lane: usize| lanes[lane].stored(logs).get(lanes[lane].next);
         let lane = match self.only {
             Some(lane) => lane as usize,
             None => share.iter().filter_map(|lane| Some((record(*lane)?.visible, *lane))).min()?.1,
