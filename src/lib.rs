@@ -12,10 +12,12 @@
 pub mod cli;
 pub mod dist;
 pub mod engine;
+pub mod estimate;
 pub mod experiment;
 pub mod math;
 pub mod metrics;
 pub mod outcome;
+pub mod partition;
 pub mod plan;
 pub mod profile;
 pub mod random;

@@ -806,6 +806,20 @@ pub enum Effect {
     LostResponse(f64),
 }
 
+impl Effect {
+    /// Whether it can do anything at all.
+    #[must_use]
+    pub fn may_act(&self) -> bool {
+        match self {
+            Self::Crash | Self::Pause => true,
+            Self::Slow(factor) | Self::Burst(factor) => (factor - 1.0).abs() > 0.0,
+            Self::Fail(share) | Self::Drop(share) | Self::Duplicate(share) | Self::LostResponse(share) => *share > 0.0,
+            Self::Poison(events) => *events > 0,
+            Self::Delay(dist) => dist.constant() != Some(0.0),
+        }
+    }
+}
+
 /// What operators do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangePlan {

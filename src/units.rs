@@ -350,6 +350,21 @@ pub fn show_share(share: f64) -> String {
     format!("{text}%")
 }
 
+/// A number without unit to three significant digits.
+#[must_use]
+pub fn show_number(value: f64) -> String {
+    let decimals = match value.abs() {
+        v if v < 0.000_000_5 => 0,
+        v if v < 0.009_995 => 5,
+        v if v < 0.099_95 => 4,
+        v if v < 0.999_5 => 3,
+        v if v < 9.995 => 2,
+        v if v < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
 /// A rate per second to three significant digits: `500/s`, `2.50k/s`.
 #[must_use]
 pub fn show_rate(per_second: f64) -> String {

@@ -193,6 +193,39 @@ fn check_explains() {
 }
 
 #[test]
+fn check_tells_what_will_never_keep_up() {
+    let folder = Folder::new();
+    let slow = ["check", "small.yaml", "--set", "consumers.email.service_time=260ms"];
+    let output = folder.run(&slow);
+    assert_eq!(code(&output), 0);
+    assert_eq!(
+        stderr(&output),
+        "note: by formula, consumers.email is asked for 260% of what it can do: it never keeps up\n"
+    );
+    assert!(stdout(&output).starts_with("small.yaml: no mistakes; "));
+    let estimates = folder.run(&[&slow[..], &["--estimates"]].concat());
+    let text = stdout(&estimates);
+    assert!(text.starts_with("Estimates  by formula") && text.contains("M/D/1") && text.contains("2.60"), "{text}");
+    assert!(!text.contains("simulated\n") && text.lines().all(|line| line.trim_end() == line), "{text}");
+    assert_eq!(code(&folder.run(&["check", "small.yaml", "--explain", "--estimates"])), 2);
+}
+
+#[test]
+fn estimates_stand_beside_results() {
+    let folder = Folder::new();
+    let text = stdout(&folder.run(&["run", "small.yaml"])).to_owned();
+    let at = text.find("\nEstimates  ").unwrap();
+    assert!(text[at..].contains("  email  M/D/1") && text[at..].contains("\n           simulated  "), "{text}");
+    let document = folder.run(&["run", "small.yaml", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&document.stdout).unwrap();
+    let email = &document["estimates"]["consumers"]["email"];
+    // Two partitions of one member: M/D/1 at load 0.05.
+    assert_eq!((email["formula"].as_str(), email["accuracy"].as_str()), (Some("M/D/1"), Some("exact")));
+    assert_eq!(email["offered_load"]["estimate"].as_f64(), Some(0.05));
+    assert!(email["latency"]["mean"]["simulated"].as_f64().unwrap() > 0.005);
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn ctrl_c_is_130() {
     let folder = Folder::new();

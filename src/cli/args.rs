@@ -50,6 +50,7 @@ Examples:
 Examples:
   edasim check shop.yaml
   edasim check shop.yaml --explain | grep acks
+  edasim check shop.yaml --estimates
   edasim check shop.yaml --variant more-members --set duration=2h")]
     Check(Check),
     /// Run designs side by side with the same random numbers and tell what differs
@@ -293,6 +294,9 @@ pub(super) struct Check {
     /// List every value and where it comes from
     #[arg(long)]
     pub(super) explain: bool,
+    /// Show what formulas say of it: loads, waits, latencies, and what outages leave behind
+    #[arg(long, conflicts_with = "explain")]
+    pub(super) estimates: bool,
 }
 
 #[derive(Args, Debug)]

@@ -22,7 +22,9 @@ use clap::Parser as _;
 use self::args::{Check, Cli, Command, Init, Scenario};
 use self::exit::Exit;
 use self::files::Place;
+use crate::experiment;
 use crate::plan::Plan;
+use crate::report::text;
 use crate::scenario::{self, Diagnostics, Loaded, Overrides};
 
 /// Runs the program.
@@ -51,8 +53,12 @@ pub fn main() -> ExitCode {
 /// Checks a scenario.
 fn check(args: &Check) -> Result<Exit, Exit> {
     let loaded = load(&args.scenario, false)?;
+    let estimates = experiment::estimates(&loaded.plan);
+    text::overloads(&estimates).iter().for_each(|note| terminal::note(note));
     if args.explain {
         terminal::print(&loaded.explained.render(terminal::style().width))?;
+    } else if args.estimates {
+        terminal::print(&text::estimates(&estimates, terminal::style()))?;
     } else {
         terminal::print(&format!("{}: no mistakes; {}\n", args.scenario.file.display(), inventory(&loaded.plan)))?;
     }

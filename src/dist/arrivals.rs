@@ -92,7 +92,7 @@ impl Replay {
     }
 
     /// The period in virtual time.
-    fn period(self) -> Option<SimSpan> {
+    pub(super) fn period(self) -> Option<SimSpan> {
         self.repeat.map(|period| SimSpan(self.to_virtual(period.0).max(1)))
     }
 
@@ -225,7 +225,7 @@ impl Arrivals {
     }
 
     /// The rate, of arrivals or (for renewal) of the process's own ns.
-    fn shape(&self, stream: Stream) -> Shape {
+    pub(super) fn shape(&self, stream: Stream) -> Shape {
         match self {
             Self::Poisson(rate) | Self::Constant(rate) => Shape::Steady(*rate),
             Self::Renewal(_) | Self::Times { .. } => Shape::Steady(1e9),

@@ -9,6 +9,7 @@ mod arrivals;
 mod arrivals_fit;
 mod block;
 mod build;
+mod expected;
 #[cfg(test)]
 mod fit;
 mod keys;

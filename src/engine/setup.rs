@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::lineage::Roots;
 use super::log::EventCode;
-use super::partitioner::KeyTexts;
 use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
+use crate::partition::KeyTexts;
 use crate::plan::{
     Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Plan,
     ProducerId, Step, StorePolicy, TopicId,
@@ -156,7 +156,7 @@ impl Setup {
         let roots = Roots::new(plan.producers.len());
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
-        let keys = Arc::new(KeyTexts::new(plan.numeric_keys, plan.key_labels.clone()));
+        let keys = Arc::new(KeyTexts::of(plan));
         let mut clients = BTreeMap::new();
         let mut tables = BTreeMap::new();
         for (index, topic) in topics.iter().enumerate() {

@@ -97,15 +97,6 @@ pub(super) struct Verdict {
     pub(super) delay: u64,
 }
 
-/// Whether an effect on a link ever does anything: what cannot must change nothing, not even how a group is simulated.
-fn may_act(effect: &Effect) -> bool {
-    match effect {
-        Effect::Drop(share) | Effect::Duplicate(share) | Effect::LostResponse(share) => *share > 0.0,
-        Effect::Delay(dist) => dist.constant() != Some(0.0),
-        _ => false,
-    }
-}
-
 /// The faults of one link.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
@@ -144,7 +135,8 @@ fn united(intervals: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
 impl Link {
     /// The link faults of a plan that `of` selects.
     pub(super) fn of(plan: &Plan, seed: u64, of: FaultTarget) -> Self {
-        let faults = plan.faults.iter().filter(|fault| fault.target == of && may_act(&fault.effect));
+        // What cannot do anything must change nothing, not even how a group is simulated.
+        let faults = plan.faults.iter().filter(|fault| fault.target == of && fault.effect.may_act());
         let faults = faults.map(|fault| LinkFault {
             spans: united(occurrences(plan, fault, seed).iter().map(|o| (o.from, o.to))),
             effect: fault.effect.clone(),

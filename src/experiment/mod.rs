@@ -6,6 +6,7 @@ use crate::plan::Plan;
 use crate::random::Stream;
 use crate::summary::Summary;
 
+mod beside;
 mod columns;
 mod compare;
 mod expect;
@@ -13,6 +14,7 @@ mod gate;
 mod jackknife;
 mod measure;
 mod pool;
+mod remarks;
 mod runs;
 mod services;
 mod size;
@@ -24,6 +26,7 @@ mod warnings;
 #[cfg(test)]
 mod example;
 
+pub use beside::estimates;
 pub use columns::Columns;
 pub use compare::{Refusal, compare, contrasts};
 pub use expect::expected;

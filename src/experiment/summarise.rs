@@ -1,6 +1,7 @@
 //! From outcomes, one by one in the order of the runs, to a summary; knows nothing of how they came about.
 
 use super::Experiment;
+use super::beside::{Found, beside};
 use super::columns::Columns;
 use super::expect::{Claim, claims};
 use super::jackknife::{Groups, Measured, Rest, intervals};
@@ -78,6 +79,7 @@ impl<'p> Collected<'p> {
             duration: plan.duration,
             warm_up: plan.warm_up,
             warnings: findings.warnings(),
+            estimates: beside(plan, Some(Found { pooled: &pooled, metrics: &metrics, ci95: &ci95 })),
             ci95,
             metrics,
             expectations,

@@ -2,8 +2,8 @@
 
 use crate::time::SimSpan;
 pub(super) use crate::units::{
-    show_bytes as bytes_of, show_count as count_of, show_rate as rate_of, show_seconds as seconds_of,
-    show_share as share_of,
+    show_bytes as bytes_of, show_count as count_of, show_number as number_of, show_rate as rate_of,
+    show_seconds as seconds_of, show_share as share_of,
 };
 
 /// Shown where there is no number.
@@ -42,20 +42,6 @@ pub(super) fn number(value: Option<f64>) -> String {
 /// A span as it would be written in a scenario: `2h`, `1m30s`.
 pub(super) fn span(span: SimSpan) -> String {
     crate::units::write_duration(span)
-}
-
-/// A number without unit to three significant digits.
-pub(super) fn number_of(value: f64) -> String {
-    let decimals = match value.abs() {
-        v if v < 0.000_000_5 => 0,
-        v if v < 0.009_995 => 5,
-        v if v < 0.099_95 => 4,
-        v if v < 0.999_5 => 3,
-        v if v < 9.995 => 2,
-        v if v < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}")
 }
 
 /// A round number of seconds for an axis, without digits that say nothing: `5ms`, `1m`, `2h`, `1h30m`.

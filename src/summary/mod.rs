@@ -1,5 +1,6 @@
 //! What an experiment found: one tree of named metrics that serves the terminal, JSON, expectations and pictures alike.
 
+mod beside;
 mod comparison;
 mod gate;
 mod sizing;
@@ -7,6 +8,7 @@ mod sweep;
 
 use serde_json::Value;
 
+pub use beside::{Beside, Figure};
 pub use comparison::{Comparison, Contrast, Design, Relation};
 pub use gate::{Gate, Worse};
 pub use sizing::{Against, Finding, Knob, Order, Probe, Reversal, Sizing, Step};
@@ -39,6 +41,8 @@ pub struct Summary {
     /// For each number in `metrics`: `[low, high]`, its 95 % confidence interval across runs. The largest value of all runs
     /// has none. Empty with one run.
     pub ci95: Value,
+    /// What formulas say, beside the metrics: consumers, services and faults, in this order.
+    pub estimates: Vec<Beside>,
     /// The scenario's claims, judged.
     pub expectations: Vec<Judged>,
     /// Curves per consumer, in order of name.

@@ -13,7 +13,7 @@ struct Source {
 
 /// Lowest layer first; a module uses its own and lower layers only. Types that cross layers upwards (plan, outcome,
 /// summary, the names of metrics) are data: they stand below all who use them.
-const LAYERS: [(&str, u32); 16] = [
+const LAYERS: [(&str, u32); 18] = [
     ("math", 0),
     ("random", 0),
     ("time", 0),
@@ -23,9 +23,11 @@ const LAYERS: [(&str, u32); 16] = [
     ("metrics", 1),
     ("profile", 2),
     ("plan", 3),
+    ("partition", 3),
     ("outcome", 3),
     ("summary", 3),
     ("engine", 4),
+    ("estimate", 4),
     ("scenario", 4),
     ("experiment", 5),
     ("report", 6),

@@ -15,6 +15,7 @@ mod callers;
 mod clients;
 mod closed_forms;
 mod compare;
+mod estimates;
 mod exact;
 mod faults;
 mod floating_point;

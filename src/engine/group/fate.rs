@@ -6,8 +6,9 @@ use crate::engine::backoff::Wait;
 use crate::engine::handler::Program;
 use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::{Rounding, TopicSetup, plain_work};
+use crate::partition::has_share;
 use crate::plan::{ConsumerPlan, FailurePlan, RetryMode, RetryPlan};
-use crate::random::{Stream, fnv1a};
+use crate::random::Stream;
 
 /// Blocking attempts that are worked out before a message counts as stuck for good.
 const MOST_BLOCKING_ATTEMPTS: u32 = 100_000;
@@ -70,7 +71,6 @@ pub(super) struct Fates {
     streams: FailureStreams,
     types: Option<Vec<u16>>,
     keys: (f64, f64),
-    key_salt: u64,
     /// By slot.
     numbers: Vec<Numbers>,
 }
@@ -124,7 +124,6 @@ impl Fates {
             },
             types: plan.types.clone(),
             keys: plan.keys,
-            key_salt: fnv1a(b"share of keys"),
             numbers: topics
                 .iter()
                 .map(|topic| Numbers { code: EventCode::new(topic.publishers), first: topic.offsets.clone() })
@@ -142,8 +141,7 @@ impl Fates {
         if self.wants_all() {
             return true;
         }
-        let position = crate::random::to_unit(fnv1a(&(self.key_salt ^ u64::from(record.key)).to_le_bytes()));
-        let key = record.key == NO_KEY || (position >= self.keys.0 && position < self.keys.1);
+        let key = record.key == NO_KEY || has_share(self.keys, record.key);
         key && self.types.as_ref().is_none_or(|types| types.contains(&extra.event_type))
     }
 

@@ -43,6 +43,7 @@ use super::timeline::Link;
 use super::topic::Inbox;
 use crate::dist::{About, Dist};
 use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, TraceRecord};
+use crate::partition::by_range;
 use crate::plan::{ConsumerId, Dispatch, Effect, FaultTarget, Membership, Plan, Settle};
 use crate::random::Stream;
 use crate::time::SimTime;
@@ -619,23 +620,11 @@ impl Core {
         self.meter.traced()
     }
 
-    /// Partitions given to live members by range, topic by topic: contiguous shares, the first ones one larger.
+    /// Partitions given to live members.
     fn assign(&self, live: &[usize]) -> Vec<Option<usize>> {
-        let mut owners = Vec::with_capacity(self.lanes.len());
-        for (slot, first) in self.first_lane.iter().enumerate() {
-            let end = self.first_lane.get(slot + 1).copied().unwrap_or(self.lanes.len());
-            let partitions = end - first;
-            if live.is_empty() {
-                owners.extend((0..partitions).map(|_| None));
-                continue;
-            }
-            let (share, extra) = (partitions / live.len(), partitions % live.len());
-            for (position, member) in live.iter().enumerate() {
-                let count = share + usize::from(position < extra);
-                owners.extend((0..count).map(|_| Some(*member)));
-            }
-        }
-        owners
+        let mut partitions = vec![0; self.topics.len()];
+        self.lanes.iter().for_each(|lane| partitions[lane.slot] += 1);
+        by_range(&partitions, live.len()).into_iter().map(|owner| owner.map(|place| live[place])).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The result document: JSON with keys in the order of the format, the same bytes for the same result.
 
 mod compare;
+mod estimates;
 mod sizing;
 mod sweep;
 
@@ -83,6 +84,7 @@ fn result(summary: &Summary, digest: Option<&str>) -> Value {
             document[section] = metrics;
         }
     }
+    document["estimates"] = estimates::section(&summary.estimates);
     document["ci95"] = summary.ci95.clone();
     document["expect"] = summary.expectations.iter().map(judged).collect();
     document
@@ -238,6 +240,7 @@ mod tests {
             warnings: vec![Warning { code: "W004", about: "experiment".into(), text: "few \"runs\"".into() }],
             metrics,
             ci95: json!({}),
+            estimates: Vec::new(),
             expectations: vec![Judged {
                 text: "b.latency.p99 < 1s".into(),
                 limit: 1.0,
@@ -271,7 +274,7 @@ mod tests {
         let keys = value.as_object().expect("a map").keys().map(String::as_str).collect::<Vec<_>>();
         let head = ["schema", "version", "scenario", "seed", "replications", "duration", "digest", "warnings"];
         let sections = SECTIONS.into_iter().filter(|section| *section != OPTIONAL).collect::<Vec<_>>();
-        assert_eq!(keys, [&head[..], &sections[..], &["ci95", "expect"][..]].concat());
+        assert_eq!(keys, [&head[..], &sections[..], &["estimates", "ci95", "expect"][..]].concat());
         assert_eq!(value["seed"], json!(u64::MAX));
         assert_eq!(value["consumers"]["b"]["latency"]["p50"], json!(1e-9));
     }

@@ -3,6 +3,7 @@
 mod books;
 mod claims;
 mod compare;
+mod estimates;
 mod faults;
 mod flow;
 mod gate;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 
 pub(super) use claims::{unit_of, value_in_words};
 pub use compare::render as comparison;
+pub use estimates::{overloads, render as estimates};
 pub use gate::render as gate;
 pub(super) use head::subject;
 pub use sizing::{against, render as sizing};
@@ -54,6 +56,7 @@ pub fn render(summary: &Summary, style: Style) -> String {
         books::ledger(summary, style),
         books::defects(summary, style),
         faults::render(summary, style),
+        estimates::render(&summary.estimates, style),
         claims::render(summary, style),
         foot(summary, style),
     ];

@@ -66,6 +66,11 @@ pub(super) fn if_room(title: &str) -> Column<'_> {
     Column { title, keep: Keep::IfRoom, left: false }
 }
 
+/// A column of text at its left edge, always shown.
+pub(super) fn text(title: &str) -> Column<'_> {
+    Column { title, keep: Keep::Always, left: true }
+}
+
 /// A column of text at its left edge, shown where there is room.
 pub(super) fn text_if_room(title: &str) -> Column<'_> {
     Column { title, keep: Keep::IfRoom, left: true }
