@@ -35,8 +35,8 @@ impl Unit {
 /// One metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Section of the result document: `consumers`, `producers`, `topics`, `services`, `resources`, `flows` or `events`;
-    /// or [`CALLS`].
+    /// Section of the result document: `consumers`, `producers`, `topics`, `services`, `resources`, `flows`, `reads` or
+    /// `events`; or [`CALLS`], or [`OUTCOMES`].
     pub section: &'static str,
     /// Keys below the thing's name.
     pub keys: Vec<String>,
@@ -62,8 +62,11 @@ const HANDLERS: &str = "handlers";
 /// Sections of those who run handlers.
 const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
 
+/// What the outcomes of a flow are listed as: their path is `flows.NAME.outcomes.OUTCOME.KEY`.
+pub const OUTCOMES: &str = "outcomes";
+
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 86] = [
+const PATTERNS: [(&str, &str, Unit, bool); 96] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -147,6 +150,16 @@ const PATTERNS: [(&str, &str, Unit, bool); 86] = [
     ("flows", "{begun,done,open}", Unit::Count, false),
     ("flows", "{late,stuck}.count", Unit::Count, false),
     ("flows", "{late,stuck}.share", Unit::Share, false),
+    (OUTCOMES, "count", Unit::Count, false),
+    (OUTCOMES, "share", Unit::Share, false),
+    ("reads", "{told,looked,never,open}", Unit::Count, false),
+    ("reads", "stale.count", Unit::Count, false),
+    ("reads", "stale.probability", Unit::Share, false),
+    ("reads", "visible.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("reads", "visible.count", Unit::Count, false),
+    ("reads", "seen.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    ("reads", "seen.count", Unit::Count, false),
+    ("reads", "looks.mean", Unit::Number, false),
     ("events", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("events", "converged.count", Unit::Count, false),
     ("events", "not_converged", Unit::Count, false),
@@ -175,7 +188,7 @@ pub fn has_handlers(section: &str) -> bool {
 }
 
 /// Short forms: section, what may be written, what it is short for.
-const SHORT: [(&str, &str, &str); 8] = [
+const SHORT: [(&str, &str, &str); 9] = [
     ("consumers", "lost", "lost.total"),
     (HANDLERS, "saga.completed", "saga.completed.count"),
     (HANDLERS, "saga.compensated", "saga.compensated.count"),
@@ -184,6 +197,7 @@ const SHORT: [(&str, &str, &str); 8] = [
     (HANDLERS, "saga.late_success", "saga.late_success.count"),
     ("flows", "late", "late.count"),
     ("flows", "stuck", "stuck.count"),
+    ("reads", "stale", "stale.probability"),
 ];
 
 /// All metrics.
@@ -197,6 +211,16 @@ pub fn catalogue() -> Vec<Metric> {
         }
     }
     metrics
+}
+
+/// The metrics of one outcome of a flow, as metrics of the flow.
+#[must_use]
+pub fn of_outcome(name: &str) -> Vec<Metric> {
+    let below = |metric: Metric| {
+        let keys = [OUTCOMES, name].into_iter().map(str::to_owned).chain(metric.keys).collect();
+        Metric { section: "flows", keys, ..metric }
+    };
+    catalogue().into_iter().filter(|metric| metric.section == OUTCOMES).map(below).collect()
 }
 
 /// The metric at a path below a thing of a section.

@@ -24,6 +24,8 @@ pub struct Outcome {
     pub resources: Vec<ResourceOutcome>,
     /// By index of [`crate::plan::Plan::flows`].
     pub flows: Vec<FlowOutcome>,
+    /// By index of [`crate::plan::Plan::reads`].
+    pub reads: Vec<ReadOutcome>,
     /// What each fault did, by index of [`crate::plan::Plan::faults`].
     pub faults: Vec<FaultOutcome>,
     /// Per-delivery records, where the run was asked for them.
@@ -305,6 +307,53 @@ pub struct FlowOutcome {
     pub latency: Histogram,
     /// Sum of the same, ns.
     pub latency_sum: u128,
+    /// Those done with each outcome, by index of [`crate::plan::Goal::Outcomes`].
+    pub outcomes: Vec<u64>,
+}
+
+impl FlowOutcome {
+    /// Whether every journey has ended once, or not yet.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        let ended = self.outcomes.is_empty() || self.outcomes.iter().sum::<u64>() == self.done;
+        self.begun == self.done + self.stuck + self.open && self.latency.count() == self.done && ended
+    }
+}
+
+/// What users saw who looked for what had become of what they did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadOutcome {
+    /// Users who were told of success.
+    pub told: u64,
+    /// From then until what they look for is there: 0 if it was before.
+    pub visible: Histogram,
+    /// Sum of the same, ns.
+    pub visible_sum: u128,
+    /// Those for whom it never will be.
+    pub never: u64,
+    /// Those for whom it was not there when the run ended, and may come.
+    pub open: u64,
+    /// Users who looked before the run ended.
+    pub looked: u64,
+    /// Those of them who did not see it at their first look.
+    pub stale: u64,
+    /// From being told until a look that sees it, where they look again.
+    pub seen: Histogram,
+    /// Sum of the same, ns.
+    pub seen_sum: u128,
+    /// Looks of these users.
+    pub looks: u64,
+}
+
+impl ReadOutcome {
+    /// Whether each user has an end, or none yet.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        self.told == self.visible.count() + self.never + self.open
+            && self.stale <= self.looked
+            && self.looked <= self.told
+            && self.seen.count() <= self.looked
+    }
 }
 
 /// Sums over first effects, ns. The stages add up to `total` exactly.

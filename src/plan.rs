@@ -3,6 +3,10 @@
 //! A [`Plan`] holds no text that still has to be interpreted: names are kept only for reports and for random streams.
 //! Everything that separates one bus from another is a policy value here; no vendor is named.
 
+mod journeys;
+
+pub use journeys::{FlowPlan, Goal, MAX_PARTS, Node, OutcomePlan, Party, ReadPlan};
+
 pub use crate::dist::KeyPlan;
 use crate::dist::{Arrivals, Dist};
 use crate::time::{SimSpan, SimTime};
@@ -52,6 +56,8 @@ pub struct Plan {
     pub resources: Vec<ResourcePlan>,
     /// Journeys, sorted by name.
     pub flows: Vec<FlowPlan>,
+    /// Users who look at what has become of what they did, sorted by name.
+    pub reads: Vec<ReadPlan>,
     /// Injected causes.
     pub faults: Vec<FaultPlan>,
     /// What operators do.
@@ -518,19 +524,6 @@ pub struct ResourcePlan {
     pub timeout: Option<SimSpan>,
 }
 
-/// A journey through services: done when each has done its part.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FlowPlan {
-    /// Name.
-    pub name: String,
-    /// Where users come in.
-    pub from: ServiceId,
-    /// Whose part belongs to it.
-    pub until: Vec<ServiceId>,
-    /// Later than this it is late.
-    pub deadline: Option<SimSpan>,
-}
-
 /// A handler: steps run in order, the worker held through all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handler {
@@ -904,11 +897,12 @@ pub fn sequence_bits(publishers: usize) -> u32 {
 impl Plan {
     /// The names of all that is measured by name, by the section of the result document in which it stands.
     #[must_use]
-    pub fn names(&self) -> [(&'static str, Vec<&str>); 6] {
+    pub fn names(&self) -> [(&'static str, Vec<&str>); 7] {
         [
             ("consumers", self.consumers.iter().map(|consumer| consumer.name.as_str()).collect()),
             ("services", self.services.iter().map(|service| service.name.as_str()).collect()),
             ("flows", self.flows.iter().map(|flow| flow.name.as_str()).collect()),
+            ("reads", self.reads.iter().map(|read| read.name.as_str()).collect()),
             ("resources", self.resources.iter().map(|resource| resource.name.as_str()).collect()),
             ("producers", self.producers.iter().map(|producer| producer.name.as_str()).collect()),
             ("topics", self.topics.iter().map(|topic| topic.name.as_str()).collect()),

@@ -196,10 +196,7 @@ const CASES: &[Case] = &[
         "too-many-keys-asked",
         &[("email", "a: { subscribes: orders, keys: 70% }\nb: { subscribes: orders, keys: 40% }\nemail:")],
     ),
-    (
-        "sections-not-built",
-        &[("faults", "reads: { recent: { of: email, after: 1s } }\nzones: { a: { within: 1ms } }\nfaults: []")],
-    ),
+    ("sections-not-built", &[("faults", "zones: { a: { within: 1ms } }\nfaults: []")]),
     (
         "services-without-users",
         &[
@@ -221,7 +218,61 @@ const CASES: &[Case] = &[
     ),
     ("expect-failed", &[("expect", "expect: [ shop.failed == 0 ]")]),
     ("expect-saga-of-nobody", &[("expect", "expect: [ producers.*.saga.stuck == 0 ]")]),
-    ("flow-through-a-consumer", &[("faults", "flows: { done: { from: shop, until: [email] } }\nfaults: []")]),
+    // Journeys through topics.
+    ("flow-from-a-consumer", &[("faults", "flows: { done: { from: email, until: [email] } }\nfaults: []")]),
+    ("flow-part-producer", &[("faults", "flows: { done: { from: shop, until: [shop] } }\nfaults: []")]),
+    (
+        "flow-never-read",
+        &[
+            ("orders", "orders: { partitions: 6 }\nother:"),
+            ("email:", "tax: { subscribes: other }\nemail:"),
+            ("faults", "flows: { done: { from: shop, until: [email, tax] } }\nfaults: []"),
+        ],
+    ),
+    (
+        "flow-parts-and-outcomes",
+        &[("faults", "flows: { done: { from: shop, until: [email], outcomes: { sold: orders } } }\nfaults: []")],
+    ),
+    ("flow-no-parts", &[("faults", "flows: { done: { from: shop, until: [] } }\nfaults: []")]),
+    ("outcomes-empty", &[("faults", "flows: { done: { from: shop, outcomes: {} } }\nfaults: []")]),
+    (
+        "outcomes-alike",
+        &[
+            ("key:", "type: { paid: 90%, refused: 10% }"),
+            (
+                "faults",
+                "flows:\n  done:\n    from: shop\n    outcomes:\n      any: orders\n      paid: { event: orders, type: paid }\nfaults: []",
+            ),
+        ],
+    ),
+    (
+        "outcome-wrong",
+        &[
+            ("orders", "orders: { partitions: 6 }\nother:"),
+            (
+                "faults",
+                "flows:\n  done:\n    from: shop\n    outcomes:\n      paid: { event: orders, type: paid }\n      lost: other\n      gone: { event: ordres }\n      odd: { event: orders, typ: paid }\nfaults: []",
+            ),
+        ],
+    ),
+    ("read-unknown", &[("faults", "reads: { page: { of: emial, after: 1s } }\nfaults: []")]),
+    ("read-nothing", &[("faults", "reads: { page: { after: 1s } }\nfaults: []")]),
+    ("read-poll-zero", &[("faults", "reads: { page: { of: email, after: 1s, poll: 0s } }\nfaults: []")]),
+    (
+        "read-of-what-nobody-feeds",
+        &[
+            ("orders", "orders: { partitions: 6 }\nother:"),
+            ("email:", "tax: { subscribes: other }\nemail:"),
+            ("faults", "reads: { page: { of: tax } }\nfaults: []"),
+        ],
+    ),
+    (
+        "expect-outcome-unknown",
+        &[
+            ("faults", "flows: { done: { from: shop, outcomes: { sold: orders } } }\nfaults: []"),
+            ("expect", "expect: [ done.outcomes.slod.share > 5%, done.outcomes.sold.shares > 5%, done.stuck > 0.5 ]"),
+        ],
+    ),
     ("sample", &[("duration", "duration: 10m\nsample: 10%")]),
     ("warm-up-auto", &[("duration", "duration: 10m\nwarm_up: auto")]),
     ("producer-crash", &[("publishes", "publishes: orders\nfailure: { crash: 1% }")]),

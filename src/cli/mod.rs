@@ -74,6 +74,7 @@ fn inventory(plan: &Plan) -> String {
         ("service", plan.services.len()),
         ("resource", plan.resources.len()),
         ("flow", plan.flows.len()),
+        ("read", plan.reads.len()),
         ("fault", plan.faults.len()),
         ("change", plan.changes.len()),
         ("expectation", plan.expectations.len()),

@@ -289,6 +289,7 @@ impl Client {
 
     /// Takes one message at `now`; without room in the buffer it waits in front of it.
     pub(super) fn publish(&mut self, now: u64, message: Message, port: &mut Port) {
+        port.taken(&message, now);
         let lane = self.choose_lane(&message, now);
         let Some(buffer) = self.setup.plan.buffer else { return self.enter(lane, message, now, port) };
         if self.blocked.is_empty() && self.has_room(&buffer, lane, &message) {
@@ -394,9 +395,9 @@ impl Client {
     }
 
     /// The process is gone: what was not appended never will be. Waiters are not told.
-    pub(super) fn abandon(&mut self, port: &mut Port, warm_up: u64) {
+    pub(super) fn abandon(&mut self, port: &mut Port, now: u64) {
         for message in self.unsent_messages() {
-            port.not_stored.push((message.sequence, message.created >= warm_up, NotStored::Rejected));
+            port.void(message, message.created >= self.setup.warm_up, NotStored::Rejected, now);
         }
         self.batches.clear();
         self.blocked.clear();
@@ -704,7 +705,7 @@ impl Client {
             self.answers.push((now, *message, Answer::GivenUp));
             if !batch.stored {
                 let measured = message.created >= self.setup.warm_up;
-                port.not_stored.push((message.sequence, measured, NotStored::Indeterminate));
+                port.void(message, measured, NotStored::Indeterminate, now);
             }
         }
     }
@@ -712,7 +713,7 @@ impl Client {
     /// A message is dropped that has never left.
     fn reject(&mut self, message: &Message, now: u64, port: &mut Port) {
         self.answers.push((now, *message, Answer::Rejected));
-        port.not_stored.push((message.sequence, message.created >= self.setup.warm_up, NotStored::Rejected));
+        port.void(message, message.created >= self.setup.warm_up, NotStored::Rejected, now);
     }
 }
 

@@ -12,6 +12,18 @@ pub(super) struct Lineage {
     pub(super) created: u64,
 }
 
+/// The origin in a journey's number: producers first, then services.
+#[inline]
+pub(super) fn origin(root: u64) -> usize {
+    usize::try_from(root >> NUMBER_BITS).expect("24 bits")
+}
+
+/// A journey's number among those of its origin.
+#[inline]
+pub(super) fn number(root: u64) -> u64 {
+    root & ((1 << NUMBER_BITS) - 1)
+}
+
 /// Bits that number the journeys of one origin.
 const NUMBER_BITS: u32 = 40;
 
@@ -52,6 +64,7 @@ mod tests {
         let roots = Roots::new(3);
         let origins = [0, 1, 2].map(Publisher::Producer).into_iter().chain([0, 1].map(Publisher::Service));
         let firsts: Vec<u64> = origins.map(|origin| roots.first(origin)).collect();
+        assert!(firsts.iter().enumerate().all(|(at, first)| origin(first + 5) == at && number(first + 5) == 5));
         assert!(firsts.windows(2).all(|pair| pair[0] + (1 << NUMBER_BITS) == pair[1]), "{firsts:?}");
     }
 

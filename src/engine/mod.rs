@@ -15,8 +15,10 @@ mod backoff;
 mod client;
 mod earliest;
 mod group;
+mod hand;
 mod handler;
 mod join;
+mod journeys;
 mod lineage;
 mod log;
 mod mesh;
@@ -35,6 +37,7 @@ mod tests;
 
 use group::{Group, GroupOptions};
 use join::Join;
+use journeys::Journeys;
 use log::Log;
 use mesh::{Mesh, MeshOutcome};
 use schedule::{Order, Station};
@@ -145,6 +148,7 @@ pub(crate) struct World {
     groups: Vec<Group>,
     mesh: Mesh,
     joins: Vec<Join>,
+    journeys: Journeys,
 }
 
 impl World {
@@ -158,14 +162,14 @@ impl World {
             general: options.general,
             in_order: options.schedule == Schedule::Stepwise,
         };
-        let joined = |topic: &&(usize, &setup::TopicSetup)| topic.1.judged || topic.1.readers.len() > 1;
+        let joined = |topic: &&(usize, &setup::TopicSetup)| topic.1.has_columns();
         let groups: Vec<_> =
             (0..plan.consumers.len()).map(|index| Group::new(plan, &setup, index, group_options)).collect();
         Self {
             end,
             sources: setup.sources.iter().map(|index| Source::new(plan, &setup, *index)).collect(),
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
-            topics: setup.topics.iter().map(|topic| Topic::new(topic, setup.warm_up)).collect(),
+            topics: (0..setup.topics.len()).map(|topic| Topic::new(&setup, topic)).collect(),
             mesh: Mesh::new(plan, &setup),
             groups,
             joins: setup
@@ -177,6 +181,7 @@ impl World {
                 .filter(joined)
                 .map(|(index, topic)| Join::new(*index, topic, setup.warm_up))
                 .collect(),
+            journeys: Journeys::new(plan, &setup),
             order,
             setup,
         }
@@ -250,8 +255,10 @@ impl World {
         topics.map(|(index, _)| (index, order.position(Station::Topic(index)))).collect()
     }
 
-    /// Follows events through all their groups, and trims what nobody needs any more.
-    fn settle(&mut self) {
+    /// Follows events through all their groups, and journeys as far as all stations have come, and trims what nobody needs
+    /// any more.
+    fn settle(&mut self, until: u64) {
+        self.follow_journeys(until);
         for join in &mut self.joins {
             join.advance(&mut self.topics, &mut self.groups);
         }
@@ -267,6 +274,19 @@ impl World {
                 topic.log.lanes[partition].trim(keep);
             }
         }
+    }
+
+    fn follow_journeys(&mut self, until: u64) {
+        if self.journeys.is_idle() {
+            return;
+        }
+        let told = &mut self.journeys.told;
+        self.sources.iter_mut().for_each(|source| source.notes().tell(told));
+        self.mesh.notes().tell(told);
+        self.inboxes.iter_mut().for_each(|inbox| inbox.tell(told));
+        self.topics.iter_mut().for_each(|topic| topic.notes().tell(told));
+        self.groups.iter_mut().for_each(|group| group.meter().notes().tell(told));
+        self.journeys.settle(until);
     }
 
     /// Records appended so far, in all topics.
@@ -332,7 +352,7 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
-        let MeshOutcome { services, producers: in_mesh, resources, flows } =
+        let MeshOutcome { services, producers: in_mesh, resources } =
             self.mesh.finish(end).map_err(RunError::Broken)?;
         let sources = self.setup.sources.iter().copied().zip(self.sources.iter_mut().map(Source::outcome));
         let mut producers: Vec<(usize, ProducerOutcome)> = sources.chain(in_mesh).collect();
@@ -341,7 +361,8 @@ impl World {
         for (fault, outcome) in plan.faults.iter().zip(&mut faults) {
             self.note_unpublished(fault, outcome, &producers, &topics);
         }
-        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, faults, trace })
+        let (flows, reads) = self.journeys.finish(end).map_err(RunError::Broken)?;
+        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, reads, faults, trace })
     }
 
     fn fault_outcome(&self, plan: &Plan, fault: &FaultPlan) -> FaultOutcome {

@@ -152,7 +152,7 @@ fn exchange(world: &mut World, shared: &Shared, depths: &Depths) {
     for ((topic, inbox), depth) in world.topics.iter_mut().zip(&mut world.inboxes).zip(&depths.topics) {
         topic.release(inbox, ends[*depth]);
     }
-    world.settle();
+    world.settle(ends.last().copied().unwrap_or(0));
 }
 
 fn hand_back(world: &mut World, shared: &Shared) {

@@ -163,7 +163,7 @@ pub(super) fn windowed(world: &mut World, order: &Order, target: u64, keep_going
                 stations => interleave(world, stations, until),
             }
         }
-        world.settle();
+        world.settle(until);
         windows.adapt(world.appended());
         if world.exceeded().is_some() {
             return true;
@@ -222,7 +222,7 @@ pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(Sim
         }
         steps += 1;
         if steps.is_multiple_of(8192) {
-            world.settle();
+            world.settle(now);
             if world.exceeded().is_some() {
                 return true;
             }
@@ -234,6 +234,6 @@ pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(Sim
     for station in &stations {
         world.advance(*station, world.end);
     }
-    world.settle();
+    world.settle(world.end);
     true
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::journeys::Follow;
 use super::lineage::Roots;
 use super::log::EventCode;
 use super::schedule::{Order, Station};
@@ -50,6 +51,8 @@ pub(super) struct TopicSetup {
     pub(super) key_space: u32,
     /// Whether per-key order of its events is judged by anyone.
     pub(super) judged: bool,
+    /// Whether its events are parts of journeys that somebody follows.
+    pub(super) followed: bool,
     /// Whether records carry extras.
     pub(super) rich: bool,
     /// Who publishes, in order of publisher number.
@@ -144,6 +147,8 @@ pub(super) struct Setup {
     pub(super) topics: Vec<TopicSetup>,
     /// How journeys are numbered.
     pub(super) roots: Roots,
+    /// Which of them somebody follows, and where.
+    pub(super) follow: Arc<Follow>,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
     /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
@@ -153,7 +158,7 @@ pub(super) struct Setup {
 impl Setup {
     pub(super) fn new(plan: &Plan, seed: u64, coarse: u64) -> Self {
         let rounding = Rounding(coarse.max(1));
-        let roots = Roots::new(plan.producers.len());
+        let (roots, follow) = (Roots::new(plan.producers.len()), Arc::new(Follow::new(plan)));
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
         let keys = Arc::new(KeyTexts::of(plan));
@@ -167,13 +172,21 @@ impl Setup {
         }
         for (index, topic) in topics.iter_mut().enumerate() {
             topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
+            topic.followed = follow.topics[index] && !topic.readers.is_empty();
             topic.rich = topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
             if !topic.rich {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, sources, roots }
+        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, sources, roots, follow }
+    }
+}
+
+impl TopicSetup {
+    /// Whether readers keep what has come of each event.
+    pub(super) fn has_columns(&self) -> bool {
+        self.judged || self.followed || self.readers.len() > 1
     }
 }
 
@@ -233,6 +246,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
         publishers: who.len().max(1),
         key_space: 0,
         judged: false,
+        followed: false,
         rich: false,
         first_roots: Vec::new(),
         readers: readers.collect(),

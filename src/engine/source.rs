@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ahead::Ahead;
 use super::client::{Answer, Client, Message};
 use super::handler::{Action, Program, clamp};
+use super::journeys::{News, Notes};
 use super::lineage::Lineage;
 use super::log::{NO_KEY, Record, leading};
 use super::setup::{ClientSetup, Publisher, Rounding, Setup, is_plain_source};
@@ -14,7 +15,7 @@ use super::timeline::bursts;
 use super::topic::{Inbox, NotStored, Port};
 use crate::dist::{About, ArrivalTimes, Dist, KeySampler};
 use crate::outcome::ProducerOutcome;
-use crate::plan::{FailurePlan, FaultTarget, Plan, ProducerId};
+use crate::plan::{FailurePlan, FaultTarget, Plan, ProducerId, TopicId};
 use crate::random::{Stream, fnv1a};
 
 /// Arrivals drawn at a time.
@@ -45,11 +46,15 @@ struct SourceSetup {
     end: u64,
     coarse: super::setup::Rounding,
     instances: u32,
+    /// Number of its first journey.
+    first_root: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Meter {
     outcome: ProducerOutcome,
+    /// What is told of journeys.
+    notes: Notes,
 }
 
 impl Meter {
@@ -90,8 +95,6 @@ struct Plain {
 #[derive(Clone, Debug)]
 struct General {
     name_streams: Streams,
-    /// Number of its first journey.
-    first_root: u64,
     program: Program,
     failure: FailurePlan,
     sizes: Ahead,
@@ -153,7 +156,6 @@ impl Source {
                     count: stream("events_per_arrival"),
                     failure: stream("failure"),
                 },
-                first_root: setup.roots.first(Publisher::Producer(index)),
                 program: Program::new(&producer.handler, &producer.name, setup.seed, setup.rounding),
                 spare: Vec::new(),
                 next: u64::MAX,
@@ -171,7 +173,7 @@ impl Source {
                 setups: clients.iter().map(|(_, client)| (*client).clone()).collect(),
                 ports: clients
                     .iter()
-                    .map(|((_, topic), client)| (*topic, client.publisher, Port::new(client.code)))
+                    .map(|((_, topic), client)| (*topic, client.publisher, Port::new(client, &setup.follow)))
                     .collect(),
                 frames: BTreeMap::new(),
                 next_frame: 0,
@@ -190,13 +192,17 @@ impl Source {
             key_stream: stream("keys"),
             keyed: Vec::new(),
             first: 0,
-            meter: Meter::default(),
+            meter: Meter {
+                outcome: ProducerOutcome::default(),
+                notes: Notes::new(&setup.follow, setup.follow.origins[index]),
+            },
             kind,
             setup: SourceSetup {
                 warm_up: setup.warm_up,
                 end: setup.end,
                 coarse: setup.rounding,
                 instances: producer.instances.max(1),
+                first_root: setup.roots.first(Publisher::Producer(index)),
             },
         };
         source.refill();
@@ -277,6 +283,12 @@ impl Source {
             let visible = created + plain.constant_delay.unwrap_or_else(|| plain.delays[i]);
             let event = code.event(client.publisher as u32, number as u32);
             inbox.accept_plain(lane, Record { visible, created, key, event });
+        }
+        if self.meter.notes.speaks() {
+            let what = News::BegunBy(TopicId(client.topic as u32));
+            for (time, number) in self.times[from..due].iter().zip(self.first + from as u64..) {
+                self.meter.notes.note(*time, self.setup.first_root + number, what);
+            }
         }
         let measured = self.times[from..due].iter().filter(|time| **time >= warm_up).count() as u64;
         inbox.number_plain(client.publisher, &self.times[from..due], measured, plain.bytes);
@@ -366,6 +378,11 @@ impl Source {
             general.begin(now, key, &mut self.meter, &self.setup);
         }
         general.look();
+    }
+
+    /// What is to be told of journeys.
+    pub(super) fn notes(&mut self) -> &mut Notes {
+        &mut self.meter.notes
     }
 
     /// What the run says of this producer.
@@ -478,6 +495,7 @@ impl General {
         let mut actions = std::mem::take(&mut self.spare);
         self.program.actions(number, 1, about, &mut actions);
         meter.outcome.created += u64::from(now >= setup.warm_up);
+        meter.notes.note(now, setup.first_root + id, News::Begun);
         let frame = Frame { id, actions, at: 0, key, event_type, size, created: now, instance, waits: 0 };
         let number = self.next_frame;
         self.next_frame = self.next_frame.wrapping_add(1);
@@ -559,6 +577,7 @@ impl General {
                 }
             }
         }
+        meter.notes.note(now, setup.first_root + frame.id, News::Left);
         self.spare = frame.actions;
     }
 
@@ -597,7 +616,7 @@ impl General {
                 sequence,
                 key,
                 created: frame.created,
-                lineage: Lineage { root: self.first_root + frame.id, created: frame.created },
+                lineage: Lineage { root: setup.first_root + frame.id, created: frame.created },
                 event_type,
                 bytes,
                 waiter: waits.then_some(number),

@@ -27,7 +27,7 @@ impl Dice {
     }
 }
 
-const MS: f64 = 1e6;
+pub(super) const MS: f64 = 1e6;
 
 pub(super) fn ideal_store(append: Dist) -> StorePolicy {
     StorePolicy {
@@ -136,6 +136,7 @@ pub(super) fn plan(seconds: u64) -> Plan {
         services: Vec::new(),
         resources: Vec::new(),
         flows: Vec::new(),
+        reads: Vec::new(),
         name: "test".into(),
         seed: 1,
         replications: 1,
@@ -154,11 +155,11 @@ pub(super) fn plan(seconds: u64) -> Plan {
     }
 }
 
-fn random_dist(dice: &mut Dice, mean: f64) -> Dist {
+pub(super) fn random_dist(dice: &mut Dice, mean: f64) -> Dist {
     if dice.chance(30) { Dist::Constant(mean) } else { Dist::Exponential(mean) }
 }
 
-fn random_client(dice: &mut Dice) -> ClientPlan {
+pub(super) fn random_client(dice: &mut Dice) -> ClientPlan {
     let mut client = direct_client();
     client.retry.retries = 5;
     client.fifo_connection = dice.chance(60);
@@ -365,6 +366,7 @@ fn random_plan(dice: &mut Dice) -> Plan {
     if dice.chance(30) {
         p.warm_up = SimSpan::from_millis(300);
     }
+    super::journeys::tests::add_some(dice, &mut p);
     p
 }
 

@@ -2,11 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
+use super::client::Message;
 use super::earliest::Earliest;
+use super::journeys::{Delta, Follow, News, Notes};
 use super::log::{Column, EventCode, Extra, Lane, Log, Record, leading};
-use super::setup::TopicSetup;
+use super::setup::{ClientSetup, Setup, TopicSetup};
 use crate::outcome::TopicOutcome;
+use crate::plan::TopicId;
 
 /// One record on its way into a partition.
 #[derive(Clone, Copy, Debug)]
@@ -49,19 +53,36 @@ pub(super) struct Port {
     pub(super) created: u64,
     /// Events given up before they were stored: number, whether measured, how.
     pub(super) not_stored: Vec<(u32, bool, NotStored)>,
+    /// What is told of journeys.
+    notes: Notes,
+    topic: TopicId,
 }
 
 impl Port {
-    pub(super) fn new(code: EventCode) -> Self {
+    pub(super) fn new(client: &ClientSetup, follow: &Arc<Follow>) -> Self {
         Self {
             appends: Vec::new(),
             events: Vec::new(),
             numbered: 0,
-            code,
+            code: client.code,
             full: false,
             created: 0,
             not_stored: Vec::new(),
+            notes: Notes::new(follow, follow.topics[client.topic]),
+            topic: TopicId(u32::try_from(client.topic).expect("topics fit 32 bits")),
         }
+    }
+
+    /// A client takes a message.
+    #[inline]
+    pub(super) fn taken(&mut self, message: &Message, now: u64) {
+        self.notes.note(now, message.lineage.root, News::Published(self.topic));
+    }
+
+    /// A message that a client has taken will never be stored.
+    pub(super) fn void(&mut self, message: &Message, measured: bool, how: NotStored, now: u64) {
+        self.notes.note(now, message.lineage.root, News::Void(self.topic));
+        self.not_stored.push((message.sequence, measured, how));
     }
 
     /// Numbers one more event; none when the numbers have run out, which ends the run without a result.
@@ -82,7 +103,8 @@ impl Port {
     }
 
     fn is_empty(&self) -> bool {
-        !self.full && self.appends.is_empty() && self.events.is_empty() && self.not_stored.is_empty()
+        let idle = self.appends.is_empty() && self.events.is_empty() && self.not_stored.is_empty();
+        !self.full && idle && self.notes.is_empty()
     }
 }
 
@@ -256,6 +278,8 @@ pub(super) struct Inbox {
     indeterminate: u64,
     bytes: u64,
     bytes_each: u64,
+    /// What publishers have told of journeys.
+    told: Vec<Delta>,
 }
 
 /// The log of one topic, and what was ever stored in it.
@@ -269,6 +293,8 @@ pub(super) struct Topic {
     stored: u64,
     /// Copies of measured events beyond the first.
     pub(super) surplus: u64,
+    notes: Notes,
+    id: TopicId,
 }
 
 impl Inbox {
@@ -293,6 +319,7 @@ impl Inbox {
             indeterminate: 0,
             bytes: 0,
             bytes_each: 0,
+            told: Vec::new(),
         }
     }
 
@@ -325,6 +352,7 @@ impl Inbox {
             return;
         }
         self.full |= port.full;
+        port.notes.tell(&mut self.told);
         if let Some(noted) = self.created_at.get_mut(publisher) {
             noted.extend_from_slice(&port.events);
         }
@@ -352,6 +380,11 @@ impl Inbox {
         }
     }
 
+    /// Hands over what publishers have told of journeys.
+    pub(super) fn tell(&mut self, to: &mut Vec<Delta>) {
+        to.append(&mut self.told);
+    }
+
     /// Measured events refused or given up without an answer and not stored.
     pub(super) fn not_stored(&self) -> (u64, u64) {
         (self.rejected, self.indeterminate)
@@ -359,7 +392,8 @@ impl Inbox {
 }
 
 impl Topic {
-    pub(super) fn new(setup: &TopicSetup, warm_up: u64) -> Self {
+    pub(super) fn new(setup: &Setup, index: usize) -> Self {
+        let (follow, warm_up, setup) = (&setup.follow, setup.warm_up, &setup.topics[index]);
         let log = Log {
             lanes: vec![Lane::default(); setup.partitions as usize],
             code: EventCode::new(setup.publishers),
@@ -369,7 +403,20 @@ impl Topic {
             last_lane: 0,
             first_roots: setup.first_roots.clone(),
         };
-        Self { log, copied: BTreeMap::new(), warm_up, stored: 0, surplus: 0 }
+        Self {
+            log,
+            copied: BTreeMap::new(),
+            warm_up,
+            stored: 0,
+            surplus: 0,
+            notes: Notes::new(follow, follow.stored[index]),
+            id: TopicId(u32::try_from(index).expect("topics fit 32 bits")),
+        }
+    }
+
+    /// What is to be told of journeys.
+    pub(super) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// Appends everything that is due strictly before `until`.
@@ -401,6 +448,12 @@ impl Topic {
     fn release_plain(&mut self, pending: &mut Pending<Record>, lane: usize, until: u64) -> u64 {
         pending.take(until, |records| {
             self.stored += records.iter().filter(|record| record.created >= self.warm_up).count() as u64;
+            if self.notes.speaks() {
+                for record in records {
+                    let Extra { lineage, event_type, .. } = self.log.plain_extra(record);
+                    self.notes.note(record.visible, lineage.root, News::Stored(self.id, event_type));
+                }
+            }
             self.log.lanes[lane].extend(records);
             self.grown(lane, records.len());
         });
@@ -410,12 +463,15 @@ impl Topic {
     fn release_rich(&mut self, pending: &mut Pending<Append>, lane: usize, until: u64) -> u64 {
         pending.take(until, |appends| {
             let log = &mut self.log.lanes[lane];
-            for Append { mut record, extra, .. } in appends.iter().copied() {
+            for Append { append, mut record, extra, .. } in appends.iter().copied() {
                 record.visible = record.visible.max(log.last_visible());
                 log.push(record, extra);
                 let first = !record.is_copied()
                     || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
                 let measured = record.created >= self.warm_up;
+                if first {
+                    self.notes.note(append, extra.lineage.root, News::Stored(self.id, extra.event_type));
+                }
                 self.stored += u64::from(first && measured);
                 self.surplus += u64::from(!first && measured);
             }

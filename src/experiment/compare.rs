@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::jackknife::{LEVEL, contributions, spread};
 use super::measure::{nine_decimals, rests_on_few};
 use super::{Experiment, Failure, Request, Watch, run};
-use crate::metrics::{Metric, catalogue, is_of_the_worst_run};
+use crate::metrics::{Metric, OUTCOMES, catalogue, is_of_the_worst_run, of_outcome};
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
 use crate::summary::{Comparison, Contrast, Design, Relation, Warning};
@@ -121,7 +121,7 @@ impl Watch for Part<'_> {
 }
 
 /// The sections of which things with one name are compared.
-const SECTIONS: [&str; 6] = ["consumers", "services", "flows", "resources", "producers", "topics"];
+const SECTIONS: [&str; 7] = ["consumers", "services", "flows", "reads", "resources", "producers", "topics"];
 
 /// Every metric that both have, and its difference with an interval of this level. Both must have been run as often, with
 /// the same seeds (else the intervals are too narrow or too wide).
@@ -135,6 +135,9 @@ pub fn contrasts(base: &Experiment, other: &Experiment, level: f64) -> Vec<Contr
         for name in mine.keys().filter(|name| theirs.contains_key(*name)) {
             let of_section = metrics.iter().filter(|metric| metric.section == section);
             found.extend(of_section.filter_map(|metric| contrast(base, other, metric, Some(name), level)));
+            let outcomes = mine[name].get(OUTCOMES).and_then(Value::as_object).into_iter().flatten();
+            let of_outcomes = outcomes.flat_map(|(outcome, _)| of_outcome(outcome));
+            found.extend(of_outcomes.filter_map(|metric| contrast(base, other, &metric, Some(name), level)));
         }
     }
     let of_events = metrics.iter().filter(|metric| metric.section == "events");

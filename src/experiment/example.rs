@@ -17,6 +17,7 @@ pub(super) fn plan() -> Plan {
         services: Vec::new(),
         resources: Vec::new(),
         flows: Vec::new(),
+        reads: Vec::new(),
         name: "example".into(),
         seed: 42,
         replications: 3,
@@ -90,8 +91,8 @@ pub(super) fn plan_of_services() -> Plan {
     };
     let flow = FlowPlan {
         name: "paid".into(),
-        from: ServiceId(0),
-        until: vec![ServiceId(1)],
+        from: Party::Service(ServiceId(0)),
+        goal: Goal::Parts(vec![Party::Service(ServiceId(1))]),
         deadline: Some(SimSpan::from_seconds(1)),
     };
     let users = Some(Arrivals::Poisson(10.0));
@@ -190,6 +191,7 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
         open: 10,
         latency: ramp(950, 1_000_000),
         latency_sum: ramp_sum(950, 1_000_000),
+        outcomes: Vec::new(),
     };
     Outcome { services: vec![checkout, payments()], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) }
 }
@@ -333,6 +335,7 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
         services: Vec::new(),
         resources: Vec::new(),
         flows: Vec::new(),
+        reads: Vec::new(),
         ended: Ended::AtDuration,
         producers: vec![ProducerOutcome {
             created: ledger_created,

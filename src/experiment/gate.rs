@@ -13,7 +13,7 @@ use crate::plan::Comparison;
 use crate::summary::{Gate, Judged, Worse};
 
 /// Metrics that are looked at whatever the scenario expects.
-const WATCHED: [&str; 11] = [
+const WATCHED: [&str; 12] = [
     "availability",
     "response.",
     "latency.",
@@ -25,6 +25,7 @@ const WATCHED: [&str; 11] = [
     "publish.rejected",
     "publish.indeterminate",
     "converged.",
+    "stale.probability",
 ];
 
 /// Holds the runs of a design against the sections of an earlier document with so many runs.

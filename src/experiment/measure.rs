@@ -11,7 +11,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
-use super::services;
+use super::{journeys, services};
 use crate::outcome::{ConsumerOutcome, LagOutcome, LossCause, PartitionLag, ProducerOutcome, StageSums, Touched};
 use crate::plan::{ConsumerPlan, Dispatch, Plan, Settle, TopicId, WorkerOrder};
 use crate::stats::Histogram;
@@ -35,8 +35,8 @@ pub(super) fn measure(plan: &Plan, pooled: &Pooled) -> Value {
         "consumers": named(plan.consumers.iter().map(|c| &c.name).collect(), &|i| consumer(plan, pooled, i)),
         "services": named(plan.services.iter().map(|s| &s.name).collect(), &|i| services::service(plan, pooled, i)),
         "resources": named(plan.resources.iter().map(|r| &r.name).collect(), &|i| services::resource(plan, pooled, i)),
-        "reads": {},
-        "flows": named(plan.flows.iter().map(|f| &f.name).collect(), &|i| services::flow(&pooled.outcome.flows[i])),
+        "reads": named(plan.reads.iter().map(|r| &r.name).collect(), &|i| journeys::read(plan, pooled, i)),
+        "flows": named(plan.flows.iter().map(|f| &f.name).collect(), &|i| journeys::flow(plan, pooled, i)),
         "faults": (0..pooled.outcome.faults.len()).map(|i| fault(plan, pooled, i)).collect::<Vec<_>>(),
         "events": events(pooled),
     })

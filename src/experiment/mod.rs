@@ -12,6 +12,7 @@ mod compare;
 mod expect;
 mod gate;
 mod jackknife;
+mod journeys;
 mod measure;
 mod pool;
 mod remarks;

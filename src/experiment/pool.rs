@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{
     CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
-    Outcome, PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums, TopicOutcome,
-    Touched, UserLedger, VisitLedger,
+    Outcome, PartitionLag, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums,
+    TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::time::{SimSpan, SimTime};
@@ -176,6 +176,7 @@ impl Outcome {
         merge_each(&mut self.services, other.services, ServiceOutcome::merge);
         merge_each(&mut self.resources, other.resources, ResourceOutcome::merge);
         merge_each(&mut self.flows, other.flows, FlowOutcome::merge);
+        merge_each(&mut self.reads, other.reads, ReadOutcome::merge);
         merge_each(&mut self.faults, other.faults, FaultOutcome::merge);
     }
 }
@@ -354,6 +355,22 @@ impl FlowOutcome {
         self.open += other.open;
         self.latency.merge(&other.latency);
         self.latency_sum += other.latency_sum;
+        merge_each(&mut self.outcomes, other.outcomes, |sum, more| *sum += more);
+    }
+}
+
+impl ReadOutcome {
+    fn merge(&mut self, other: Self) {
+        self.told += other.told;
+        self.visible.merge(&other.visible);
+        self.visible_sum += other.visible_sum;
+        self.never += other.never;
+        self.open += other.open;
+        self.looked += other.looked;
+        self.stale += other.stale;
+        self.seen.merge(&other.seen);
+        self.seen_sum += other.seen_sum;
+        self.looks += other.looks;
     }
 }
 

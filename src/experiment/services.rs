@@ -1,10 +1,10 @@
-//! From added-up outcomes to the metrics of services, resources and flows; the rules of `measure` hold here too.
+//! From added-up outcomes to the metrics of services and resources; the rules of `measure` hold here too.
 
 use serde_json::{Map, Value, json};
 
 use super::measure::{distribution, level, publishing, ratio};
 use super::pool::Pooled;
-use crate::outcome::{CallLedger, FlowOutcome, HandlerOutcome, SagaLedger, UserLedger, VisitLedger};
+use crate::outcome::{CallLedger, HandlerOutcome, SagaLedger, UserLedger, VisitLedger};
 use crate::plan::{Handler, Plan, ServicePlan, Step, called};
 
 /// The metrics of one service.
@@ -133,20 +133,6 @@ fn resource_load(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let by_rate = policy.rate.map(|(rate, _)| asked / rate);
     let loads = by_capacity.into_iter().chain(by_rate).filter(|load| load.is_finite());
     loads.reduce(f64::max).map_or(Value::Null, level)
-}
-
-/// The metrics of one flow; shares are of those with an end.
-#[must_use]
-pub(super) fn flow(seen: &FlowOutcome) -> Value {
-    let of = |count: u64, all: u64| json!({ "count": count, "share": ratio(count as f64, all as f64) });
-    json!({
-        "latency": distribution(&seen.latency, seen.latency_sum),
-        "begun": seen.begun,
-        "done": seen.done,
-        "late": of(seen.late, seen.done),
-        "stuck": of(seen.stuck, seen.done + seen.stuck),
-        "open": seen.open,
-    })
 }
 
 #[cfg(test)]

@@ -144,6 +144,14 @@ fn times<'a>(
             let it = &seen.topics[plan.topics.iter().position(|topic| topic.name == name)?];
             (figure, &it.converged, it.not_converged)
         }
+        ["flows", name, "latency", ref figure @ ..] => {
+            let it = &seen.flows[plan.flows.iter().position(|flow| flow.name == name)?];
+            (figure, &it.latency, it.open)
+        }
+        ["reads", name, of @ ("visible" | "seen"), ref figure @ ..] => {
+            let it = &seen.reads[plan.reads.iter().position(|read| read.name == name)?];
+            (figure, if of == "seen" { &it.seen } else { &it.visible }, it.open)
+        }
         ["events", "converged", ref figure @ ..] => {
             let mut all = Histogram::default();
             seen.topics.iter().for_each(|topic| all.merge(&topic.converged));

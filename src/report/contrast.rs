@@ -5,7 +5,7 @@ use crate::metrics::Unit;
 use crate::summary::{Contrast, Relation};
 
 /// Metrics that people read, by section, in this order; the document has all.
-const READ: [(&str, &[&str]); 7] = [
+const READ: [(&str, &[&str]); 8] = [
     (
         "consumers",
         &[
@@ -55,6 +55,19 @@ const READ: [(&str, &[&str]); 7] = [
         ],
     ),
     ("flows", &["latency.mean", "latency.p50", "latency.p99", "latency.max", "late.share", "stuck.share"]),
+    (
+        "reads",
+        &[
+            "stale.probability",
+            "visible.p50",
+            "visible.p99",
+            "visible.max",
+            "seen.p50",
+            "seen.p99",
+            "looks.mean",
+            "never",
+        ],
+    ),
     ("resources", &["wait.mean", "wait.p99", "utilisation", "refused", "timeouts"]),
     (
         "producers",
@@ -71,11 +84,12 @@ const READ: [(&str, &[&str]); 7] = [
 ];
 
 /// The few of them that answer most questions.
-const FIRST: [&str; 14] = [
+const FIRST: [&str; 15] = [
     "response.p50",
     "response.p99",
     "availability",
     "stuck.share",
+    "stale.probability",
     "latency.p50",
     "latency.p99",
     "lag.max",
@@ -100,7 +114,8 @@ pub(super) fn parts(contrast: &Contrast) -> (&str, &str, String) {
 /// Whether people read this metric.
 pub(super) fn is_read(contrast: &Contrast) -> bool {
     let (section, _, metric) = parts(contrast);
-    READ.iter().any(|(of, metrics)| *of == section && metrics.contains(&metric.as_str()))
+    let is_outcome = section == "flows" && metric.starts_with("outcomes.") && metric.ends_with(".share");
+    is_outcome || READ.iter().any(|(of, metrics)| *of == section && metrics.contains(&metric.as_str()))
 }
 
 /// Whether it is one of the few that answer most questions. Of convergence that is the one over all topics.

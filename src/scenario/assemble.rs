@@ -27,7 +27,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let tree = &without_own_keys(tree);
     let at = tree.place;
     let mut fields = Fields::open(reader, tree, at, "", "a scenario")?;
-    fields.not_yet(reader, &["reads", "zones"]);
+    fields.not_yet(reader, &["zones"]);
     fields.allow(&["vary"]);
     let mut plan = top_level(reader, &mut fields, file);
     reader.duration = plan.duration;
@@ -56,7 +56,10 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.consumers = divide_keys(reader, read);
     refuse_shares_of_no_keys(reader, &plan, &shares);
     resources::refuse_keys_of_no_keys(reader, &plan, &per_key);
-    plan.flows = flows::read(reader, fields.get("flows").unwrap_or(&nothing), &names, &plan);
+    let known = flows::Parties { plan: &plan, buses: &buses, tree };
+    let flows = flows::read(reader, fields.get("flows").unwrap_or(&nothing), known);
+    let reads = flows::reads(reader, fields.get("reads").unwrap_or(&nothing), known);
+    (plan.flows, plan.reads) = (flows, reads);
     limit_fetches(&mut plan, &fetch);
     plan.changes =
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
@@ -162,6 +165,7 @@ fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
         services: Vec::new(),
         resources: Vec::new(),
         flows: Vec::new(),
+        reads: Vec::new(),
         faults: Vec::new(),
         changes: Vec::new(),
         expectations: Vec::new(),

@@ -3,8 +3,8 @@
 use super::diagnostics::{Diagnostic, listed, nearest};
 use super::reader::{Reader, items};
 use super::tree::{Node, Place};
-use crate::metrics::{self, CALLS, Metric, Unit};
-use crate::plan::{Comparison, Expectation, Plan, Step};
+use crate::metrics::{self, CALLS, Metric, OUTCOMES, Unit};
+use crate::plan::{Comparison, Expectation, FlowPlan, Goal, Plan, Step};
 use crate::time::SimTime;
 use crate::units::{self, UnitError};
 
@@ -96,21 +96,9 @@ fn expectation(reader: &mut Reader, node: &Node, plan: &Plan) -> Option<Expectat
     Some(Expectation { text: text.to_owned(), metrics, op, value, during: interval, place, file })
 }
 
-/// The things of a plan that are measured: sections with the names in them.
-fn measured(plan: &Plan) -> [(&'static str, Vec<&str>); 6] {
-    [
-        ("consumers", plan.consumers.iter().map(|consumer| consumer.name.as_str()).collect()),
-        ("producers", plan.producers.iter().map(|producer| producer.name.as_str()).collect()),
-        ("topics", plan.topics.iter().map(|topic| topic.name.as_str()).collect()),
-        ("services", plan.services.iter().map(|service| service.name.as_str()).collect()),
-        ("resources", plan.resources.iter().map(|resource| resource.name.as_str()).collect()),
-        ("flows", plan.flows.iter().map(|flow| flow.name.as_str()).collect()),
-    ]
-}
-
 /// The metric, and its path in the result document for each thing it stands for.
 fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, Vec<Vec<String>>)> {
-    let sections = measured(plan);
+    let sections = plan.names();
     if let Some(tail) = path.text.strip_prefix("events.") {
         let metric = metric(reader, path, "events", tail)?;
         let keys = std::iter::once("events".to_owned()).chain(metric.keys.iter().cloned()).collect();
@@ -213,30 +201,63 @@ fn metric_of(
     tail: &str,
     plan: &Plan,
 ) -> Option<(Metric, Vec<String>)> {
-    let Some(rest) = tail.strip_prefix("calls.").filter(|_| metrics::has_handlers(section)) else {
-        let metric = metric(reader, path, section, tail)?;
-        let keys = metric.keys.clone();
-        return Some((metric, keys));
+    let (of, noun, group, names): (_, _, _, Vec<&str>) = match section {
+        _ if tail.starts_with("calls.") && metrics::has_handlers(section) => {
+            (CALLS, "service that is called", "calls", plan.services.iter().map(|it| it.name.as_str()).collect())
+        }
+        "flows" if tail.starts_with("outcomes.") => {
+            (OUTCOMES, "outcome", "outcomes", plan.flows.iter().flat_map(outcomes).collect())
+        }
+        _ => {
+            let metric = metric(reader, path, section, tail)?;
+            let keys = metric.keys.clone();
+            return Some((metric, keys));
+        }
     };
+    let rest = &tail[group.len() + 1..];
     let called = |name: &&str| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-    let names = || plan.services.iter().map(|service| service.name.as_str());
-    let Some(callee) = names().filter(called).max_by_key(|name| name.len()) else {
+    let Some(inner) = names.iter().copied().filter(called).max_by_key(|name| name.len()) else {
         let first = rest.split('.').next().unwrap_or_default();
-        let help = match nearest(first, names()) {
+        let example = if of == CALLS { "calls.SERVICE.timeouts" } else { "outcomes.NAME.share" };
+        let help = match nearest(first, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("write `calls.SERVICE.timeouts`; services are {}", listed(names())),
+            None => format!("write `{example}`; {group} are {}", listed(names.iter().copied())),
         };
-        let message = format!("`{}` names no service that is called", path.text);
+        let message = format!("`{}` names no {noun}", path.text);
         reader.error(Diagnostic::at(path.place, message).label("unknown name").help(help));
         return None;
     };
-    let metric = metric(reader, path, CALLS, &rest[callee.len() + 1..])?;
-    let keys = ["calls", callee].into_iter().map(str::to_owned).chain(metric.keys.iter().cloned()).collect();
+    let metric = metric(reader, path, of, &rest[inner.len() + 1..])?;
+    let keys = [group, inner].into_iter().map(str::to_owned).chain(metric.keys.iter().cloned()).collect();
     Some((metric, keys))
+}
+
+/// What a flow may end with.
+fn outcomes(flow: &FlowPlan) -> impl Iterator<Item = &str> {
+    let ends = if let Goal::Outcomes(ends) = &flow.goal { ends.as_slice() } else { &[] };
+    ends.iter().map(|end| end.name.as_str())
 }
 
 /// Why a thing of a section has no figure with these keys, if it has none.
 fn missing(plan: &Plan, section: &str, name: &str, keys: &[String]) -> Option<String> {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    match section {
+        "flows" => {
+            let flow = plan.flows.iter().find(|flow| flow.name == name)?;
+            let [OUTCOMES, outcome, ..] = keys[..] else { return None };
+            outcomes(flow).all(|other| other != outcome).then(|| format!("`{name}` does not end with `{outcome}`"))
+        }
+        "reads" => {
+            let looks_once = plan.reads.iter().any(|read| read.name == name && read.poll.is_none());
+            let again = matches!(keys[..], ["seen" | "looks", ..]);
+            (again && looks_once).then(|| format!("the users of `{name}` look once: it has no `poll`"))
+        }
+        _ => missing_of_handler(plan, section, name, &keys),
+    }
+}
+
+/// The same of who runs a handler.
+fn missing_of_handler(plan: &Plan, section: &str, name: &str, keys: &[&str]) -> Option<String> {
     let service = plan.services.iter().find(|service| section == "services" && service.name == name);
     let handler = plan.handler_of(section, name)?;
     let has = |wanted: &dyn Fn(&Step) -> bool| {
@@ -244,7 +265,7 @@ fn missing(plan: &Plan, section: &str, name: &str, keys: &[String]) -> Option<St
         handler.visit(&mut |step| found |= wanted(step));
         found
     };
-    match keys.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match keys {
         ["response" | "availability" | "users", ..] if service.is_some_and(|service| service.arrivals.is_none()) => {
             Some(format!("no users come in at `{name}`"))
         }

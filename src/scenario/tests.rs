@@ -239,8 +239,9 @@ fn checkout_over_rest() {
     assert_eq!(checkout.handler.steps, [Step::Work(Dist::gamma(5e6, 0.5).unwrap()), parallel]);
     assert_eq!(service(plan, "tax").workers, 200);
     assert!((service(plan, "tax").failure.transient - 0.001).abs() < 1e-12);
-    let until = vec![ServiceId(1), ServiceId(2), ServiceId(3)];
-    assert_eq!(plan.flows, [FlowPlan { name: "order-done".into(), from: ServiceId(0), until, deadline: None }]);
+    let goal = Goal::Parts([1, 2, 3].map(|id| Party::Service(ServiceId(id))).into());
+    let from = Party::Service(ServiceId(0));
+    assert_eq!(plan.flows, [FlowPlan { name: "order-done".into(), from, goal, deadline: None }]);
     assert_eq!(plan.faults[0].target, FaultTarget::Service(ServiceId(1), Members::All));
     assert_eq!(plan.expectations[0].metrics, [["services", "checkout", "availability"]]);
     insta::assert_snapshot!(loaded.explained.render(100));
@@ -372,8 +373,17 @@ fn the_starter_loads() {
 fn explanations_fit_the_terminal() {
     for text in [ORDER_PLACEMENT, STARTER, CHECKOUT_REST, BOOKING_SAGA, SERVICES] {
         let top = ["duration", "name", "replications", "seed", "warm_up"];
-        let sections =
-            ["buses.", "producers.", "consumers.", "services.", "resources.", "flows.", "faults.", "changes."];
+        let sections = [
+            "buses.",
+            "producers.",
+            "consumers.",
+            "services.",
+            "resources.",
+            "flows.",
+            "reads.",
+            "faults.",
+            "changes.",
+        ];
         for value in loaded(text).explained.values {
             let known =
                 top.contains(&value.path.as_str()) || sections.iter().any(|start| value.path.starts_with(start));

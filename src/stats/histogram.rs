@@ -159,6 +159,17 @@ impl Histogram {
         self.max
     }
 
+    /// How many values are larger than this one, those of a bucket taken as evenly spread over it.
+    #[must_use]
+    pub fn count_above(&self, value: u64) -> f64 {
+        let above = |(low, high, count): (u64, u64, u64)| {
+            let (low, high) = (low.max(self.min), high.min(self.max));
+            let beyond = if value < low { high - low + 1 } else { high.saturating_sub(value) };
+            count as f64 * beyond as f64 / (high - low + 1) as f64
+        };
+        self.iter().map(above).sum()
+    }
+
     /// The buckets that hold something: smallest value, largest value, count; in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
         self.buckets().map(|(at, count)| (bounds(at).0, bounds(at).1, count))
@@ -196,6 +207,22 @@ mod tests {
         assert_eq!(histogram.quantile(0.999), 999);
         assert_eq!(histogram.quantile(1.0), 1000);
         assert_eq!((histogram.min(), histogram.max(), histogram.count()), (1, 1000, 1000));
+    }
+
+    #[test]
+    fn what_is_above_a_value_is_counted() {
+        let mut histogram = Histogram::default();
+        (0..1000).for_each(|v| histogram.record(v));
+        let near = |count: f64, expected: f64| assert!((count - expected).abs() < 1e-9, "{count}, expected {expected}");
+        for (value, above) in [(0, 999.0), (1, 998.0), (500, 499.0), (998, 1.0), (999, 0.0), (5000, 0.0)] {
+            near(histogram.count_above(value), above);
+        }
+        // A bucket of two values, both of them there.
+        let mut wide = Histogram::default();
+        (1 << 10..(1 << 10) + 2).for_each(|value| wide.record(value));
+        for (value, above) in [((1 << 10) - 1, 2.0), (1 << 10, 1.0), ((1 << 10) + 1, 0.0)] {
+            near(wide.count_above(value), above);
+        }
     }
 
     #[test]

@@ -86,8 +86,8 @@ fn is_test_file(path: &Path) -> bool {
         let mut lines = text.lines();
         let mut found = false;
         while let Some(line) = lines.next() {
-            found |=
-                line.trim() == "#[cfg(test)]" && lines.next().is_some_and(|next| next.trim() == format!("mod {stem};"));
+            let declared = |next: &str| next.trim().trim_start_matches("pub(super) ") == format!("mod {stem};");
+            found |= line.trim() == "#[cfg(test)]" && lines.next().is_some_and(declared);
         }
         found
     })

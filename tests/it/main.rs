@@ -19,6 +19,7 @@ mod estimates;
 mod exact;
 mod faults;
 mod floating_point;
+mod journeys;
 mod kafka;
 mod layers;
 mod metamorphic;

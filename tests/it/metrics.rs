@@ -2,7 +2,7 @@
 //! about the time and the work that it says.
 
 use edasim::experiment::Request;
-use edasim::metrics::{CALLS, catalogue};
+use edasim::metrics::{CALLS, OUTCOMES, catalogue};
 use edasim::plan::Plan;
 use edasim::summary::{Summary, Verdict};
 use serde_json::{Value, json};
@@ -73,6 +73,10 @@ fn every_metric_of_the_catalogue_is_measured() {
             CALLS => {
                 let callers = summary.metrics["services"].as_object().unwrap().values();
                 callers.filter_map(|service| service["calls"].as_object()).flat_map(|calls| calls.values()).collect()
+            }
+            OUTCOMES => {
+                let flows = summary.metrics["flows"].as_object().unwrap().values();
+                flows.filter_map(|flow| flow["outcomes"].as_object()).flat_map(|outcomes| outcomes.values()).collect()
             }
             _ => section.as_object().unwrap().values().collect(),
         };

@@ -45,7 +45,18 @@ pub(crate) fn with_services() -> Value {
         "pool": { "capacity": 3 },
         "quota": { "rate": "40/s", "burst": 5, "queue": 10, "timeout": "200ms" }
     });
-    scenario["flows"] = json!({ "sold": { "from": "web", "until": ["stock", "pay"], "deadline": "150ms" } });
+    scenario["flows"] = json!({
+        "sold": { "from": "web", "until": ["stock", "pay"], "deadline": "150ms" },
+        "filed": { "from": "web", "until": ["archive", "pay"] },
+        "told": { "from": "shop", "until": ["fraud", "archive"], "deadline": "1s" },
+        "ended": { "from": "shop", "outcomes": { "later": "later", "dead": { "event": "dead" } } }
+    });
+    scenario["reads"] = json!({
+        "page": { "of": "archive", "after": { "exponential": "100ms" }, "poll": "1s" },
+        "stock": { "of": "stock" },
+        "owner": { "of": "web", "after": "1s" },
+        "risk": { "of": "fraud" }
+    });
     let faults = scenario["faults"].as_array_mut().unwrap();
     faults.push(json!({ "at": "30s", "for": "10s", "target": "services.stock.instances.0", "effect": "crash" }));
     faults.push(json!({ "at": "60s", "every": { "exponential": "10s" }, "for": "1s", "target": "services.web.instances.any", "effect": "pause" }));
@@ -79,7 +90,14 @@ fn neither_schedule_nor_order_of_keys_nor_strangers_matter() {
     visited["services"]["another"] = json!({ "arrivals": { "poisson": "5/s" }, "service_time": "1ms" });
     let visited: Value = serde_json::from_str(&result_document(&read(&visited), &Request::default())).unwrap();
     let plain: Value = serde_json::from_str(&plain).unwrap();
-    for (section, name) in [("services", "web"), ("services", "pay"), ("flows", "sold"), ("consumers", "archive")] {
+    for (section, name) in [
+        ("services", "web"),
+        ("services", "pay"),
+        ("flows", "sold"),
+        ("flows", "filed"),
+        ("reads", "page"),
+        ("consumers", "archive"),
+    ] {
         assert_eq!(visited[section][name], plain[section][name], "{section}.{name}");
     }
 }

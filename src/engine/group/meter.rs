@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use plain::Recent;
 
 use super::order::{Completion, Events, KeyIndex};
+use crate::engine::journeys::{News, Notes};
 use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::TopicSetup;
 use crate::outcome::{
     ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums,
     TraceRecord,
 };
-use crate::plan::IdempotencePlan;
+use crate::plan::{ConsumerId, IdempotencePlan};
 use crate::stats::Histogram;
 use crate::time::SimTime;
 
@@ -54,6 +55,20 @@ pub(super) enum Conclusion {
     Effected,
 }
 
+/// A record that was given up, and may come back until it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    pub(super) how: Conclusion,
+    event: u32,
+    root: u64,
+}
+
+impl GivenUp {
+    pub(super) fn new(how: Conclusion, record: &Record, extra: Extra) -> Self {
+        Self { how, event: record.event, root: extra.lineage.root }
+    }
+}
+
 /// Counters of one subscription.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Meter {
@@ -83,6 +98,9 @@ pub(in crate::engine) struct Meter {
     copies: BTreeMap<(usize, u32), Copies>,
     recent: Recent,
     trace: Option<Vec<TraceRecord>>,
+    /// What is told of journeys, and what time it is for those that end without an effect.
+    notes: Notes,
+    now: u64,
 }
 
 /// What the meter keeps for one subscribed topic.
@@ -92,6 +110,8 @@ struct Slot {
     code: EventCode,
     key_space: u32,
     key_index: KeyIndex,
+    /// By publisher: the number of its first journey, where records carry no extras.
+    first_roots: Vec<u64>,
     /// By publisher: what has come of its events, where somebody asks.
     events: Vec<Events>,
 }
@@ -112,13 +132,13 @@ pub(super) struct MeterSetup<'a> {
     pub(super) idempotent: Option<IdempotencePlan>,
     pub(super) path: bool,
     pub(super) trace: bool,
+    pub(super) notes: Notes,
 }
 
 impl Meter {
-    pub(super) fn new(setup: &MeterSetup<'_>) -> Self {
+    pub(super) fn new(setup: MeterSetup<'_>) -> Self {
         let slots = setup.topics.iter().map(|(index, topic)| {
             let judged = topic.judged;
-            let columns = judged || topic.readers.len() > 1;
             let key_index = KeyIndex::new(topic.partitions, topic.key_space);
             Slot {
                 topic: u32::try_from(*index).expect("topics fit 32 bits"),
@@ -126,9 +146,10 @@ impl Meter {
                 key_space: if judged { topic.key_space } else { 0 },
                 events: vec![
                     Events::new(if judged { key_index.size() } else { 0 });
-                    if columns { topic.publishers } else { 0 }
+                    if topic.has_columns() { topic.publishers } else { 0 }
                 ],
                 key_index,
+                first_roots: topic.first_roots.clone(),
             }
         });
         Self {
@@ -157,6 +178,8 @@ impl Meter {
             copies: BTreeMap::new(),
             recent: Recent::default(),
             trace: setup.trace.then(Vec::new),
+            notes: setup.notes,
+            now: 0,
         }
     }
 
@@ -179,6 +202,17 @@ impl Meter {
         self.count_recent();
         let slot = self.slots.iter_mut().find(|slot| slot.topic as usize == topic)?;
         slot.events.get_mut(publisher)
+    }
+
+    /// What ends from now on without an effect ends at this time.
+    pub(super) fn at(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// What is to be told of journeys.
+    pub(in crate::engine) fn notes(&mut self) -> &mut Notes {
+        self.count_recent();
+        &mut self.notes
     }
 
     /// A handler has had its effect on a record. `earlier`: when this stored record had taken effect before, if it had.
@@ -227,8 +261,14 @@ impl Meter {
     fn first_effect(&mut self, slot: usize, record: &Record, extra: Extra, times: Times) {
         let state = &mut self.slots[slot];
         if let Some(events) = state.events.get_mut(state.code.publisher(record.event)) {
+            let sequence = state.code.sequence(record.event);
+            if self.notes.speaks() {
+                let consumer = ConsumerId(self.consumer);
+                let what = if events.is_open(sequence) { News::Effected(consumer) } else { News::Late(consumer) };
+                self.notes.note(times.done, extra.lineage.root, what);
+            }
             let place = (record.key < state.key_space).then(|| state.key_index.of(record.key));
-            let late = events.done(state.code.sequence(record.event), place, times.done);
+            let late = events.done(sequence, place, times.done);
             if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                 self.order.note(late);
             }
@@ -260,17 +300,16 @@ impl Meter {
         }
     }
 
-    /// Notes how a stored record ended for the subscription.
+    /// The subscription is done with a record that takes no effect.
+    pub(super) fn miss(&mut self, slot: usize, record: &Record, extra: Extra, how: Conclusion) {
+        let closed = if how == Conclusion::Filtered { Completion::NOT_WANTED } else { Completion::NEVER };
+        self.close(slot, record.event, extra.lineage.root, closed);
+        self.conclude(slot, record, how);
+    }
+
+    /// Notes how a stored record ended for the subscription, as far as is known: what was given up may come back, until it
+    /// is settled.
     pub(super) fn conclude(&mut self, slot: usize, record: &Record, how: Conclusion) {
-        let closed = match how {
-            Conclusion::Filtered => Some(Completion::NOT_WANTED),
-            Conclusion::Skipped | Conclusion::Acknowledged => Some(Completion::NEVER),
-            // What was given up may come back, until it is settled.
-            _ => None,
-        };
-        if let Some(closed) = closed {
-            self.close(slot, record.event, closed);
-        }
         if record.is_copied() {
             self.conclude_copy(slot, record, how);
         } else if record.created >= self.warm_up {
@@ -278,16 +317,18 @@ impl Meter {
         }
     }
 
-    fn close(&mut self, slot: usize, event: u32, completion: Completion) {
+    fn close(&mut self, slot: usize, event: u32, root: u64, completion: Completion) {
         let state = &mut self.slots[slot];
-        if let Some(events) = state.events.get_mut(state.code.publisher(event)) {
-            events.close(state.code.sequence(event), completion);
+        if let Some(events) = state.events.get_mut(state.code.publisher(event))
+            && events.close(state.code.sequence(event), completion)
+        {
+            self.notes.note(self.now, root, News::Missed(ConsumerId(self.consumer)));
         }
     }
 
     /// An event that was given up will not come back any more.
-    pub(super) fn never_done(&mut self, slot: usize, event: u32) {
-        self.close(slot, event, Completion::NEVER);
+    pub(super) fn never_done(&mut self, slot: usize, given_up: GivenUp) {
+        self.close(slot, given_up.event, given_up.root, Completion::NEVER);
     }
 
     /// Takes a conclusion back: a record that was given up, and had not been settled, was delivered again.

@@ -11,7 +11,6 @@
 
 mod control;
 mod fate;
-mod hand;
 mod lag;
 pub(super) mod meter;
 pub(super) mod order;
@@ -37,6 +36,7 @@ use run::{Held, Item};
 use serial::Serial;
 use wire::Wire;
 
+use super::journeys::Notes;
 use super::log::{EventCode, Extra, Lane, Log, Record};
 use super::setup::{Publisher, Rounding, Setup};
 use super::timeline::Link;
@@ -249,6 +249,7 @@ impl Group {
     fn advance_to_control(&mut self, logs: &[&Log]) {
         let control = self.control;
         each!(&mut self.discipline, it => it.run(&mut self.core, logs, control));
+        self.core.meter.at(control);
         if self.timeline.next() == control {
             let event = self.timeline.take();
             self.apply(logs, control, event);
@@ -350,7 +351,7 @@ impl Group {
         // A pause ends with the process that stood still.
         state.paused_until = 0;
         if lives {
-            self.core.outputs.abandon(member, self.core.warm_up);
+            self.core.outputs.abandon(member, now);
             let core = &mut self.core;
             each!(&mut self.discipline, it => it.crash(core, logs, member, now));
         }
@@ -466,7 +467,7 @@ impl Core {
         }
         let fed_by_consumers =
             |topic: &usize| setup.topics[*topic].who.iter().any(|w| matches!(w, Publisher::Consumer(_)));
-        let meter = Meter::new(&MeterSetup {
+        let meter = Meter::new(MeterSetup {
             consumer: index,
             warm_up: setup.warm_up,
             topics: topics.iter().map(|topic| (*topic, &setup.topics[*topic])).collect(),
@@ -474,6 +475,7 @@ impl Core {
             idempotent: consumer.idempotent,
             path: topics.iter().any(fed_by_consumers),
             trace: options.trace,
+            notes: Notes::new(&setup.follow, setup.follow.consumers[index]),
         });
         let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
         let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
@@ -583,7 +585,7 @@ impl Core {
     /// A handler takes its process with it; when the next one is ready.
     fn crash_itself(&mut self, member: usize, now: u64) -> u64 {
         self.note_available(now);
-        self.outputs.abandon(member, self.warm_up);
+        self.outputs.abandon(member, now);
         let state = &mut self.members[member];
         state.down += 1;
         state.crashes += 1;

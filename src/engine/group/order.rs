@@ -90,11 +90,16 @@ impl Events {
         self.known.trim(keep);
     }
 
-    /// An open event will take no effect, it seems. What is said first stays: whoever follows events has moved on.
-    pub(super) fn close(&mut self, event: u32, completion: Completion) {
-        if let Some(open) = self.known.get_mut(event).filter(|known| known.completion == Completion::OPEN) {
-            open.completion = completion;
-        }
+    /// Whether nothing has come of an event yet.
+    pub(super) fn is_open(&mut self, event: u32) -> bool {
+        self.known.get_mut(event).is_some_and(|known| known.completion == Completion::OPEN)
+    }
+
+    /// An open event will take no effect, it seems; whether it was open. What is said first stays: whoever follows events
+    /// has moved on.
+    pub(super) fn close(&mut self, event: u32, completion: Completion) -> bool {
+        let open = self.known.get_mut(event).filter(|known| known.completion == Completion::OPEN);
+        open.map(|open| open.completion = completion).is_some()
     }
 
     /// Reads what is known of keys by their places, for nothing but to have it at hand: together, because one by one each

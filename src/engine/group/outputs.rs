@@ -30,7 +30,7 @@ impl Outputs {
             topic: *topic,
             publisher: client.publisher,
             setup: client.clone(),
-            port: Port::new(client.code),
+            port: Port::new(client, &setup.follow),
             clients: (0..u64::from(members)).map(|member| Client::new(client.clone(), member)).collect(),
         });
         Self { ports: ports.collect(), warm_up: setup.warm_up }
@@ -81,9 +81,9 @@ impl Outputs {
     }
 
     /// A member's process is gone, with all that its clients had not sent.
-    pub(super) fn abandon(&mut self, member: usize, warm_up: u64) {
+    pub(super) fn abandon(&mut self, member: usize, now: u64) {
         for out in &mut self.ports {
-            out.clients[member].abandon(&mut out.port, warm_up);
+            out.clients[member].abandon(&mut out.port, now);
         }
     }
 

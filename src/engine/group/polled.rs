@@ -126,6 +126,7 @@ impl Polled {
             if now >= limit {
                 return;
             }
+            core.meter.at(now);
             if who == usize::MAX {
                 self.step_group(core, logs, now);
             } else {

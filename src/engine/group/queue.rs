@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use super::fate::End;
-use super::meter::{Conclusion, Handed, Meter, Times};
+use super::meter::{Conclusion, GivenUp, Handed, Meter, Times};
 use super::run::{Item, Next, Run};
 use super::{Core, Lag};
 use crate::engine::log::{Extra, Log, Record};
@@ -70,7 +70,7 @@ struct State {
     /// The subscription's account of it is closed.
     concluded: bool,
     /// How it was given up, if it was, and which event it is.
-    given_up: Option<(Conclusion, u32)>,
+    given_up: Option<GivenUp>,
     /// Number of the last recorded delivery, where deliveries are recorded one by one.
     trace: u32,
 }
@@ -182,6 +182,7 @@ impl Queue {
             if now >= limit {
                 return;
             }
+            core.meter.at(now);
             if output == now {
                 self.step_outputs(core, logs, now);
             } else if own == now {
@@ -285,10 +286,11 @@ impl Queue {
             // The bus filters: what nobody wants never reaches the queue.
             let log_lane = core.log_lane(logs, lane);
             let record = *log_lane.at(offset);
-            if core.fates.wants(&record, core.extra(logs, lane, offset)) {
+            let extra = core.extra(logs, lane, offset);
+            if core.fates.wants(&record, extra) {
                 return Some((lane, offset));
             }
-            core.meter.conclude(core.lanes[lane].slot, &record, Conclusion::Filtered);
+            core.meter.miss(core.lanes[lane].slot, &record, extra, Conclusion::Filtered);
             self.lanes[lane].settle(&mut core.meter, offset);
         }
     }
@@ -419,8 +421,8 @@ impl Queue {
         let (record, extra) = (*core.log_lane(logs, lane).at(offset), core.extra(logs, lane, offset));
         let state = self.lanes[lane].out.get_mut(&offset).expect("a message in hand is known");
         if run.end == End::Success {
-            if let Some((how, _)) = state.given_up {
-                core.meter.retract(&record, how);
+            if let Some(given_up) = state.given_up {
+                core.meter.retract(&record, given_up.how);
             }
             let times = Times { first, arrived, start: run.start, success: run.success, done: now };
             let earlier = (state.effected > 0).then_some(state.effected);
@@ -442,7 +444,7 @@ impl Queue {
             None => (Conclusion::Discarded, DeliveryResult::Discarded),
         };
         if open {
-            state.given_up = Some((how, record.event));
+            state.given_up = Some(GivenUp::new(how, &record, extra));
             core.meter.conclude(slot, &record, how);
         }
         self.dead_letter(core, member, &record, extra, now);
@@ -462,7 +464,8 @@ impl Queue {
         state.hands -= 1;
         if state.hands == 0 && state.acknowledged && !std::mem::replace(&mut state.concluded, true) {
             let record = core.log_lane(logs, item.lane).at(item.offset);
-            core.meter.conclude(core.lanes[item.lane].slot, record, Conclusion::Acknowledged);
+            let extra = core.extra(logs, item.lane, item.offset);
+            core.meter.miss(core.lanes[item.lane].slot, record, extra, Conclusion::Acknowledged);
         }
         lane.forget(&mut core.meter, item.offset);
     }
@@ -702,9 +705,9 @@ impl Lane {
         if let Entry::Occupied(state) = self.out.entry(offset)
             && state.get().settled
             && state.get().hands == 0
-            && let Some((_, event)) = state.remove().given_up
+            && let Some(given_up) = state.remove().given_up
         {
-            meter.never_done(self.slot, event);
+            meter.never_done(self.slot, given_up);
         }
     }
 }

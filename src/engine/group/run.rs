@@ -2,9 +2,9 @@
 
 use super::Core;
 use super::fate::{End, slowed};
-use super::hand::Hand;
 use super::meter::Handed;
 use crate::dist::NO_KEY;
+use crate::engine::hand::Hand;
 use crate::engine::handler::Action;
 use crate::engine::log::Log;
 

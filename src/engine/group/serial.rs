@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use block::{Ahead, Block};
 
 use super::fate::{End, Fate, slowed};
-use super::meter::{Conclusion, Handed, Times};
+use super::meter::{Conclusion, GivenUp, Handed, Times};
 use super::{Core, Lag, LaneId};
 use crate::engine::earliest::Earliest;
 use crate::engine::log::{self, Extra, Log, Record};
@@ -486,7 +486,8 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
     core.count_attempts(record.created, begun.attempts, begun.end);
     if begun.end != End::Success {
         core.meter.conclude(slot, record, Conclusion::Discarded);
-        core.meter.never_done(slot, record.event);
+        core.meter.at(begun.done);
+        core.meter.never_done(slot, GivenUp::new(Conclusion::Discarded, record, extra));
         return DeliveryResult::Discarded;
     }
     let times = Times {

@@ -16,6 +16,8 @@ pub(super) struct Attempt {
     pub(super) root: RootKey,
     number: u64,
     index: u64,
+    /// Number of the first attempt of its call: all of them ask for the same piece of work.
+    pub(super) piece: u64,
     key: u32,
     event_type: u16,
     size: u32,
@@ -57,14 +59,16 @@ impl Mesh {
         let plan = &self.sites[site].plan;
         let full = plan.pool.is_some_and(|pool| it.in_use >= pool);
         let from = &self.visits[visit];
-        let inherits = self.sites[site].inherits && made == 1 && before == 0;
+        let inherits = self.sites[site].inherits && before == 0;
+        let first = if inherits { from.number } else { mixed(from.number, site, before, 1) };
         let attempt = Attempt {
             call: Some(key),
             site,
             caller,
             root: from.root,
-            number: if inherits { from.number } else { mixed(from.number, site, before, made) },
+            number: if made == 1 { first } else { mixed(from.number, site, before, made) },
             index: from.index,
+            piece: first,
             key: from.key,
             event_type: from.event_type,
             size: from.size,
@@ -149,7 +153,7 @@ impl Mesh {
         if let Some(call) = attempt.call {
             self.attempt_over(call, key, how, now - attempt.began, now);
         }
-        self.let_go(attempt.root);
+        self.let_go(attempt.root, now);
     }
 
     /// An attempt gives its place in the pool to who waits for one.
@@ -197,7 +201,7 @@ impl Mesh {
             if let Some(at) = waiting.iter().position(|other| *other == key) {
                 waiting.remove(at);
             }
-            return self.let_go(attempt.root);
+            return self.let_go(attempt.root, now);
         }
         let gone = attempt.clone();
         attempt.placed = false;

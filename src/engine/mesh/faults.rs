@@ -107,7 +107,7 @@ impl Mesh {
                 self.actors[service].outputs.stand_still(instance, now);
                 let at = &mut self.actors[service].instances[instance];
                 if at.down == 1 {
-                    self.actors[service].outputs.abandon(instance, self.warm_up);
+                    self.actors[service].outputs.abandon(instance, now);
                     self.cut_off(service, instance, now);
                 }
             }
@@ -152,7 +152,7 @@ impl Mesh {
                 self.actors[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
                 self.reply(&visit, Err(Fail::Error), now);
             }
-            self.let_go(visit.root);
+            self.let_go(visit.root, now);
         }
         let at = &mut self.actors[service].instances[instance];
         at.busy = 0;

@@ -47,7 +47,7 @@ impl Mesh {
             None => self.end_visit(strand.visit, how, now),
             Some(fork) => self.branch_over(fork, how, now),
         }
-        self.strand_over(strand.visit);
+        self.strand_over(strand.visit, now);
     }
 
     fn branch_over(&mut self, key: ForkKey, how: Result<(), ()>, now: u64) {

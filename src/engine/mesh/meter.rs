@@ -1,63 +1,9 @@
-//! Journeys, and the books of services, calls, sagas and resources.
+//! The books of services, calls, sagas and resources.
 
-use super::visit::{Asker, Root};
-use super::{Mesh, MeshOutcome, RootKey};
-use crate::outcome::FlowOutcome;
-use crate::plan::FlowPlan;
-
-/// Follows one journey.
-#[derive(Clone, Debug)]
-pub(super) struct FlowMeter {
-    pub(super) from: usize,
-    until: Vec<usize>,
-    deadline: u64,
-    pub(super) outcome: FlowOutcome,
-}
-
-impl FlowMeter {
-    pub(super) fn new(plan: &FlowPlan) -> Self {
-        Self {
-            from: plan.from.0 as usize,
-            until: plan.until.iter().map(|service| service.0 as usize).collect(),
-            deadline: plan.deadline.map_or(u64::MAX, |span| span.0),
-            outcome: FlowOutcome::default(),
-        }
-    }
-
-    fn all(&self) -> u64 {
-        if self.until.len() >= 64 { u64::MAX } else { (1 << self.until.len()) - 1 }
-    }
-}
+use super::visit::Asker;
+use super::{Mesh, MeshOutcome};
 
 impl Mesh {
-    /// A service has done its part of a user's request.
-    pub(super) fn part_done(&mut self, key: RootKey, service: usize, now: u64) {
-        let root = &mut self.roots[key];
-        for (index, done) in &mut root.flows {
-            let flow = &mut self.flows[*index];
-            let Some(part) = flow.until.iter().position(|until| *until == service) else { continue };
-            let before = *done;
-            *done |= 1 << part;
-            if *done == flow.all() && before != *done && root.created >= self.warm_up {
-                let latency = now - root.created;
-                flow.outcome.done += 1;
-                flow.outcome.late += u64::from(latency > flow.deadline);
-                flow.outcome.latency.record(latency);
-                flow.outcome.latency_sum += u128::from(latency);
-            }
-        }
-    }
-
-    /// Nothing more comes of a user's request.
-    pub(super) fn judge_flows(&mut self, root: &Root) {
-        for (index, done) in &root.flows {
-            let flow = &mut self.flows[*index];
-            if *done != flow.all() && root.created >= self.warm_up {
-                flow.outcome.stuck += 1;
-            }
-        }
-    }
-
     /// The run is over: what is not.
     pub(super) fn close(&mut self, end: u64) {
         for service in 0..self.servers.len() {
@@ -77,12 +23,6 @@ impl Mesh {
             let root = &self.roots[visit.root];
             let user = visit.asker == Asker::User && !visit.answered;
             outcome.users.open += u64::from(user && root.created >= self.warm_up);
-        }
-        for root in self.roots.values().filter(|root| root.created >= self.warm_up) {
-            for (index, done) in &root.flows {
-                let flow = &mut self.flows[*index];
-                flow.outcome.open += u64::from(*done != flow.all());
-            }
         }
         for actor in &mut self.actors {
             let sagas = &mut actor.outcome.handler.sagas;
@@ -131,11 +71,6 @@ pub(super) fn check(outcome: &MeshOutcome) -> Result<(), String> {
     for (index, r) in outcome.resources.iter().enumerate() {
         if r.asked != r.granted + r.refused + r.timeouts + r.left + r.open {
             return Err(format!("the grants of resource {index} do not add up: {r:?}"));
-        }
-    }
-    for (index, f) in outcome.flows.iter().enumerate() {
-        if f.begun != f.done + f.stuck + f.open {
-            return Err(format!("flow {index} does not add up: {f:?}"));
         }
     }
     Ok(())

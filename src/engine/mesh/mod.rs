@@ -28,7 +28,7 @@ mod saga;
 mod server;
 mod strand;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod users;
 mod visit;
 
@@ -43,7 +43,6 @@ use caller::Caller;
 use calls::{Call, Fail};
 use faults::Timeline;
 use fork::Fork;
-use meter::FlowMeter;
 use program::{Compiler, Site};
 use resource::{Resource, Wait};
 use server::Server;
@@ -51,9 +50,10 @@ use strand::Strand;
 use users::Users;
 use visit::{Root, Visit};
 
+use super::journeys::Notes;
 use super::setup::{Rounding, Setup};
 use super::topic::Inbox;
-use crate::outcome::{FlowOutcome, ProducerOutcome, ResourceOutcome, ServiceOutcome};
+use crate::outcome::{ProducerOutcome, ResourceOutcome, ServiceOutcome};
 use crate::plan::Plan;
 
 new_key_type! {
@@ -135,7 +135,6 @@ pub(super) struct MeshOutcome {
     /// Of the producers that are here, by index.
     pub(super) producers: Vec<(usize, ProducerOutcome)>,
     pub(super) resources: Vec<ResourceOutcome>,
-    pub(super) flows: Vec<FlowOutcome>,
 }
 
 /// All services of a run, and producers whose handlers do more than work, wait, publish and choose.
@@ -166,7 +165,8 @@ pub(super) struct Mesh {
     calendar: BinaryHeap<Reverse<Entry>>,
     entries: u64,
     timeline: Timeline,
-    flows: Vec<FlowMeter>,
+    /// What is told of journeys.
+    notes: Notes,
     /// Kept to spare allocations.
     requests: Vec<users::Request>,
     rounding: Rounding,
@@ -204,7 +204,7 @@ impl Mesh {
             calendar: BinaryHeap::new(),
             entries: 0,
             timeline: Timeline::new(plan, setup),
-            flows: plan.flows.iter().map(FlowMeter::new).collect(),
+            notes: Notes::new(&setup.follow, true),
             requests: Vec::new(),
             rounding: setup.rounding,
             warm_up: setup.warm_up,
@@ -293,6 +293,11 @@ impl Mesh {
         self.visits.get(visit).map(|visit| (visit.actor, visit.instance))
     }
 
+    /// What is to be told of journeys.
+    pub(super) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
+    }
+
     /// Measured events of each topic that sit in clients, not appended.
     pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
         self.actors.iter().flat_map(|actor| actor.outputs.unsent(self.warm_up)).collect()
@@ -319,8 +324,7 @@ impl Mesh {
         let services: Vec<_> = services.iter().map(|actor| actor.outcome.clone()).collect();
         let producers: Vec<_> = self.producers.iter().copied().zip(others.iter().map(Actor::as_producer)).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
-        let flows: Vec<_> = self.flows.iter().map(|flow| flow.outcome.clone()).collect();
-        let outcome = MeshOutcome { services, producers, resources, flows };
+        let outcome = MeshOutcome { services, producers, resources };
         self.check_actors()?;
         meter::check(&outcome)?;
         Ok(outcome)

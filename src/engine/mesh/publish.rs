@@ -34,7 +34,7 @@ impl Outputs {
         let ports = clients.map(|((_, topic), client)| OutPort {
             topic: *topic,
             publisher: client.publisher,
-            port: Port::new(client.code),
+            port: Port::new(client, &setup.follow),
             clients: (0..u64::from(instances)).map(|instance| Client::new(client.clone(), instance)).collect(),
         });
         Self { ports: ports.collect(), stand_still: vec![0; instances as usize] }
@@ -69,9 +69,9 @@ impl Outputs {
     }
 
     /// A process is gone, with all that its clients had not sent.
-    pub(super) fn abandon(&mut self, instance: usize, warm_up: u64) {
+    pub(super) fn abandon(&mut self, instance: usize, now: u64) {
         for out in &mut self.ports {
-            out.clients[instance].abandon(&mut out.port, warm_up);
+            out.clients[instance].abandon(&mut out.port, now);
         }
     }
 

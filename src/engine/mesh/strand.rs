@@ -5,6 +5,7 @@ use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
 use crate::engine::group::slowed;
 use crate::engine::handler::{choice, chosen, spend_draws};
+use crate::engine::journeys::News;
 
 /// Waits before a part of a saga that cannot be undone is tried again: twice as long each time, up to half a minute.
 const FORWARD: (u64, u64) = (1_000_000_000, 30_000_000_000);
@@ -117,7 +118,8 @@ impl Mesh {
             }
         }
         if strand.commits {
-            visit.fact = Some(now);
+            let visit = strand.visit;
+            self.committed(visit, now);
         }
         self.stop_work(key, now);
         self.run(key, now);
@@ -211,7 +213,8 @@ impl Mesh {
         }
         if time == 0 {
             if spend.commits {
-                visit.fact = Some(now);
+                let visit = strand.visit;
+                self.committed(visit, now);
             }
             return false;
         }
@@ -237,6 +240,14 @@ impl Mesh {
                 self.count_work(visit, now);
             }
         }
+    }
+
+    /// The business fact exists from now on.
+    fn committed(&mut self, key: VisitKey, now: u64) {
+        let visit = &mut self.visits[key];
+        visit.fact = Some(now);
+        let root = self.roots[visit.root].lineage.root;
+        self.notes.note_service(now, root, visit.actor, News::Committed);
     }
 
     /// A block has come to its end. Whether the strand can go on at once.

@@ -8,8 +8,9 @@ use crate::dist::{Arrivals, Dist};
 use crate::engine::{RunOptions, Schedule, World, run};
 use crate::outcome::{CallLedger, Outcome};
 use crate::plan::{
-    Backoff, Balance, BreakerPlan, CallRetry, CallStep, Effect, FailurePlan, FaultPlan, FaultTarget, FlowPlan, Handler,
-    KeyPlan, Members, Plan, ResourceId, ResourcePlan, RetryWhen, SagaStep, ServiceId, ServicePlan, Step, TransportPlan,
+    Backoff, Balance, BreakerPlan, CallRetry, CallStep, Effect, FailurePlan, FaultPlan, FaultTarget, FlowPlan, Goal,
+    Handler, KeyPlan, Members, Party, Plan, ResourceId, ResourcePlan, RetryWhen, SagaStep, ServiceId, ServicePlan,
+    Step, TransportPlan,
 };
 use crate::time::{SimSpan, SimTime};
 
@@ -28,7 +29,7 @@ fn pause(seconds: f64) -> Step {
 }
 
 /// A service with room for all, on which nothing costs anything.
-fn service(name: &str, steps: Vec<Step>) -> ServicePlan {
+pub(in crate::engine) fn service(name: &str, steps: Vec<Step>) -> ServicePlan {
     ServicePlan {
         name: name.into(),
         arrivals: None,
@@ -58,7 +59,7 @@ fn with_users(rate: f64, service: ServicePlan) -> ServicePlan {
     ServicePlan { arrivals: Some(Arrivals::poisson(rate).expect("a rate")), ..service }
 }
 
-fn call(to: u32) -> CallStep {
+pub(in crate::engine) fn call(to: u32) -> CallStep {
     CallStep {
         to: ServiceId(to),
         timeout: None,
@@ -89,6 +90,7 @@ fn plan(seconds: u64, services: Vec<ServicePlan>) -> Plan {
         services,
         resources: Vec::new(),
         flows: Vec::new(),
+        reads: Vec::new(),
         faults: Vec::new(),
         changes: Vec::new(),
         expectations: Vec::new(),
@@ -97,6 +99,13 @@ fn plan(seconds: u64, services: Vec<ServicePlan>) -> Plan {
         event_types: vec![String::new()],
         backlog_bound: 1_000_000,
     }
+}
+
+/// A flow from one service until others have done their parts.
+fn flow(from: u32, until: &[u32]) -> FlowPlan {
+    let service = |id| Party::Service(ServiceId(id));
+    let parts = until.iter().map(|id| service(*id)).collect();
+    FlowPlan { name: "done".into(), from: service(from), goal: Goal::Parts(parts), deadline: None }
 }
 
 struct Nobody;
@@ -307,7 +316,7 @@ fn what_is_given_up_in_the_queue_is_over() {
         ..service("shop", vec![Step::Call(step)])
     };
     let mut plan = plan(1_000, vec![slow, shop]);
-    plan.flows = vec![FlowPlan { name: "done".into(), from: ServiceId(1), until: vec![ServiceId(0)], deadline: None }];
+    plan.flows = vec![flow(1, &[0])];
     let outcome = outcome(&plan, 1);
     let slow = &outcome.services[0];
     assert_eq!((slow.visits.wasted, slow.wait.count()), (99, 100), "one begins every ten seconds: {:?}", slow.visits);
@@ -490,12 +499,7 @@ fn a_journey_ends_with_its_last_part() {
     };
     let shop = ServicePlan { arrivals: Some(Arrivals::constant(1.0).expect("a rate")), ..service("shop", vec![both]) };
     let mut plan = plan(100, vec![service("a", vec![pause(0.2)]), service("b", vec![pause(0.7)]), shop]);
-    plan.flows = vec![FlowPlan {
-        name: "done".into(),
-        from: ServiceId(2),
-        until: vec![ServiceId(0), ServiceId(1)],
-        deadline: Some(SimSpan::from_millis(500)),
-    }];
+    plan.flows = vec![FlowPlan { deadline: Some(SimSpan::from_millis(500)), ..flow(2, &[0, 1]) }];
     let outcome = outcome(&plan, 1);
     let flow = &outcome.flows[0];
     assert_eq!((flow.latency.min(), flow.latency.max()), (700_000_000, 700_000_000));

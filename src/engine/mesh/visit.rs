@@ -5,6 +5,7 @@ use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
 use crate::dist::NO_KEY;
+use crate::engine::journeys::News;
 use crate::engine::lineage::Lineage;
 use crate::engine::source::instance_of;
 
@@ -19,8 +20,8 @@ pub(super) struct Root {
     pub(super) lineage: Lineage,
     /// Visits and attempts that come from it and are not over.
     pub(super) alive: u32,
-    /// By flow that begins here: which of its parts are done.
-    pub(super) flows: Vec<(usize, u64)>,
+    /// Pieces of work that are done of it: by whom, and number of the request that asked.
+    pub(super) done: Vec<(usize, u64)>,
     pub(super) sagas: Vec<SagaRun>,
 }
 
@@ -111,18 +112,14 @@ impl Mesh {
             users.take(&mut requests);
         }
         for request in requests.drain(..) {
-            let flows = self.flows.iter_mut().enumerate().filter(|(_, flow)| flow.from == actor);
+            self.notes.note(now, request.root, News::Begun);
             let measured = now >= self.warm_up;
-            let flows = flows.map(|(index, flow)| {
-                flow.outcome.begun += u64::from(measured);
-                (index, 0)
-            });
             let root = self.roots.insert(Root {
                 created: now,
                 number: request.number,
                 lineage: Lineage { root: request.root, created: now },
                 alive: 0,
-                flows: flows.collect(),
+                done: Vec::new(),
                 sagas: Vec::new(),
             });
             let visit = Visit {
@@ -176,7 +173,7 @@ impl Mesh {
         if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
             self.reply(&visit, Err(Fail::Refused), now);
-            self.let_go(visit.root);
+            self.let_go(visit.root, now);
             return None;
         }
         let key = self.visits.insert(visit);
@@ -235,7 +232,7 @@ impl Mesh {
                 let visit = self.visits.remove(key).expect("in the queue");
                 self.actors[actor].outcome.visits.cancelled += u64::from(visit.arrived >= self.warm_up);
                 self.reply(&visit, Err(Fail::Error), now);
-                self.let_go(visit.root);
+                self.let_go(visit.root, now);
             } else {
                 self.begin(key, now);
             }
@@ -296,7 +293,7 @@ impl Mesh {
             visits.wasted += u64::from(how.is_ok() && wasted);
         }
         if how.is_ok() {
-            self.part_done(visit.root, actor, now);
+            self.piece_done(&visit, now);
             if wasted {
                 self.late_success(visit.root, saga);
             }
@@ -305,13 +302,25 @@ impl Mesh {
         self.start_next(actor, instance, now);
     }
 
+    /// A piece of work is done: what is done again, because an attempt was given up, is the same.
+    fn piece_done(&mut self, visit: &Visit, now: u64) {
+        let attempt = if let Asker::Call(attempt) = visit.asker { self.attempts.get(attempt) } else { None };
+        let piece = (visit.actor, attempt.map_or(visit.number, |attempt| attempt.piece));
+        let root = &mut self.roots[visit.root];
+        if !root.done.contains(&piece) {
+            root.done.push(piece);
+            self.notes.note_service(now, root.lineage.root, visit.actor, News::Done);
+        }
+    }
+
     /// Tells who waits for a visit: at once a user, over the network a caller.
     pub(super) fn reply(&mut self, visit: &Visit, how: Result<(), Fail>, now: u64) {
         match visit.asker {
             Asker::Call(attempt) => self.answer(attempt, how, now),
             Asker::Nobody => {}
             Asker::User => {
-                let created = self.roots[visit.root].created;
+                let Root { created, lineage, .. } = self.roots[visit.root];
+                self.notes.note(now, lineage.root, News::Told(how.is_ok()));
                 if created < self.warm_up {
                     return;
                 }
@@ -330,23 +339,23 @@ impl Mesh {
     }
 
     /// One strand of a visit is over; the visit with the last one.
-    pub(super) fn strand_over(&mut self, key: VisitKey) {
+    pub(super) fn strand_over(&mut self, key: VisitKey, now: u64) {
         let Some(visit) = self.visits.get_mut(key) else { return };
         visit.strands -= 1;
         if visit.strands == 0 && visit.answered {
             let root = visit.root;
             self.visits.remove(key);
-            self.let_go(root);
+            self.let_go(root, now);
         }
     }
 
-    /// Something that came from a user's request is over; its journeys are judged when all is.
-    pub(super) fn let_go(&mut self, key: RootKey) {
+    /// Something that came from a user's request is over; it is forgotten when all is.
+    pub(super) fn let_go(&mut self, key: RootKey, now: u64) {
         let Some(root) = self.roots.get_mut(key) else { return };
         root.alive -= 1;
         if root.alive == 0 {
             let root = self.roots.remove(key).expect("just seen");
-            self.judge_flows(&root);
+            self.notes.note(now, root.lineage.root, News::Left);
         }
     }
 }

@@ -8,6 +8,7 @@ mod faults;
 mod flow;
 mod gate;
 mod head;
+mod journeys;
 mod latency;
 mod paint;
 mod services;
@@ -42,7 +43,10 @@ pub fn render(summary: &Summary, style: Style) -> String {
     let sections = [
         head::render(summary, style),
         services::services(summary, style),
-        services::flows(summary, style),
+        journeys::flows(summary, style),
+        journeys::outcomes(summary, style),
+        journeys::reads(summary, style),
+        journeys::stale(summary, style),
         services::calls(summary, style),
         services::resources(summary, style),
         services::sagas(summary, style),

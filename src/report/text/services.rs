@@ -1,4 +1,4 @@
-//! Services, the calls between them, what they hold, and the journeys through them.
+//! Services, the calls between them, and what they hold.
 
 use super::paint::Tone;
 use super::table::{Cell, Column, Table, always, if_any, if_room};
@@ -39,10 +39,10 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
         );
     }
     let about = "times from a user's intended arrival to the good answer; held: at work or waiting";
-    section("Services", about, &content(&table, style), style)
+    section("Services", about, &table.content(style), style)
 }
 
-fn half_width(thing: &Thing<'_>, summary: &Summary, path: &[&str]) -> Cell {
+pub(super) fn half_width(thing: &Thing<'_>, summary: &Summary, path: &[&str]) -> Cell {
     let half = thing.half_width(summary, path).filter(|half| *half > 0.0);
     Cell::toned(half.map_or_else(String::new, |half| format!("\u{b1}{}", show::seconds_of(half))), Tone::Quiet)
 }
@@ -55,12 +55,8 @@ fn share(thing: &Thing<'_>, name: &str, concerns: impl Fn(f64) -> bool) -> Cell 
     }
 }
 
-fn content(table: &Table<'_>, style: Style) -> String {
-    if table.speaks() { table.render(style) } else { String::new() }
-}
-
 /// A count; one above zero that is bad stands out.
-fn counted(thing: &Thing<'_>, path: &[&str], bad: bool) -> Cell {
+pub(super) fn counted(thing: &Thing<'_>, path: &[&str], bad: bool) -> Cell {
     match thing.number(path) {
         Some(count) if bad && count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
         count => show::count(count).into(),
@@ -105,7 +101,7 @@ pub(super) fn calls(summary: &Summary, style: Style) -> String {
     section(
         "Calls that fail",
         "broken: stopped by an open breaker; withheld: no budget left",
-        &content(&table, style),
+        &table.content(style),
         style,
     )
 }
@@ -144,9 +140,9 @@ pub(super) fn ledgers(summary: &Summary, style: Style) -> String {
         let cells = VISITS.map(|(key, _, bad)| of("visits", key, bad));
         visits.row(service.name, [of("visits", "arrived", false)].into_iter().chain(cells));
     }
-    let users = section("Where the requests of users ended", "", &content(&users, style), style);
+    let users = section("Where the requests of users ended", "", &users.content(style), style);
     let visits =
-        section("Visits", "of users and callers; in vain: the caller had given up", &content(&visits, style), style);
+        section("Visits", "of users and callers; in vain: the caller had given up", &visits.content(style), style);
     [users, visits].into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -177,40 +173,7 @@ pub(super) fn sagas(summary: &Summary, style: Style) -> String {
         );
     }
     let about = "stuck: half done for good; late success: undone, and then a call succeeded after all";
-    section("Sagas", about, &content(&table, style), style)
-}
-
-/// Journeys from the arrival until the last part is done.
-pub(super) fn flows(summary: &Summary, style: Style) -> String {
-    let mut table = Table::new([
-        if_room("mean"),
-        always("p50"),
-        always("p99"),
-        if_any("95 %"),
-        always("max"),
-        always("done"),
-        if_any("late"),
-        if_any("stuck"),
-        if_any("open"),
-    ]);
-    for flow in things(summary, "flows") {
-        let time = |name: &str| Cell::from(show::seconds(flow.number(&["latency", name])));
-        table.row(
-            flow.name,
-            [
-                time("mean"),
-                time("p50"),
-                Cell::toned(show::seconds(flow.number(&["latency", "p99"])), Tone::Strong),
-                half_width(&flow, summary, &["latency", "p99"]),
-                time("max"),
-                counted(&flow, &["done"], false),
-                counted(&flow, &["late", "count"], false),
-                counted(&flow, &["stuck", "count"], true),
-                counted(&flow, &["open"], false),
-            ],
-        );
-    }
-    section("Flows", "from the intended arrival until all parts are done", &content(&table, style), style)
+    section("Sagas", about, &table.content(style), style)
 }
 
 /// How hard resources are held, and who waits for them.
@@ -247,5 +210,5 @@ pub(super) fn resources(summary: &Summary, style: Style) -> String {
             ],
         );
     }
-    section("Resources", "wait: until granted", &content(&table, style), style)
+    section("Resources", "wait: until granted", &table.content(style), style)
 }

@@ -100,6 +100,11 @@ impl<'a> Table<'a> {
         !self.rows.is_empty() && !self.shown(usize::MAX).is_empty()
     }
 
+    /// The table, or nothing where it would say nothing.
+    pub(super) fn content(&self, style: Style) -> String {
+        if self.speaks() { self.render(style) } else { String::new() }
+    }
+
     /// The lines of the table, each at most `style.width` wide.
     pub(super) fn render(&self, style: Style) -> String {
         let mut blocks: Vec<Vec<usize>> = vec![Vec::new()];

@@ -1,7 +1,9 @@
 //! First effects of plain records, counted many at a time: the hot path of a subscription that nothing goes wrong in.
 
 use super::{Meter, Slot, note_intervals};
+use crate::engine::journeys::News;
 use crate::engine::log::Record;
+use crate::plan::ConsumerId;
 
 /// Effects that are counted together.
 const BLOCK: usize = 64;
@@ -81,7 +83,20 @@ impl Meter {
                 }
             }
         }
+        if self.notes.speaks() {
+            self.note_plain(slot, effects.clone());
+        }
         self.measure(effects);
+    }
+
+    /// Tells of journeys of which plain records are parts.
+    #[cold]
+    fn note_plain<'a>(&mut self, slot: usize, effects: impl Iterator<Item = (&'a Record, u64, u64)>) {
+        let Slot { code, first_roots, .. } = &self.slots[slot];
+        for (record, _, done) in effects {
+            let root = first_roots[code.publisher(record.event)] + u64::from(code.sequence(record.event));
+            self.notes.note(done, root, News::Effected(ConsumerId(self.consumer)));
+        }
     }
 
     /// Latency and stages of those that are measured.

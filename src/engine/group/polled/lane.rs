@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::engine::group::meter::{Conclusion, Handed, Meter};
+use crate::engine::group::meter::{GivenUp, Handed, Meter};
 use crate::engine::group::run::Item;
 
 /// One partition, as the group knows it. `committed <= polled <= fetched`, and `prefix <= polled`.
@@ -35,8 +35,8 @@ pub(super) struct Mark {
     /// Its first delivery, if a handler has taken it.
     pub(super) first: Option<Handed>,
     pub(super) concluded: bool,
-    /// How it was given up, if it was, and which event it is.
-    pub(super) given_up: Option<(Conclusion, u32)>,
+    /// How it was given up, if it was.
+    pub(super) given_up: Option<GivenUp>,
     pub(super) effected: u64,
     pub(super) attempts: u32,
     pub(super) trace: u32,
@@ -122,8 +122,8 @@ impl Lane {
             && let Some(mark) = self.marks.pop_front_if(|mark| mark.concluded)
         {
             self.marks_from += 1;
-            if let Some((_, event)) = mark.given_up {
-                meter.never_done(slot, event);
+            if let Some(given_up) = mark.given_up {
+                meter.never_done(slot, given_up);
             }
         }
     }

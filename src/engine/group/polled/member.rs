@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use crate::engine::group::hand::Hand;
 use crate::engine::group::run::{Item, Run};
+use crate::engine::hand::Hand;
 
 /// Buffered records of one partition.
 #[derive(Clone, Copy, Debug)]

@@ -113,9 +113,10 @@ impl Polled {
         let log_lane = core.log_lane(logs, item.lane);
         if !core.fates.wants_all() {
             let record = *log_lane.at(item.offset);
-            if !core.fates.wants(&record, core.extra(logs, item.lane, item.offset)) {
+            let extra = core.extra(logs, item.lane, item.offset);
+            if !core.fates.wants(&record, extra) {
                 if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
-                    core.meter.conclude(slot, &record, Conclusion::Filtered);
+                    core.meter.miss(slot, &record, extra, Conclusion::Filtered);
                 }
                 self.finished(core, member, item, true, 0);
                 return;

@@ -3,9 +3,8 @@
 use super::{Core, Log, Polled};
 use crate::dist::NO_KEY;
 use crate::engine::group::fate::End;
-use crate::engine::group::meter::{Conclusion, Times};
+use crate::engine::group::meter::{Conclusion, GivenUp, Times};
 use crate::engine::group::run::{Item, Next, Run, numbered};
-use crate::engine::log::Record;
 use crate::outcome::DeliveryResult;
 use crate::plan::WorkerOrder;
 
@@ -115,8 +114,8 @@ impl Polled {
                 None => Some(run.start),
                 Some(mark) => (mark.effected > 0).then_some(mark.effected),
             };
-            if let Some((how, _)) = mark.and_then(|mark| mark.given_up) {
-                core.meter.retract(&record, how);
+            if let Some(given_up) = mark.and_then(|mark| mark.given_up) {
+                core.meter.retract(&record, given_up.how);
             }
             let instant = self.config.instant && item.first.is_none();
             let arrived = if instant { record.visible } else { item.arrived };
@@ -136,11 +135,12 @@ impl Polled {
         if known {
             let mark = self.lanes[item.lane].mark(item.offset);
             mark.trace = trace;
+            let given_up = |how| Some(GivenUp::new(how, &record, extra));
             match result {
                 DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
-                DeliveryResult::DeadLettered => mark.given_up = Some((Conclusion::DeadLettered, record.event)),
+                DeliveryResult::DeadLettered => mark.given_up = given_up(Conclusion::DeadLettered),
                 DeliveryResult::Discarded if !mark.concluded => {
-                    mark.given_up = Some((Conclusion::Discarded, record.event));
+                    mark.given_up = given_up(Conclusion::Discarded);
                 }
                 _ => {}
             }
@@ -198,25 +198,26 @@ impl Polled {
                 let record = *core.log_lane(logs, item.lane).at(item.offset);
                 core.meter.cut_off += u64::from(record.created >= core.warm_up);
                 let _ = self.let_go(core, logs, item, (run.start, now), DeliveryResult::CutOff);
-                self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
+                self.lost_if_committed(core, logs, item);
             }
         }
         let state = &mut self.members[member];
         let unstarted: Vec<Item> = state.ready.iter().chain(state.claims.values().flatten()).copied().collect();
         for item in unstarted {
-            let record = *core.log_lane(logs, item.lane).at(item.offset);
-            self.lost_if_committed(core, core.lanes[item.lane].slot, item, &record);
+            self.lost_if_committed(core, logs, item);
         }
         self.members[member].empty(self.config.workers);
     }
 
     /// A record in hand whose position has been committed will not come again.
-    pub(super) fn lost_if_committed(&mut self, core: &mut Core, slot: usize, item: Item, record: &Record) {
-        let state = &mut self.lanes[item.lane];
+    pub(super) fn lost_if_committed(&mut self, core: &mut Core, logs: &[&Log], item: Item) {
+        let (slot, state) = (core.lanes[item.lane].slot, &mut self.lanes[item.lane]);
         if item.offset < state.committed && state.known(item.offset).is_some_and(|mark| !mark.concluded) {
             state.mark(item.offset).concluded = true;
-            core.meter.conclude(slot, record, Conclusion::Skipped);
-            state.forget(&mut core.meter, core.lanes[item.lane].slot);
+            let (record, extra) =
+                (core.log_lane(logs, item.lane).at(item.offset), core.extra(logs, item.lane, item.offset));
+            core.meter.miss(slot, record, extra, Conclusion::Skipped);
+            state.forget(&mut core.meter, slot);
         }
     }
 }

@@ -92,9 +92,14 @@ impl<V> Hand<V> {
         }
     }
 
+    /// All numbers with their values, in no order that means anything.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &V)> {
+        self.places.iter().flatten().map(|(number, value)| (*number, value))
+    }
+
     /// All values, in no order that means anything.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.places.iter().flatten().map(|(_, value)| value)
+        self.entries().map(|(_, value)| value)
     }
 
     /// Forgets all.
