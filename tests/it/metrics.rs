@@ -62,10 +62,12 @@ fn every_figure_lies_inside_its_interval_and_the_worst_run_has_none() {
 #[test]
 fn every_metric_of_the_catalogue_is_measured() {
     let mut scenario = with_services();
-    let handler = json!([ { "call": { "to": "stock", "timeout": "60ms" } }, { "publish": "later" } ]);
+    let saga = json!([ { "do": [ { "call": { "to": "stock", "timeout": "60ms" } } ], "undo": [ { "work": "1ms" } ] } ]);
+    let handler = json!([ { "saga": saga }, { "publish": "later" } ]);
     scenario["producers"]["feed"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": handler });
     let summary = summary(&plan(&scenario.to_string()), 2);
-    for metric in catalogue() {
+    // Handlers of consumers have no sagas in this version: a claim about them is refused where it is written.
+    for metric in catalogue().iter().filter(|metric| metric.section != "consumers" || metric.keys[0] != "saga") {
         let section = &summary.metrics[metric.section];
         let things: Vec<&Value> = match metric.section {
             "events" => vec![section],
