@@ -154,11 +154,11 @@ pub(super) fn plan(seconds: u64) -> Plan {
     }
 }
 
-fn random_dist(dice: &mut Dice, mean: f64) -> Dist {
+pub(super) fn random_dist(dice: &mut Dice, mean: f64) -> Dist {
     if dice.chance(30) { Dist::Constant(mean) } else { Dist::Exponential(mean) }
 }
 
-fn random_client(dice: &mut Dice) -> ClientPlan {
+pub(super) fn random_client(dice: &mut Dice) -> ClientPlan {
     let mut client = direct_client();
     client.retry.retries = 5;
     client.fifo_connection = dice.chance(60);
@@ -322,7 +322,7 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     }
 }
 
-fn random_plan(dice: &mut Dice) -> Plan {
+pub(super) fn random_plan(dice: &mut Dice) -> Plan {
     let mut p = plan(2);
     let topics = 1 + u32::try_from(dice.below(3)).unwrap();
     for t in 0..topics {
@@ -372,7 +372,7 @@ pub(super) fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
     run(plan, options, &Always).unwrap_or_else(|error| panic!("{error} {options:?} {plan:#?}")).expect("never stopped")
 }
 
-fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
+pub(super) fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
     let base = RunOptions { seed, coarse, trace: true, ..RunOptions::default() };
     let windowed = outcome(plan, &base);
     for (schedule, window) in

@@ -68,7 +68,8 @@ fn every_metric_of_the_catalogue_is_measured() {
             "events" => vec![section],
             // By caller, and by whom it calls.
             CALLS => {
-                let callers = summary.metrics["services"].as_object().unwrap().values();
+                let sections = ["services", "consumers", "producers"].map(|section| &summary.metrics[section]);
+                let callers = sections.into_iter().flat_map(|section| section.as_object().unwrap().values());
                 callers.filter_map(|service| service["calls"].as_object()).flat_map(|calls| calls.values()).collect()
             }
             _ => section.as_object().unwrap().values().collect(),

@@ -32,10 +32,10 @@ pub(super) struct Attempt {
 }
 
 /// The number of a request that comes from another: another one for each site, time that it is come to, and attempt.
-fn mixed(number: u64, site: usize, before: u32, attempt: u32) -> u64 {
+fn mixed(number: u64, site: u64, before: u32, attempt: u32) -> u64 {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
-    bytes[8..16].copy_from_slice(&(site as u64).to_le_bytes());
+    bytes[8..16].copy_from_slice(&site.to_le_bytes());
     bytes[16..20].copy_from_slice(&before.to_le_bytes());
     bytes[20..].copy_from_slice(&attempt.to_le_bytes());
     crate::random::fnv1a(&bytes)
@@ -57,13 +57,15 @@ impl Mesh {
         let plan = &self.sites[site].plan;
         let full = plan.pool.is_some_and(|pool| it.in_use >= pool);
         let from = &self.visits[visit];
-        let inherits = self.sites[site].inherits && made == 1 && before == 0;
+        let inherits = self.sites[site].inherits && made == 1 && before == 0 && from.attempt == 1;
+        // What an earlier attempt of the same handler called were other requests.
+        let before = before + ((from.attempt - 1) << 16);
         let attempt = Attempt {
             call: Some(key),
             site,
             caller,
             root: from.root,
-            number: if inherits { from.number } else { mixed(from.number, site, before, made) },
+            number: if inherits { from.number } else { mixed(from.number, self.sites[site].number, before, made) },
             index: from.index,
             key: from.key,
             event_type: from.event_type,

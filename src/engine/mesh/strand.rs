@@ -3,6 +3,7 @@
 use super::program::{Block, Spend, What};
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
+use crate::engine::delegate::Doom;
 use crate::engine::group::slowed;
 use crate::engine::handler::{choice, chosen, spend_draws};
 
@@ -130,16 +131,24 @@ impl Mesh {
             let visit = &mut self.visits[strand.visit];
             let (actor, main, in_saga) = (visit.actor, strand.fork.is_none(), strand.saga().is_some());
             let Some(level) = strand.stack.last_mut() else {
-                let how = if main && visit.doomed { Err(()) } else { Ok(()) };
-                return self.over(key, how, now);
+                return match visit.doom {
+                    Doom::Fails if main => self.fail_by_itself(key, now),
+                    _ => self.over(key, Ok(()), now),
+                };
             };
             let op = self.actors[actor].program.blocks[level.block].get(level.at);
             let spends = matches!(op.map(|op| &op.what), Some(What::Spend(_)));
-            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
-            let fails = visit.doomed && visit.worked && main && !spends && !in_saga;
             // It notices between its steps that nobody waits for it.
-            if fails || visit.cancelled && op.is_some() {
+            if visit.cancelled && op.is_some() {
                 return self.give_up_strand(key, now);
+            }
+            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
+            if visit.worked && main && !spends && !in_saga {
+                match visit.doom {
+                    Doom::None | Doom::Failed => {}
+                    Doom::Hangs => return,
+                    Doom::Fails => return self.fail_by_itself(key, now),
+                }
             }
             visit.worked |= main && spends;
             let Some(op) = op else {
@@ -299,6 +308,12 @@ impl Mesh {
                 Kind::Undo { run, .. } => self.stuck(key, run),
             }
         }
+    }
+
+    /// A handler fails as it was to.
+    fn fail_by_itself(&mut self, key: StrandKey, now: u64) {
+        self.visits[self.strands[key].visit].doom = Doom::Failed;
+        self.give_up_strand(key, now);
     }
 
     /// A strand ends before its end, and all that it holds is let go: its handler has failed, or nobody wants it any more.

@@ -5,6 +5,7 @@ use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
 use crate::dist::NO_KEY;
+use crate::engine::delegate::{Begin, Doom, Ended, How};
 use crate::engine::lineage::Lineage;
 use crate::engine::source::instance_of;
 
@@ -31,6 +32,8 @@ pub(super) enum Asker {
     User,
     /// A caller: this attempt.
     Call(AttemptKey),
+    /// The group of a consumer: this worker of the member, for this attempt.
+    Group { worker: u32, run: u64 },
     /// Nobody: it is an event of a producer.
     Nobody,
 }
@@ -54,8 +57,8 @@ pub(super) struct Visit {
     pub(super) arrived: u64,
     /// When a worker took it.
     pub(super) began: Option<u64>,
-    /// It will fail by itself, after its own first work.
-    pub(super) doomed: bool,
+    /// How it goes wrong by itself, and whether it has done its own first work.
+    pub(super) doom: Doom,
     pub(super) worked: bool,
     /// Its caller has given up, and the service knows.
     pub(super) cancelled: bool,
@@ -89,7 +92,7 @@ impl Visit {
             size: 0,
             arrived: now,
             began: None,
-            doomed: false,
+            doom: Doom::None,
             worked: false,
             cancelled: false,
             answered: false,
@@ -133,7 +136,7 @@ impl Mesh {
                 size: request.size,
                 ..Visit::new(actor, root, now)
             };
-            if actor < self.servers.len() {
+            if self.is_service(actor) {
                 self.ask_service(visit, measured, now);
             } else {
                 self.begin_event(visit, measured, now);
@@ -159,6 +162,34 @@ impl Mesh {
         let instances = u32::try_from(it.instances.len()).expect("processes of a scenario");
         let instance = instance_of(visit.key, visit.index, instances) as usize;
         let visit = Visit { instance, ..visit };
+        self.count_visit(&visit, now);
+        let visit = self.visits.insert(visit);
+        self.begin(visit, now);
+    }
+
+    /// A worker of a consumer's member begins an attempt.
+    pub(super) fn begin_attempt(&mut self, (actor, member): (usize, usize), begin: &Begin, now: u64) {
+        let root = self.roots.insert(Root {
+            created: now,
+            number: begin.number,
+            lineage: begin.lineage,
+            alive: 0,
+            flows: Vec::new(),
+            sagas: Vec::new(),
+        });
+        let visit = Visit {
+            instance: member,
+            asker: Asker::Group { worker: begin.worker, run: begin.run },
+            number: begin.number,
+            index: begin.index,
+            attempt: begin.attempt,
+            key: begin.key,
+            event_type: begin.event_type,
+            // What a consumer publishes has a size of its own, or this one.
+            size: 1024,
+            doom: begin.doom,
+            ..Visit::new(actor, root, now)
+        };
         self.count_visit(&visit, now);
         let visit = self.visits.insert(visit);
         self.begin(visit, now);
@@ -208,9 +239,12 @@ impl Mesh {
         instance.busy += 1;
         visit.began = Some(now);
         visit.strands = 1;
-        visit.doomed = it.streams.transient.unit(visit.number) < it.failure.transient
+        let fails = it.streams.transient.unit(visit.number) < it.failure.transient
             || it.streams.permanent.unit(self.roots[visit.root].number) < it.failure.permanent
             || it.streams.fault.unit(visit.number) < instance.fail();
+        if fails {
+            visit.doom = Doom::Fails;
+        }
         if visit.arrived >= self.warm_up {
             it.outcome.wait.record(now - visit.arrived);
             it.outcome.wait_sum += u128::from(now - visit.arrived);
@@ -309,6 +343,15 @@ impl Mesh {
     pub(super) fn reply(&mut self, visit: &Visit, how: Result<(), Fail>, now: u64) {
         match visit.asker {
             Asker::Call(attempt) => self.answer(attempt, how, now),
+            Asker::Group { worker, run } => {
+                let how = match how {
+                    Ok(()) => How::Done,
+                    Err(_) if visit.doom == Doom::Failed => How::ByItself,
+                    Err(_) => How::Failed,
+                };
+                let consumer = self.consumers[visit.actor - self.servers.len()];
+                self.ended.push((consumer, now, Ended { member: visit.instance, worker, run, how }));
+            }
             Asker::Nobody => {}
             Asker::User => {
                 let created = self.roots[visit.root].created;
