@@ -5,6 +5,7 @@ mod compare;
 mod exit;
 mod files;
 mod gate;
+mod metrics;
 mod run;
 mod sweep;
 mod terminal;

@@ -1,7 +1,7 @@
 //! While an experiment runs: progress for those who wait, and Ctrl-C.
 
 use std::io::{IsTerminal, stderr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -41,7 +41,7 @@ pub(super) struct Watch {
     bar: Option<ProgressBar>,
     started: Instant,
     shown: AtomicBool,
-    runs: u32,
+    runs: AtomicU32,
 }
 
 impl Watch {
@@ -53,7 +53,12 @@ impl Watch {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::hidden());
             bar.with_style(style.expect("the template is well formed").progress_chars("\u{2588}\u{2593}\u{2591}"))
         });
-        Self { bar, started: Instant::now(), shown: AtomicBool::new(false), runs }
+        Self { bar, started: Instant::now(), shown: AtomicBool::new(false), runs: AtomicU32::new(runs) }
+    }
+
+    /// Runs that are to be done.
+    pub(super) fn runs(&self) -> u32 {
+        self.runs.load(Ordering::Relaxed)
     }
 
     /// Takes the bar away.
@@ -78,9 +83,13 @@ impl experiment::Watch for Watch {
             }
             if position != bar.position() {
                 bar.set_position(position);
-                bar.set_message(format!("{done} of {} runs  {:#} left", self.runs, HumanDuration(bar.eta())));
+                bar.set_message(format!("{done} of {} runs  {:#} left", self.runs(), HumanDuration(bar.eta())));
             }
         }
         !interrupted()
+    }
+
+    fn asked(&self, runs: u32) {
+        self.runs.store(runs, Ordering::Relaxed);
     }
 }

@@ -10,11 +10,14 @@ mod columns;
 mod compare;
 mod expect;
 mod gate;
+mod histograms;
 mod jackknife;
 mod measure;
 mod pool;
+mod precision;
 mod runs;
 mod services;
+mod shares;
 mod summarise;
 mod sweep;
 mod unfinished;
@@ -28,6 +31,7 @@ pub use compare::{Refusal, compare, contrasts};
 pub use gate::gate;
 pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
+pub use precision::{Aim, run_to};
 pub use runs::Runs;
 pub use summarise::{Collected, summarise};
 pub use sweep::{Grid, Lost, knee, positions, sweep};
@@ -66,6 +70,9 @@ pub trait Watch: Sync {
     /// `share` (0 to 1) of all virtual time is simulated, and `done` runs are finished. Returns false to stop: finished
     /// runs are summarised, the others are dropped.
     fn reached(&self, share: f64, done: u32) -> bool;
+
+    /// There shall be so many runs: from here on `share` is that of all of them.
+    fn asked(&self, _runs: u32) {}
 }
 
 /// Nobody watches.

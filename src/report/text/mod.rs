@@ -9,6 +9,7 @@ mod gate;
 mod head;
 mod latency;
 mod paint;
+mod precision;
 mod services;
 mod sweep;
 mod table;
@@ -19,8 +20,13 @@ pub(super) use claims::{unit_of, value_in_words};
 pub use compare::render as comparison;
 pub use gate::render as gate;
 pub(super) use head::subject;
+pub use precision::render as precision;
 pub use sweep::render as sweep;
 
+use paint::Tone;
+use table::Cell;
+
+use super::show;
 use crate::summary::{Summary, number_at};
 
 /// How the text is to look.
@@ -121,10 +127,11 @@ impl Thing<'_> {
         number_at(self.metrics, path)
     }
 
-    /// Half the width of the 95 % interval of the number at a path.
-    fn half_width(&self, summary: &Summary, path: &[&str]) -> Option<f64> {
+    /// The 95 % interval of the time at a path, in short.
+    fn spread(&self, summary: &Summary, path: &[&str]) -> Cell {
         let whole: Vec<&str> = [self.section, self.name].into_iter().chain(path.iter().copied()).collect();
-        summary.interval(&whole).map(|(low, high)| (high - low) / 2.0)
+        let spread = summary.interval(&whole).map(|ends| show::spread(ends, show::seconds_of));
+        Cell::toned(spread.unwrap_or_default(), Tone::Quiet)
     }
 
     /// The map at a path below the thing.
