@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cluster::{Cluster, Clusters};
 use super::lineage::Roots;
 use super::log::EventCode;
 use super::partitioner::KeyTexts;
@@ -72,6 +73,7 @@ pub(super) struct ClientStreams {
     pub(super) backoff: Stream,
     pub(super) sticky: Stream,
     pub(super) link: Stream,
+    pub(super) metadata: Stream,
 }
 
 /// One kind of client (one producer or consumer, one topic), ready to run.
@@ -86,6 +88,8 @@ pub(super) struct ClientSetup {
     pub(super) store: StorePolicy,
     pub(super) streams: ClientStreams,
     pub(super) link: Link,
+    /// The topic's bus, where its nodes fail.
+    pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) rounding: Rounding,
     pub(super) warm_up: u64,
     /// The topic comes before its publisher in the order of stations: what is published arrives 1 ns later at least.
@@ -126,6 +130,7 @@ impl ClientSetup {
             && !self.plan.fifo_connection
             && self.plan.retry.retries == 0
             && self.link.is_clean()
+            && self.cluster.is_none()
             && (self.store.visible_when_replicated || unreplicated)
             && self.plan.acks == Acks::All
             && self.plan.partitioning.keyless == Keyless::Turn
@@ -143,6 +148,8 @@ pub(super) struct Setup {
     pub(super) topics: Vec<TopicSetup>,
     /// How journeys are numbered.
     pub(super) roots: Roots,
+    /// Buses whose nodes fail.
+    pub(super) clusters: Clusters,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
 }
@@ -154,22 +161,29 @@ impl Setup {
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
         let keys = Arc::new(KeyTexts::new(plan.numeric_keys, plan.key_labels.clone()));
+        let clusters = Clusters::new(plan, seed, rounding);
         let mut clients = BTreeMap::new();
         let mut tables = BTreeMap::new();
         for (index, topic) in topics.iter().enumerate() {
             for (publisher, who) in topic.who.iter().enumerate() {
-                let client = client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                let mut client =
+                    client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                if let Some(cluster) = clusters.topics.get(&index) {
+                    client.brokers = plan.topics[index].brokers;
+                    client.cluster = Some(cluster.clone());
+                }
                 clients.insert((*who, index), Arc::new(client));
             }
         }
         for (index, topic) in topics.iter_mut().enumerate() {
             topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
-            topic.rich = topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
+            topic.rich = plan.topics[index].retention.is_some();
+            topic.rich |= topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
             if !topic.rich {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, roots }
+        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clusters, clients, roots }
     }
 }
 
@@ -334,6 +348,7 @@ fn client_setup(
         backoff: stream("backoff"),
         sticky: stream("sticky"),
         link: stream("link"),
+        metadata: stream("metadata"),
     };
     let size = topic.key_space.min(TABLE_KEYS);
     let hash = client.partitioning.hash;
@@ -350,6 +365,7 @@ fn client_setup(
         store: topic_plan.store.clone(),
         streams,
         link,
+        cluster: None,
         rounding,
         warm_up: plan.warm_up.0,
         back_edge: false,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use super::earliest::Earliest;
 use super::log::{Column, EventCode, Extra, Lane, Log, Record};
+use super::retention::Retention;
 use super::setup::TopicSetup;
-use crate::outcome::TopicOutcome;
+use crate::outcome::{LossCause, TopicOutcome};
 
 /// One record on its way into a partition.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Append {
     pub(super) lane: u32,
     /// Size, bytes.
     pub(super) bytes: u32,
+    /// When it is lost from the log, and what that is called.
+    pub(super) lost: Option<(u64, LossCause)>,
 }
 
 /// How an event ended that was never stored.
@@ -238,6 +241,10 @@ pub(super) struct Topic {
     stored: u64,
     /// Copies of measured events beyond the first.
     pub(super) surplus: u64,
+    /// Measured events by the time at which they are lost from the log.
+    lost: BTreeMap<u64, u64>,
+    /// What deletes old records, if anything does.
+    retention: Option<Box<Retention>>,
 }
 
 impl Inbox {
@@ -333,7 +340,7 @@ impl Inbox {
 }
 
 impl Topic {
-    pub(super) fn new(setup: &TopicSetup, warm_up: u64) -> Self {
+    pub(super) fn new(setup: &TopicSetup, warm_up: u64, retention: Option<Retention>) -> Self {
         let log = Log {
             lanes: vec![Lane::default(); setup.partitions as usize],
             code: EventCode::new(setup.publishers),
@@ -343,7 +350,15 @@ impl Topic {
             last_lane: 0,
             first_roots: setup.first_roots.clone(),
         };
-        Self { log, copied: BTreeMap::new(), warm_up, stored: 0, surplus: 0 }
+        Self {
+            log,
+            copied: BTreeMap::new(),
+            warm_up,
+            stored: 0,
+            surplus: 0,
+            lost: BTreeMap::new(),
+            retention: retention.map(Box::new),
+        }
     }
 
     /// Appends everything that is due strictly before `until`.
@@ -357,6 +372,22 @@ impl Topic {
                 self.release_rich(&mut inbox.rich[lane], lane, until)
             };
             inbox.due.set(lane, next);
+        }
+        self.look(until);
+    }
+
+    /// When it next looks for what it may delete.
+    #[inline]
+    pub(super) fn next_look(&self) -> u64 {
+        self.retention.as_ref().map_or(u64::MAX, |retention| retention.next())
+    }
+
+    /// Deletes what may go of all partitions, strictly before `until`.
+    fn look(&mut self, until: u64) {
+        let Some(retention) = &mut self.retention else { return };
+        while retention.next() < until {
+            let (now, lane) = (retention.next(), retention.position());
+            retention.look(lane, &mut self.log.lanes[lane], now);
         }
     }
 
@@ -383,12 +414,23 @@ impl Topic {
     fn release_rich(&mut self, pending: &mut Pending<Append>, lane: usize, until: u64) -> u64 {
         let due = pending.due(until);
         let log = &mut self.log.lanes[lane];
-        for Append { mut record, extra, .. } in pending.sorted.drain(..due) {
+        for Append { mut record, extra, lost, append, bytes, .. } in pending.sorted.drain(..due) {
             record.visible = record.visible.max(log.last_visible());
+            if let Some(retention) = &mut self.retention {
+                while retention.next_of(lane) <= append {
+                    let now = retention.next_of(lane);
+                    retention.look(lane, log, now);
+                }
+                retention.append(lane, log.end(), (u64::from(bytes), record.created), append);
+            }
+            let measured = record.created >= self.warm_up;
+            if let Some((at, cause)) = lost {
+                log.lose(at, cause);
+                *self.lost.entry(at).or_default() += u64::from(measured);
+            }
             log.push(record, extra);
             let first = !record.is_copied()
                 || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
-            let measured = record.created >= self.warm_up;
             self.stored += u64::from(first && measured);
             self.surplus += u64::from(!first && measured);
         }
@@ -417,10 +459,13 @@ impl Topic {
     }
 
     /// The topic's own part of the outcome.
-    pub(super) fn outcome(&self, inbox: &Inbox) -> TopicOutcome {
+    pub(super) fn outcome(&self, inbox: &Inbox, end: u64) -> TopicOutcome {
         let records: Vec<u64> = self.log.lanes.iter().map(Lane::end).collect();
         let bytes = inbox.bytes + inbox.bytes_each * records.iter().sum::<u64>();
-        TopicOutcome { created: inbox.created, stored: self.stored, records, bytes, ..TopicOutcome::default() }
+        let lost = self.lost.range(..end).map(|(_, events)| events).sum();
+        let storage = self.retention.as_ref().map(|retention| retention.outcome(end));
+        let (created, stored) = (inbox.created, self.stored);
+        TopicOutcome { created, stored, lost, records, bytes, storage, ..TopicOutcome::default() }
     }
 }
 

@@ -11,6 +11,7 @@
 #![expect(clippy::float_cmp, reason = "loads are named by the number written, waits are exactly zero or not")]
 
 mod bounds;
+mod brokers;
 mod clients;
 mod closed_forms;
 mod compare;
@@ -24,5 +25,6 @@ mod metrics;
 mod publishing;
 mod queue;
 mod recompute;
+mod retention;
 mod services;
 mod support;

@@ -38,6 +38,8 @@ pub(super) struct Times {
 /// How an event ended for the subscription, the better the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Conclusion {
+    /// It is not in the log any more.
+    Lost(LossCause),
     Waiting,
     InFlight,
     /// The position moved past it.
@@ -317,7 +319,7 @@ impl Meter {
     pub(super) fn conclude(&mut self, slot: usize, record: &Record, how: Conclusion) {
         let closed = match how {
             Conclusion::Filtered => Some(Completion::NOT_WANTED),
-            Conclusion::Skipped | Conclusion::Acknowledged => Some(Completion::NEVER),
+            Conclusion::Lost(_) | Conclusion::Skipped | Conclusion::Acknowledged => Some(Completion::NEVER),
             // What was given up may come back, until it is settled.
             _ => None,
         };
@@ -452,6 +454,15 @@ impl Meter {
 
 fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusion) {
     match how {
+        Conclusion::Lost(cause) => {
+            let entry = match cause {
+                LossCause::Expired => &mut ledger.expired,
+                LossCause::OffsetReset => &mut ledger.skipped,
+                _ => &mut ledger.acked_lost,
+            };
+            *entry += 1;
+            *lost.entry(cause).or_default() += 1;
+        }
         Conclusion::Waiting => ledger.waiting += 1,
         Conclusion::InFlight => ledger.in_flight += 1,
         Conclusion::Filtered => ledger.filtered += 1,
