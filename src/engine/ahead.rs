@@ -40,19 +40,22 @@ impl Ahead {
     /// The draw of the n-th thing.
     #[inline]
     pub(super) fn get(&mut self, n: u64, about: About) -> u64 {
-        if self.plain { self.plain(n) } else { self.rounding.up(self.dist.whole(&mut self.stream.at(n), about)) }
+        self.plain(n).unwrap_or_else(|| self.rounding.up(self.dist.whole(&mut self.stream.at(n), about)))
     }
 
     /// The draw of the n-th thing, where it depends on nothing but chance.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the low bits select a place")]
-    fn plain(&mut self, n: u64) -> u64 {
+    pub(super) fn plain(&mut self, n: u64) -> Option<u64> {
+        if !self.plain {
+            return None;
+        }
         let block = n / BLOCK as u64;
         let (place, within) = (block as usize & (self.places - 1), n as usize % BLOCK);
-        match self.blocks.get(place) {
+        Some(match self.blocks.get(place) {
             Some(known) if known.number == block => known.draws[within],
             _ => self.refill(place, block)[within],
-        }
+        })
     }
 
     #[cold]

@@ -8,89 +8,107 @@ use std::hint::select_unpredictable;
 /// Times by position, and the earliest of them.
 #[derive(Clone, Debug)]
 pub(super) struct Earliest {
-    least: u128,
+    least: Key,
     /// The four nodes below the root.
-    top: [u128; 4],
-    /// By inner node: the four nodes below it. Those of node n are 4n + 4 to 4n + 7, where the four of the top are the first;
-    /// the leaves come after all inner nodes.
-    below: Vec<[u128; 4]>,
+    top: [Key; 4],
+    /// The four nodes below each of these: all that few positions need.
+    middle: [[Key; 4]; 4],
+    /// The four nodes below each further inner node. Those of node n are 4n + 16 to 4n + 19, where the first 16 nodes are
+    /// those of the middle; the leaves come after all inner nodes.
+    below: Vec<[Key; 4]>,
 }
 
-/// Nodes so near to the root that it does not pay to ask whether they have changed: nobody can foretell the answer.
-const TOP: usize = 4 + 16;
+/// Nodes of the middle.
+const MIDDLE: usize = 16;
 
-/// One number for a time and who has it, in the order of both.
-#[inline(always)]
-fn key(time: u64, position: usize) -> u128 {
-    u128::from(time) << 64 | position as u128
+/// A time and who has it, in the order of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    time: u64,
+    position: u64,
 }
 
-/// The time of a key.
-#[inline(always)]
-fn time(key: u128) -> u64 {
-    (key >> 64) as u64
-}
+impl Key {
+    fn new(time: u64, position: usize) -> Self {
+        Self { time, position: position as u64 }
+    }
 
-/// The lesser of two keys, without a branch.
-#[inline(always)]
-fn lesser(a: u128, b: u128) -> u128 {
-    select_unpredictable(b < a, b, a)
+    /// One number in the order of both.
+    #[inline(always)]
+    fn number(self) -> u128 {
+        u128::from(self.time) << 64 | u128::from(self.position)
+    }
+
+    /// The lesser of two keys, without a branch: chosen half by half, for the halves of one wide number are chosen by a
+    /// branch.
+    #[inline(always)]
+    fn lesser(self, other: Self) -> Self {
+        let less = other.number() < self.number();
+        Self {
+            time: select_unpredictable(less, other.time, self.time),
+            position: select_unpredictable(less, other.position, self.position),
+        }
+    }
 }
 
 /// Puts a key in one of four places; the least of all four. The others are compared first: they are known before the new
 /// key is.
 #[inline(always)]
-fn put(four: &mut [u128; 4], place: usize, key: u128) -> u128 {
+fn put(four: &mut [Key; 4], place: usize, key: Key) -> Key {
     let n = place % 4;
-    let others = lesser(lesser(four[n ^ 1], four[n ^ 2]), four[n ^ 3]);
+    let others = four[n ^ 1].lesser(four[n ^ 2]).lesser(four[n ^ 3]);
     four[n] = key;
-    lesser(others, key)
+    others.lesser(key)
 }
 
 impl Earliest {
     /// For so many positions, without a time (`u64::MAX`).
     pub(super) fn new(positions: usize) -> Self {
-        let (mut inner, mut leaves) = (0, 4);
+        let (mut inner, mut leaves) = (0, MIDDLE);
         while leaves < positions {
             (inner, leaves) = (inner + leaves, 4 * leaves);
         }
         // The first leaf below a node is the least of all that lie there.
         let first_leaf = |mut node: usize| {
             while node < inner {
-                node = 4 * node + 4;
+                node = 4 * node + MIDDLE;
             }
-            key(u64::MAX, node - inner)
+            Key::new(u64::MAX, node - inner)
         };
         let four = |first: usize| std::array::from_fn(|n| first_leaf(first + n));
-        Self { least: key(u64::MAX, 0), top: four(0), below: (0..inner).map(|node| four(4 * node + 4)).collect() }
+        let middle: [[Key; 4]; 4] = std::array::from_fn(|n| four(4 * n));
+        let top = middle.map(|four| four[0]);
+        Self { least: top[0], top, middle, below: (0..inner).map(|node| four(4 * node + MIDDLE)).collect() }
     }
 
     /// The earliest time.
     #[inline(always)]
     pub(super) fn time(&self) -> u64 {
-        time(self.least)
+        self.least.time
     }
 
     /// The first position with the earliest time.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the low half of a key is a position")]
+    #[expect(clippy::cast_possible_truncation, reason = "it was a usize")]
     pub(super) fn position(&self) -> usize {
-        self.least as u64 as usize
+        self.least.position as usize
     }
 
     /// Changes the time at a position.
     #[inline]
     pub(super) fn set(&mut self, position: usize, time: u64) {
-        let (mut node, mut key) = (self.below.len() + position, key(time, position));
-        while let Some(place) = node.checked_sub(4) {
+        let (mut node, mut key) = (self.below.len() + position, Key::new(time, position));
+        while let Some(place) = node.checked_sub(MIDDLE) {
             let four = &mut self.below[place / 4];
-            if node >= TOP && four[place % 4] == key {
+            if four[place % 4] == key {
                 return;
             }
             key = put(four, place, key);
             node = place / 4;
         }
-        self.least = put(&mut self.top, node, key);
+        // So near to the root it does not pay to ask whether anything has changed: nobody can foretell the answer.
+        key = put(&mut self.middle[node / 4], node, key);
+        self.least = put(&mut self.top, node / 4, key);
     }
 }
 

@@ -180,19 +180,16 @@ impl Fates {
     /// The service time of one plain message, with the bits of [`Fates::plain_times`].
     #[inline(always)]
     pub(super) fn plain_time(&mut self, id: u64) -> u64 {
-        let Some(dist) = &self.plain else { unreachable!("asked of plain messages only") };
-        match dist.constant() {
-            Some(value) => self.rounding.span(value),
-            None if self.in_order
-                && let Some(times) = &mut self.first =>
-            {
-                times.get(id, About::default())
-            }
-            None => self.single_time(dist, id),
-        }
+        let ahead = self.first.as_mut().filter(|_| self.in_order);
+        ahead.and_then(|times| times.plain(id)).unwrap_or_else(|| self.single_time(id))
     }
 
-    fn single_time(&self, dist: &Dist, id: u64) -> u64 {
+    #[inline(never)]
+    fn single_time(&self, id: u64) -> u64 {
+        let Some(dist) = &self.plain else { unreachable!("asked of plain messages only") };
+        if let Some(value) = dist.constant() {
+            return self.rounding.span(value);
+        }
         let stream = self.program.service_stream();
         self.rounding.up(dist.whole(&mut stream.at(id), About { index: id, stream, ..About::default() }))
     }
