@@ -86,9 +86,12 @@ impl Consumer {
         }
         let types = inputs.types(model);
         let whose = Whose { publisher: Publisher::Consumer(index), types: &types };
-        let Some(attempt) = model.time(&policy.handler.steps, whose) else {
-            found.formula = "calls in a circle".into();
-            return (found, Vec::new());
+        let attempt = match model.time(&policy.handler.steps, whose) {
+            Ok(attempt) => attempt,
+            Err(untimed) => {
+                found.formula = untimed.to_string();
+                return (found, Vec::new());
+            }
         };
         let known = Known::new(model, index, inputs, attempt);
         found.doubts = known.doubts(model, peak / rate);
@@ -112,14 +115,14 @@ impl Consumer {
         self.load = Some(self.rate * each.mean / self.servers);
         self.busiest = Some(sums.loads.iter().copied().fold(sums.key_load, f64::max) / sums.seconds);
         self.peak_load = Some(sums.peak_load);
-        (self.noise, self.memory) = (sums.noise, sums.memory);
+        (self.noise, self.memory) = (sums.noise(), sums.memory);
         self.name_formula(model, known);
-        if sums.overloaded > 0.0 && (!known.varies || sums.overloaded > 0.5 * sums.events) {
+        if sums.unknown || sums.overloaded > 0.0 && (!known.varies || sums.overloaded > 0.5 * sums.events) {
             return;
         }
         let wait = known.network.plus(Moments::mixture(sums.waits));
         self.wait = Some(wait.mean);
-        let again = (known.handling.deliveries - 1.0) * (wait.mean + known.handling.away);
+        let again = (known.handling.deliveries - 1.0) * wait.mean;
         self.latency = Some(known.before.mean + wait.mean + known.handling.served.mean + again);
         let queues = known.policy.batch.is_none() && known.policy.schedule.is_none();
         if sums.overloaded <= 0.0 && queues && known.handling.held.scv() < TAME {

@@ -15,7 +15,7 @@ pub(super) enum Deed<'p> {
 
 /// Walks through handlers.
 pub(super) struct Course<'a, 'p> {
-    /// The chance that a request to a service fails by itself.
+    /// The chance that a request to a service fails, for whatever reason.
     pub(super) fails: &'a dyn Fn(ServiceId) -> f64,
     /// Sees each deed with the mean number of times that it is done.
     pub(super) see: &'a mut dyn FnMut(Deed<'p>, f64),

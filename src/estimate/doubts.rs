@@ -19,7 +19,7 @@ pub enum Doubt {
     PartitionOrder,
     /// Events of one key have one service time.
     KeyedService,
-    /// Service times, or gaps of arrivals, have no variance: single ones decide.
+    /// Service times have a large squared variation, or none: single ones decide.
     HeavyTail(f64),
     /// Arrival rates take turns by chance.
     Turns,
@@ -52,6 +52,8 @@ pub enum Doubt {
     Pools,
     /// Breakers stop calls.
     Breakers,
+    /// Callers have so many workers: no more requests of theirs can be there at once.
+    FewCallers(f64),
     /// A lock for each key.
     Locks,
     /// A share of the calls to a service takes longer than it is waited for.
@@ -97,6 +99,7 @@ impl Doubt {
             Self::Hedges => "second attempts that are sent before there is an answer".into(),
             Self::Pools => "calls that wait for a place in their pool".into(),
             Self::Breakers => "breakers".into(),
+            Self::FewCallers(most) => format!("that its callers have no more than {most:.0} requests there at once"),
             Self::Locks => "waits for locks that each key has to itself".into(),
             Self::TimeOuts { to, share } => {
                 format!("that {} of the calls to {to} take longer than their time-out", show_share(*share))
@@ -127,14 +130,14 @@ impl Known<'_> {
         }
         for input in &self.inputs.list {
             match input.publisher {
-                Publisher::Producer(at) if plan.producers[at].arrivals.swing() > 1.0 => found.push(Doubt::Turns),
+                Publisher::Producer(at) if plan.producers[at].arrivals.swing() > 1.0 => note(&mut found, Doubt::Turns),
                 Publisher::Consumer(at) if plan.consumers[at].schedule.is_some() => {
-                    found.push(Doubt::Waves(plan.consumers[at].name.clone()));
+                    note(&mut found, Doubt::Waves(plan.consumers[at].name.clone()));
                 }
                 _ => {}
             }
             if input.publishing.clump > 1.2 {
-                found.push(Doubt::Batches(input.publishing.clump));
+                note(&mut found, Doubt::Batches(input.publishing.clump));
             }
         }
         if policy.failure.hang > 0.0 || policy.failure.crash > 0.0 {
@@ -151,7 +154,6 @@ impl Known<'_> {
             found.push(Doubt::HeavyTail(scv));
         }
         self.doubts_about_order(model, &mut found);
-        found.dedup();
         found
     }
 
@@ -179,6 +181,13 @@ impl Known<'_> {
             Dispatch::Log(_) if !self.is_instant() && policy.schedule.is_none() => found.push(Doubt::Polls),
             _ => {}
         }
+    }
+}
+
+/// Adds a doubt that is not there yet.
+pub(super) fn note(found: &mut Vec<Doubt>, doubt: Doubt) {
+    if !found.contains(&doubt) {
+        found.push(doubt);
     }
 }
 

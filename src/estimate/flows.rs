@@ -54,7 +54,7 @@ pub(super) struct Flows<'p> {
 struct Tracer<'p, 'g> {
     plan: &'p Plan,
     grid: &'g Grid,
-    /// By service: the chance that a request to it fails by itself.
+    /// By service: the chance that a request to it fails, by itself or because of those that it asks.
     fails: Vec<f64>,
     /// By service: requests to each service that one request to it brings about, itself included.
     brings: Vec<Vec<f64>>,
@@ -93,7 +93,7 @@ impl<'p> Flows<'p> {
         Self { flows: flows.collect(), visits, runaway: runaway || !calls_settle }
     }
 
-    /// The flows that a consumer wants, each with the share of it that it wants where keys do not decide.
+    /// The flows of which a consumer wants a part.
     pub(super) fn of_consumer<'a>(&'a self, consumer: &'a ConsumerPlan) -> impl Iterator<Item = &'a Flow<'p>> + 'a {
         self.flows.iter().filter(move |flow| wants(consumer, flow.topic, flow.event_type))
     }
@@ -282,13 +282,15 @@ impl<'p> Tracer<'p, '_> {
     ) {
         let well = success(consumer);
         let publisher = Publisher::Consumer(index);
-        for ((topic, _, keys, event_type), rates) in before {
-            if !wants(consumer, *topic, *event_type) {
-                continue;
-            }
+        let ours = before.iter().filter(|((topic, _, _, event_type), _)| wants(consumer, *topic, *event_type));
+        let ours = ours.map(|((_, _, keys, event_type), rates)| {
+            (keys, event_type, rates.times(wanted(consumer, self.keys[*keys])))
+        });
+        let ours: Vec<_> = ours.collect();
+        let all = ours.iter().map(|(.., taken)| self.grid.mean(taken)).sum();
+        for (keys, event_type, taken) in ours {
             let plan = self.keys[*keys];
-            let taken = rates.times(wanted(consumer, plan));
-            let runs = taken.times(well / events_of_a_run(consumer, self.grid.mean(&taken)));
+            let runs = taken.times(well / events_of_a_run(consumer, all));
             self.ask(&consumer.handler.steps, plan, (*event_type, &runs), visits);
             self.publish(&consumer.handler.steps, (publisher, plan, runs), &[(*event_type, 1.0)], found);
             if let Some(TopicId(dead)) = consumer.dead_letter.filter(|_| well < 1.0) {

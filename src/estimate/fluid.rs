@@ -231,11 +231,13 @@ impl<'a> Fluid<'a> {
             let stands = self.stops[member] > 0 || self.halted[member];
             if stands { 0.0 } else { self.speeds[member] }
         };
-        match tank.member {
-            Some(member) => works(member) * f64::from(tank.station.servers) * self.pipes.speed,
+        let handlers = match tank.member {
+            Some(member) => works(member) * f64::from(tank.station.servers),
             None if tank.station.servers == 0 => 0.0,
-            None => self.group.iter().map(|m| works(*m)).sum::<f64>() * self.pipes.handlers * self.pipes.speed,
-        }
+            None => self.group.iter().map(|m| works(*m)).sum::<f64>() * self.pipes.handlers,
+        };
+        // Handlers that take no time have no limit, but those that stand still have.
+        if handlers > 0.0 { handlers * self.pipes.speed } else { 0.0 }
     }
 
     /// Follows the backlogs up to `until`, from bend to bend.

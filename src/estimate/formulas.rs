@@ -26,6 +26,29 @@ impl Wait {
         }
         Moments { mean: self.mean, variance: self.mean * self.mean * (2.0 / self.share - 1.0) }
     }
+
+    /// Mean square, with that variance.
+    #[must_use]
+    pub fn square(&self) -> f64 {
+        if self.share > 0.0 { 2.0 * self.mean * self.mean / self.share } else { 0.0 }
+    }
+}
+
+/// GI/M/1 where the gaps are Erlang with so many stages, load below 1: who comes finds the server busy with the root of
+/// `s = A(mu (1 - s))`, A the transform of the gap (Kendall 1953). Each of `stages` queues that take turns at Poisson arrivals
+/// is one.
+#[must_use]
+pub fn erlang_gaps(stages: f64, rate: f64, service: f64) -> Wait {
+    let load = rate * service;
+    // By bisection of what is positive below the root and negative above: 1 is another root.
+    let off = |s: f64| crate::math::pow(stages * load / (stages * load + 1.0 - s), stages) - s;
+    let (mut low, mut high) = (0.0, 1.0 - 1e-12);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if off(middle) > 0.0 { low = middle } else { high = middle }
+    }
+    let share = 0.5 * (low + high);
+    Wait { mean: share * service / (1.0 - share), share }
 }
 
 /// Share of arrivals that wait in M/M/c (Erlang 1917); all, from load 1 on.
@@ -155,14 +178,6 @@ pub fn spread_of_mean(count: f64, load: f64, dispersion: f64, service: Moments) 
     sqrt(0.5 * (dispersion + service.scv()) * variance / count) / mean
 }
 
-/// What a rate that was too high for so long leaves behind, and how long it takes to work it off: `rate` in, `capacity` out,
-/// nothing out for `outage` seconds. Exact for even arrivals and service.
-#[must_use]
-pub fn outage(rate: f64, capacity: f64, outage: f64) -> (f64, Option<f64>) {
-    let backlog = rate * outage;
-    (backlog, (capacity > rate).then(|| backlog / (capacity - rate)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,11 +292,15 @@ mod tests {
         }
     }
 
+    /// One stage is M/M/1, endlessly many are D/M/1 (load 0.8: s = 0.628_632).
     #[test]
-    fn outage_and_recovery() {
-        let (backlog, drained) = outage(10.0, 25.0, 60.0);
-        assert_eq!((backlog, drained), (600.0, Some(40.0)));
-        assert_eq!(outage(10.0, 10.0, 60.0).1, None, "nothing is left over to work it off");
+    fn turns_of_poisson_arrivals() {
+        same("one", erlang_gaps(1.0, 0.8, 1.0).mean, 4.0);
+        close("many", erlang_gaps(1e6, 0.8, 1.0).share, 0.628_632, 1e-4);
+        // Two at load 0.7, s (2.4 - s)^2 = 1.96: 26 ms from arrival to answer where the service is 10 ms.
+        let wait = erlang_gaps(2.0, 70.0, 0.01);
+        let s = wait.share;
+        close("two", s * (2.4 - s) * (2.4 - s), 1.96, 1e-9);
     }
 
     /// M/M/1 at load 0.9: a million jobs have a standard error of about 2 %.

@@ -1,7 +1,8 @@
 //! What comes to a consumer: its share of each flow, and how unevenly it reaches each of its queues.
 
 use super::bus::Publishing;
-use super::flows::{Flow, Publisher, processes};
+use super::course::{Course, Deed};
+use super::flows::{Flow, Publisher, events_of_a_run, processes, wanted};
 use super::formulas::Arriving;
 use super::layout::{Station, partitions};
 use super::model::{Known, Model};
@@ -160,9 +161,11 @@ impl Input {
         self.publishing.clump + (self.together.0 - 1.0) + share * (self.together.1 - 1.0)
     }
 
-    /// Whether the whole flow is a Poisson process, whose events come one by one.
+    /// Whether the whole flow is a Poisson process, whose events come one by one. What a service publishes has come through
+    /// its queue, of which its dispersion does not tell.
     pub(super) fn is_poisson(&self) -> bool {
-        (self.dispersion - 1.0).abs() < 1e-9 && self.clump(1.0) <= 1.0
+        let through_a_queue = matches!(self.publisher, Publisher::Service(_));
+        !through_a_queue && (self.dispersion - 1.0).abs() < 1e-9 && self.clump(1.0) <= 1.0
     }
 }
 
@@ -180,11 +183,9 @@ impl Model<'_> {
                 (compound(it.arrivals.dispersion(), several), arrivals * several.mean(), &it.handler.steps)
             }
             Publisher::Service(index) => {
-                let it = &self.plan.services[index];
-                let all: f64 = self.flows.visits[index].iter().map(|(_, rates)| self.grid.mean(rates)).sum();
-                let own = it.arrivals.as_ref().map_or(1.0, crate::dist::Arrivals::dispersion);
-                arrival = square_over_mean(&it.events_per_arrival);
-                (compound(own, &it.events_per_arrival), all, &it.handler.steps)
+                let requests = self.requests(index);
+                arrival = requests.clump;
+                (requests.dispersion, self.runs(flow.publisher), &self.plan.services[index].handler.steps)
             }
             Publisher::Consumer(index) => {
                 let inputs = self.flows.of_consumer(&self.plan.consumers[index]);
@@ -240,8 +241,8 @@ impl Model<'_> {
         let consumer: &ConsumerPlan = &plan.consumers[index];
         let inputs = Inputs::of(self, index);
         let types = inputs.types(self);
-        let service =
-            self.time(&consumer.handler.steps, Whose { publisher: Publisher::Consumer(index), types: &types })?;
+        let whose = Whose { publisher: Publisher::Consumer(index), types: &types };
+        let service = self.time(&consumer.handler.steps, whose).ok()?;
         let stations = super::layout::stations(plan, consumer, consumer.members as usize);
         let window = self.grid.seen().next()?;
         let (mut sum, mut weight) = (0.0, 0.0);
@@ -256,6 +257,110 @@ impl Model<'_> {
             weight += arriving.rate;
         }
         (weight > 0.0).then(|| sum / weight)
+    }
+}
+
+/// How requests come to a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Requests {
+    /// Index of dispersion of all of them.
+    pub(super) dispersion: f64,
+    /// Mean square over mean of those that come at one moment.
+    pub(super) clump: f64,
+    /// Whether others call it: then they have come through queues.
+    pub(super) called: bool,
+}
+
+impl Requests {
+    /// Whether they are, but for what the queues of callers do to them, a Poisson process.
+    pub(super) fn is_poisson(&self) -> bool {
+        (self.dispersion - 1.0).abs() < 1e-9 && (self.clump - 1.0).abs() < 1e-9
+    }
+}
+
+/// Requests of users and callers to services.
+impl<'p> Model<'p> {
+    /// All whose handlers run.
+    pub(super) fn publishers(&self) -> impl Iterator<Item = Publisher> + use<'p> {
+        let plan = self.plan;
+        let producers = (0..plan.producers.len()).map(Publisher::Producer);
+        let consumers = (0..plan.consumers.len()).map(Publisher::Consumer);
+        producers.chain(consumers).chain((0..plan.services.len()).map(Publisher::Service))
+    }
+
+    /// The handler of one of them.
+    pub(super) fn steps_of(&self, publisher: Publisher) -> &'p [Step] {
+        match publisher {
+            Publisher::Producer(index) => &self.plan.producers[index].handler.steps,
+            Publisher::Consumer(index) => &self.plan.consumers[index].handler.steps,
+            Publisher::Service(index) => &self.plan.services[index].handler.steps,
+        }
+    }
+
+    /// How often its handler runs, per second.
+    pub(super) fn runs(&self, publisher: Publisher) -> f64 {
+        match publisher {
+            Publisher::Producer(index) => {
+                let it = &self.plan.producers[index];
+                self.grid.mean(&self.grid.arrivals(&it.arrivals, &[])) * it.events_per_arrival.mean()
+            }
+            Publisher::Consumer(index) => {
+                let consumer = &self.plan.consumers[index];
+                let flows = self.flows.of_consumer(consumer);
+                let all: f64 = flows.map(|flow| self.grid.mean(&flow.rates) * wanted(consumer, flow.keys)).sum();
+                all / events_of_a_run(consumer, all)
+            }
+            Publisher::Service(index) => self.flows.visits[index].iter().map(|(_, rates)| self.grid.mean(rates)).sum(),
+        }
+    }
+
+    /// How requests come to a service. Over a long time as many leave a stable queue as have come to it, so callers pass
+    /// the dispersion on of what comes to them.
+    pub(super) fn requests(&mut self, index: usize) -> Requests {
+        match self.requests[index] {
+            Known::Found(requests) => return requests,
+            Known::Asked => return Requests { dispersion: 1.0, clump: 1.0, called: true },
+            Known::NotYet => self.requests[index] = Known::Asked,
+        }
+        let found = self.find_requests(index);
+        self.requests[index] = Known::Found(found);
+        found
+    }
+
+    fn find_requests(&mut self, index: usize) -> Requests {
+        let mut parts = Vec::new();
+        let service = &self.plan.services[index];
+        if let Some(arrivals) = &service.arrivals {
+            let several = &service.events_per_arrival;
+            let rate = self.grid.mean(&self.grid.arrivals(arrivals, &[])) * several.mean();
+            parts.push((rate, compound(arrivals.dispersion(), several), square_over_mean(several)));
+        }
+        let users = parts.len();
+        for caller in self.publishers() {
+            let mut often = 0.0;
+            let mut see = |deed: Deed<'p>, times: f64| {
+                often += if matches!(deed, Deed::Call(call) if call.to.0 as usize == index) { times } else { 0.0 };
+            };
+            Course { fails: &|_| 0.0, see: &mut see }.follow(self.steps_of(caller), 1.0);
+            if often > 0.0 {
+                let passed = match caller {
+                    Publisher::Producer(at) => {
+                        let it = &self.plan.producers[at];
+                        compound(it.arrivals.dispersion(), &it.events_per_arrival)
+                    }
+                    Publisher::Consumer(at) => self.departure(at),
+                    Publisher::Service(at) => self.requests(at).dispersion,
+                };
+                parts.push((self.runs(caller) * often, 1.0 + (passed - 1.0) * often.min(1.0), 1.0));
+            }
+        }
+        let all: f64 = parts.iter().map(|(rate, ..)| rate).sum();
+        let called = parts.len() > users;
+        if all <= 0.0 {
+            return Requests { dispersion: 1.0, clump: 1.0, called };
+        }
+        let mean = |of: fn(&(f64, f64, f64)) -> f64| parts.iter().map(|part| part.0 * of(part)).sum::<f64>() / all;
+        Requests { dispersion: mean(|part| part.1), clump: mean(|part| part.2), called }
     }
 }
 

@@ -38,6 +38,9 @@ impl Law {
         match self {
             Self::Exponential { share, wait, service } => {
                 let alone = exp(-t / service);
+                if *share <= 0.0 || *wait <= 0.0 {
+                    return alone;
+                }
                 let apart = wait - service;
                 let both = if apart.abs() < 1e-9 * service {
                     alone * (1.0 + t / service)
@@ -97,6 +100,14 @@ mod tests {
             let mean: f64 = (0..200_000).map(|n| law.later(step * (f64::from(n) + 0.5)) * step).sum();
             assert!((mean - wait.mean - 1.0).abs() < 1e-3, "{servers} {load}: {mean}");
         }
+    }
+
+    /// Two hundred servers for one erlang: the chance to wait is below the least number there is.
+    #[test]
+    fn where_nobody_waits_it_is_the_service() {
+        let law = Law::exponential(mmc(200, 100.0, 0.01).unwrap(), 0.01);
+        let found = quantile(&[(1.0, law)], 0.99).unwrap();
+        assert!((found / (-0.01 * ln(0.01)) - 1.0).abs() < 1e-9, "{found}");
     }
 
     #[test]

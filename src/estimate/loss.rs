@@ -15,6 +15,8 @@ pub struct Limited {
     pub refused: f64,
     /// Mean wait of those that are not.
     pub wait: Wait,
+    /// Mean square of that wait, s².
+    pub square: f64,
 }
 
 /// States that [`mmck`] tells apart; a queue with more room never fills in a run that anybody waits for.
@@ -32,8 +34,12 @@ pub fn mmck(servers: u32, room: u32, rate: f64, service: f64) -> Limited {
     let full = erlang_b(servers, offered);
     // Weights: of all states in which nobody waits together, of the state in which `n` wait, of all in which somebody does.
     let (mut free, mut weight, mut sum, mut waiting) = (1.0, full, 0.0, 0.0);
+    // Who comes while n - 1 wait has n services at `servers` times the pace before him: mean square n (n + 1) of them.
+    let (mut squares, mut last) = (0.0, full);
     for n in 1..=room.min(MOST_WAITING) {
+        squares += f64::from(n) * f64::from(n + 1) * last;
         weight *= ratio;
+        last = weight;
         sum += weight;
         waiting += f64::from(n) * weight;
         if weight < 1e-18 * free {
@@ -41,14 +47,17 @@ pub fn mmck(servers: u32, room: u32, rate: f64, service: f64) -> Limited {
             break;
         }
         if weight > 1e100 {
-            [&mut free, &mut weight, &mut sum, &mut waiting].into_iter().for_each(|part| *part *= 1e-100);
+            let all = [&mut free, &mut weight, &mut last, &mut sum, &mut waiting, &mut squares];
+            all.into_iter().for_each(|part| *part *= 1e-100);
         }
     }
     let total = free + sum;
     let refused = weight / total;
     let taken = 1.0 - refused;
     let share = ((full * free + sum - weight) / total / taken).clamp(0.0, 1.0);
-    Limited { refused, wait: Wait { mean: waiting / total / (rate * taken), share } }
+    let pace = service / f64::from(servers);
+    let square = squares / total / taken * pace * pace;
+    Limited { refused, wait: Wait { mean: waiting / total / (rate * taken), share }, square }
 }
 
 #[cfg(test)]
@@ -78,12 +87,14 @@ mod tests {
         let (endless, open) = (mmck(4, 100_000, 3.2, 1.0), mmc(4, 3.2, 1.0).unwrap());
         same("endless room", endless.wait.mean, open.mean);
         same("endless room, share", endless.wait.share, open.share);
+        same("endless room, square", endless.square, 2.0 * open.mean * open.mean / open.share);
         assert!(endless.refused < 1e-15);
         // By hand: M/M/1/2, a = 1: three states alike; who comes to the second waits one service.
         let small = mmck(1, 1, 1.0, 1.0);
         same("M/M/1/2 refuses", small.refused, 1.0 / 3.0);
         same("M/M/1/2 wait", small.wait.mean, 0.5);
         same("M/M/1/2 share", small.wait.share, 0.5);
+        same("M/M/1/2 square", small.square, 0.5 * 2.0);
         assert_eq!(mmck(1, 5, 0.0, 1.0), Limited::default());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bus::Publishing;
 use super::flows::{Flows, Publisher};
+use super::inputs::Requests;
 use super::rates::Grid;
 use super::services::Service;
 use crate::partition::KeyTexts;
@@ -20,6 +21,8 @@ pub(super) struct Model<'p> {
     pub(super) services: Vec<Known<Service>>,
     /// How unevenly consumers are done with events.
     pub(super) departures: Vec<Known<f64>>,
+    /// How requests come to services.
+    pub(super) requests: Vec<Known<Requests>>,
 }
 
 /// Something that may need itself.
@@ -51,6 +54,7 @@ impl<'p> Model<'p> {
         Self {
             services: vec![Known::NotYet; plan.services.len()],
             departures: vec![Known::NotYet; plan.consumers.len()],
+            requests: vec![Known::NotYet; plan.services.len()],
             texts: KeyTexts::of(plan),
             plan,
             grid,

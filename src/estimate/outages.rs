@@ -121,7 +121,9 @@ impl<'a, 'p> Script<'a, 'p> {
                 FaultTarget::Consumer(id, members) if id.0 as usize == consumer => {
                     times.iter().filter_map(|times| self.strike(fault, members, *times)).collect()
                 }
-                FaultTarget::Producer(_) | FaultTarget::Service(..) if self.comes_from(fault.target) => {
+                FaultTarget::Producer(_) | FaultTarget::Service(..)
+                    if is_burst(fault) && self.comes_from(fault.target) =>
+                {
                     times.iter().map(|(from, to)| spell(*from, *to)).collect()
                 }
                 _ => Vec::new(),
@@ -133,14 +135,14 @@ impl<'a, 'p> Script<'a, 'p> {
         found
     }
 
-    /// Whether a burst of arrivals at a target comes to the consumer at once.
+    /// Whether what arrives at a target comes to the consumer at once.
     fn comes_from(&self, target: FaultTarget) -> bool {
         use super::flows::Publisher;
         self.known.inputs.list.iter().any(|input| match (input.publisher, target) {
             (Publisher::Producer(at), FaultTarget::Producer(id)) => at == id.0 as usize,
             (Publisher::Service(at), FaultTarget::Service(id, _)) => at == id.0 as usize,
             _ => false,
-        }) && self.model.plan.faults.iter().any(|fault| fault.target == target && is_burst(fault))
+        })
     }
 
     /// One occurrence of a fault at members of the consumer. None where it takes no capacity, or nobody knows whose.
@@ -160,8 +162,9 @@ impl<'a, 'p> Script<'a, 'p> {
             Effect::Slow(factor) => self.speed(&hit, all, spell, 1.0 / factor),
             Effect::Fail(share) => {
                 let worse = Failing::of(&self.policy.failure, self.known.batch, share);
-                let after = Handling::of(self.known.attempt, worse, &self.policy.retry);
-                self.speed(&hit, all, spell, self.known.handling.work() / after.work());
+                let after = Handling::of(self.known.attempt, worse, &self.policy.retry).work();
+                let factor = if after > 0.0 { self.known.handling.work() / after } else { 1.0 };
+                self.speed(&hit, all, spell, factor);
             }
             _ => return None,
         }

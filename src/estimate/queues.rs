@@ -76,8 +76,19 @@ pub(super) struct Sums {
     pub(super) key_load: f64,
     pub(super) peak_load: f64,
     pub(super) seconds: f64,
-    pub(super) noise: f64,
+    /// Waits of all events, and the variance of their sum over runs.
+    total: (f64, f64),
     pub(super) memory: f64,
+    /// Whether there is a queue whose wait no formula tells, although its load is below 1.
+    pub(super) unknown: bool,
+}
+
+impl Sums {
+    /// Standard deviation of the mean wait of one run, over the mean.
+    pub(super) fn noise(&self) -> f64 {
+        let (sum, variance) = self.total;
+        if sum > 0.0 { crate::math::sqrt(variance) / sum } else { 0.0 }
+    }
 }
 
 impl<'p> Known<'p> {
@@ -125,6 +136,7 @@ impl<'p> Known<'p> {
         sums.servers += seconds * layout::servers(stations);
         sums.loads.resize(sums.loads.len().max(stations.len()), 0.0);
         let order = self.order(model, stations, window);
+        let lasted = self.lasted(model, window);
         sums.key_load += seconds * order.busiest;
         sums.peak_load = sums.peak_load.max(order.busiest);
         for (at, station) in stations.iter().enumerate() {
@@ -138,14 +150,17 @@ impl<'p> Known<'p> {
             sums.loads[at] += seconds * load;
             sums.peak_load = sums.peak_load.max(load);
             let queues = self.policy.schedule.is_none();
-            if load < 1.0 && queues {
-                sums.noise = sums.noise.max(spread_of_mean(events, load, dispersion, held));
+            let wait = self.wait(station, arriving);
+            if let Some(wait) = wait.filter(|_| load < 1.0 && queues) {
+                let sum = events * wait.moments.mean;
+                let spread = sum * spread_of_mean(events, load, dispersion, held);
+                sums.total = (sums.total.0 + sum, sums.total.1 + spread * spread);
                 sums.memory = sums.memory.max(relaxation(servers, load, dispersion, held));
             }
-            let wait = self.wait(station, arriving);
-            sums.overloaded += if wait.is_none() || order.busiest >= 1.0 { events } else { 0.0 };
-            let most =
-                (self.varies && queues).then(|| reached_within(model.grid.length(window), servers, dispersion, held));
+            let too_much = load >= 1.0 || order.busiest >= 1.0 || (wait.is_none() && !queues);
+            sums.overloaded += if too_much { events } else { 0.0 };
+            sums.unknown |= wait.is_none() && !too_much;
+            let most = (self.varies && queues).then(|| reached_within(lasted, servers, dispersion, held));
             let wait = match (wait, most) {
                 (Some(wait), Some(most)) => wait.at_most(most),
                 (Some(wait), None) => wait,
@@ -156,6 +171,13 @@ impl<'p> Known<'p> {
             sums.waits.push((events, wait.moments.plus(ordered)));
             sums.laws.push((events, self.law(wait, ordered)));
         }
+    }
+
+    /// For how long about as much has come as in this window, at its end: what a queue can have built up.
+    fn lasted(&self, model: &Model<'_>, window: usize) -> f64 {
+        let enough = 0.9 * self.inputs.rates.at(window);
+        let same = (0..=window).rev().take_while(|at| self.inputs.rates.at(*at) >= enough);
+        same.map(|at| model.grid.length(at)).sum()
     }
 
     /// The law of the latency after such a wait, and after one for the order within keys or partitions.

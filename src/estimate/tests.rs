@@ -421,3 +421,101 @@ fn estimates_are_numbers_or_nothing() {
         }
     }
 }
+
+fn services_of(services: &str) -> Estimates {
+    estimate(&plan_of(&format!("name: services\nduration: 1h\nservices:\n{services}")))
+}
+
+/// Ten requests at a time at one server, load 0.8: the wait of a Poisson process and 4.5 services / 0.2 on top (Gaver 1959).
+#[test]
+fn users_that_come_in_groups_wait_for_each_other() {
+    let found = services_of(
+        "  s: { profile: ideal, arrivals: { poisson: 10/s }, events_per_arrival: 10, workers: 1, queue: 100k,\n\
+             service_time: { exponential: 8ms } }\n",
+    );
+    let it = &found.services[0];
+    close("wait", it.wait, 0.008 * (0.8 + 4.5) / 0.2);
+    assert_eq!((it.formula.as_str(), it.accuracy), ("G/M/1/100001", Accuracy::Good));
+}
+
+/// What is called is never exact, and as even as its callers are asked: D/M/1 waits 5.6 ms at load 0.8, M/M/1 32 ms.
+#[test]
+fn callers_pass_their_arrivals_on() {
+    let found = services_of(
+        "  front: { profile: ideal, arrivals: { constant: 100/s }, handler: [ { call: back } ] }\n\
+         \u{20} back: { profile: ideal, workers: 1, queue: 100k, service_time: { exponential: 8ms } }\n",
+    );
+    let back = service(&found, "back");
+    near("wait", back.wait, 0.013_55, 0.15);
+    assert_ne!(back.accuracy, Accuracy::Exact);
+    assert!(back.formula.starts_with("G/M/1"), "{}", back.formula);
+}
+
+/// Two hundred workers for one erlang: nobody waits, and the answer takes as long as the work.
+#[test]
+fn the_plainest_service_has_percentiles() {
+    let found =
+        services_of("  s: { profile: ideal, arrivals: { poisson: 100/s }, service_time: { exponential: 10ms } }\n");
+    close("p99", found.services[0].p99, 0.01 * crate::math::ln(100.0));
+}
+
+/// Poisson users in turn at two instances with one worker each: GI/M/1, whose response is exponential.
+#[test]
+fn taking_turns_is_known() {
+    let found = services_of(
+        "  s: { profile: ideal, balance: round_robin, arrivals: { poisson: 140/s }, instances: 2, workers: 1, queue: 100k,\n\
+             service_time: { exponential: 10ms } }\n",
+    );
+    let it = &found.services[0];
+    let mean = it.response.map(|response| response.mean);
+    near("mean", mean, 0.026_03, 0.001);
+    close("p99", it.p99, mean.unwrap_or(0.0) * crate::math::ln(100.0));
+}
+
+/// M/M/1/5 at load 0.9: who is let in finds 0 to 4 others with chances of 0.9^n.
+#[test]
+fn a_limit_cuts_the_tail_off() {
+    let found = services_of(
+        "  s: { profile: ideal, arrivals: { poisson: 90/s }, workers: 1, queue: 4, service_time: { exponential: 10ms } }\n",
+    );
+    let it = &found.services[0];
+    let chances: Vec<f64> = (0..5).map(|n| 0.9_f64.powi(n)).collect();
+    let found_before = [0.0, 1.0, 2.0, 3.0, 4.0];
+    let sum = |of: fn(f64) -> f64| chances.iter().zip(found_before).map(|(chance, n)| chance * of(n)).sum::<f64>();
+    close("wait", it.wait, 0.01 * sum(|n| n) / sum(|_| 1.0));
+    // Exact for the mean, two moments for the rest.
+    near("p99", it.p99, 0.095_16, 0.08);
+    assert_eq!(it.accuracy, Accuracy::Good);
+}
+
+#[test]
+fn why_there_is_no_formula() {
+    let found = estimate(&plan_of(
+        "name: limited\nduration: 1h\nresources: { lim: { rate: 20/s, queue: 100 } }\nservices:\n\
+         \u{20} api: { arrivals: { poisson: 30/s }, handler: [ { hold: { of: lim, do: [ { work: 10ms } ] } } ] }\n\
+         \u{20} front: { arrivals: { poisson: 1/s }, handler: [ { call: api } ] }\n\
+         \u{20} idle: { service_time: 5ms }\n\
+         \u{20} full: { profile: ideal, arrivals: { poisson: 110/s }, workers: 1, queue: 1M, service_time: { exponential: 10ms } }\n",
+    ));
+    let formula = |name: &str| service(&found, name).formula.clone();
+    assert_eq!(
+        ["api", "front", "idle", "full"].map(formula),
+        ["lim is overloaded", "calls api", "nothing comes", "no steady state"]
+    );
+}
+
+/// A wait after a failure in the queue counts once: at low load two deliveries and one wait of 20 ms on average.
+#[test]
+fn a_wait_in_the_queue_counts_once() {
+    let consumer = "service_time: 10ms, failure: 50%, retry: { attempts: 100, backoff: 20ms, mode: requeue }";
+    let found = estimate(&station("queues: { work: }", "arrivals: { poisson: 0.1/s }", consumer, ""));
+    near("latency", found.consumers[0].latency, 0.04, 0.01);
+}
+
+/// Handlers that take no time have a backlog, too, while they stand still.
+#[test]
+fn what_takes_no_time_can_stand_still() {
+    let faults = "faults: [ { at: 30m, for: 1m, target: consumers.station, effect: pause } ]\n";
+    let found = estimate(&station("topics: { work: }", "arrivals: { poisson: 100/s }", "members: 1", faults));
+    near("backlog", found.outages.first().map(|outage| outage.backlog), 6000.0, 0.01);
+}

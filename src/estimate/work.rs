@@ -1,6 +1,6 @@
 //! How long handlers take: their steps in a row, with what they wait for.
 
-use super::course::Deed;
+use super::course::{Course, Deed};
 use super::flows::Publisher;
 use super::formulas::{Arriving, gigc, mmc};
 use super::handling::{Failing, Handling, own_failure};
@@ -16,14 +16,38 @@ pub(super) struct Whose<'a> {
     pub(super) types: &'a [(u16, f64)],
 }
 
+/// Why there is no formula for how long something takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Untimed {
+    /// Services call each other in a circle.
+    Circle,
+    /// A service is called for which there is none.
+    Callee(String),
+    /// A resource is asked for more than it can give.
+    Overload(String),
+}
+
+impl std::fmt::Display for Untimed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Circle => f.write_str("calls in a circle"),
+            Self::Callee(name) => write!(f, "calls {name}"),
+            Self::Overload(name) => write!(f, "{name} is overloaded"),
+        }
+    }
+}
+
 impl<'p> Model<'p> {
-    /// Time for which steps hold their worker where all goes well; none where services call each other in a circle.
-    pub(super) fn time(&mut self, steps: &'p [Step], whose: Whose<'_>) -> Option<Moments> {
-        steps.iter().try_fold(Moments::ZERO, |sum, step| Some(sum.plus(self.step(step, whose)?)))
+    /// Time for which steps hold their worker where all goes well.
+    ///
+    /// # Errors
+    /// Why no formula tells it.
+    pub(super) fn time(&mut self, steps: &'p [Step], whose: Whose<'_>) -> Result<Moments, Untimed> {
+        steps.iter().try_fold(Moments::ZERO, |sum, step| Ok(sum.plus(self.step(step, whose)?)))
     }
 
-    fn step(&mut self, step: &'p Step, whose: Whose<'_>) -> Option<Moments> {
-        Some(match step {
+    fn step(&mut self, step: &'p Step, whose: Whose<'_>) -> Result<Moments, Untimed> {
+        Ok(match step {
             Step::Work(time) | Step::Wait(time) | Step::Commit(time) => Moments::of(time, whose.types),
             Step::Publish(publish) => {
                 let publishing = self.publishing(whose.publisher, publish.to.0 as usize);
@@ -31,35 +55,37 @@ impl<'p> Model<'p> {
                 waits.map_or(Moments::ZERO, |it| it.buffer.plus(it.ack).maybe(publish.probability))
             }
             Step::Choose(branches) => {
-                let each = branches.iter().map(|(share, steps)| Some((*share, self.time(steps, whose)?)));
-                Moments::mixture(each.collect::<Option<Vec<_>>>()?)
+                let each = branches.iter().map(|(share, steps)| Ok((*share, self.time(steps, whose)?)));
+                Moments::mixture(each.collect::<Result<Vec<_>, _>>()?)
             }
             Step::Call(call) => self.call(call)?,
             Step::Parallel { branches, quorum, .. } => {
-                let each = branches.iter().map(|steps| self.time(steps, whose)).collect::<Option<Vec<_>>>()?;
+                let each = branches.iter().map(|steps| self.time(steps, whose)).collect::<Result<Vec<_>, _>>()?;
                 Moments::kth(&each, *quorum as usize)
             }
             Step::Hold { of, steps, .. } => self.grant(*of)?.plus(self.time(steps, whose)?),
             Step::Saga(saga) => {
                 let parts = saga.parts.iter().map(|(act, _)| act);
-                parts.into_iter().try_fold(Moments::ZERO, |sum, act| Some(sum.plus(self.time(act, whose)?)))?
+                parts.into_iter().try_fold(Moments::ZERO, |sum, act| Ok(sum.plus(self.time(act, whose)?)))?
             }
         })
     }
 
     /// From a call to its good answer, failed attempts before it included.
-    fn call(&mut self, call: &CallStep) -> Option<Moments> {
-        let network = Moments::of(&self.plan.services[call.to.0 as usize].transport.network, &[]);
-        let answer = self.service(call.to)?.response?;
+    fn call(&mut self, call: &CallStep) -> Result<Moments, Untimed> {
+        let policy = &self.plan.services[call.to.0 as usize];
+        let network = Moments::of(&policy.transport.network, &[]);
+        let callee = self.service(call.to).ok_or(Untimed::Circle)?;
+        let answer = callee.response.ok_or_else(|| Untimed::Callee(policy.name.clone()))?;
         let attempt = network.plus(answer).plus(network);
-        let fails = own_failure(&self.plan.services[call.to.0 as usize].failure);
+        let fails = own_failure(&policy.failure);
         let retry = RetryPlan {
             attempts: if call.retry.when.failed { call.retry.attempts } else { 1 },
             mode: RetryMode::Blocking,
             backoff: call.retry.backoff.clone(),
             jitter: call.retry.jitter,
         };
-        Some(Handling::of(attempt, Failing { transient: fails, permanent: 0.0 }, &retry).served)
+        Ok(Handling::of(attempt, Failing { transient: fails, permanent: 0.0 }, &retry).served)
     }
 
     /// The estimate of a service; none while it is being found out.
@@ -76,40 +102,46 @@ impl<'p> Model<'p> {
     }
 
     /// The wait for a resource. One of its own for each key is taken as free.
-    fn grant(&mut self, id: ResourceId) -> Option<Moments> {
+    fn grant(&mut self, id: ResourceId) -> Result<Moments, Untimed> {
         let policy = &self.plan.resources[id.0 as usize];
         if policy.per_key {
-            return Some(Moments::ZERO);
+            return Ok(Moments::ZERO);
         }
+        let too_much = || Untimed::Overload(policy.name.clone());
         let mut uses = Vec::new();
-        for (index, service) in self.plan.services.iter().enumerate() {
-            let asked: f64 = self.flows.visits[index].iter().map(|(_, rates)| self.grid.mean(rates)).sum();
+        for publisher in self.publishers() {
+            let asked = self.runs(publisher);
             let mut see = |deed: Deed<'p>, times: f64| {
                 if let Deed::Hold(of, steps) = deed
                     && of == id
                 {
-                    uses.push((asked * times, index, steps));
+                    uses.push((asked * times, publisher, steps));
                 }
             };
-            super::course::Course { fails: &|_| 0.0, see: &mut see }.follow(&service.handler.steps, 1.0);
+            Course { fails: &|_| 0.0, see: &mut see }.follow(self.steps_of(publisher), 1.0);
         }
         let rate: f64 = uses.iter().map(|(rate, ..)| rate).sum();
         let mut wait = Moments::ZERO;
         if let Some((quota, burst)) = policy.rate {
             // A token bucket with room for more than one passes most of what comes at once.
             let servers = Moments::constant(1.0 / quota);
-            let paced = gigc(1, Arriving::poisson(rate), servers)?;
+            let paced = gigc(1, Arriving::poisson(rate), servers).ok_or_else(too_much)?;
             wait = wait.plus(paced.moments().times(1.0 / f64::from(burst.max(1))));
         }
         if let Some(capacity) = policy.capacity {
             let mut held = Vec::new();
-            for (rate, index, steps) in uses {
-                let types = &self.plan.services[index].types;
-                held.push((rate, self.time(steps, Whose { publisher: Publisher::Service(index), types })?));
+            for (rate, publisher, steps) in uses {
+                let types = match publisher {
+                    Publisher::Producer(index) => &self.plan.producers[index].types[..],
+                    Publisher::Service(index) => &self.plan.services[index].types,
+                    Publisher::Consumer(_) => &[],
+                };
+                held.push((rate, self.time(steps, Whose { publisher, types })?));
             }
             let held = Moments::mixture(held);
-            wait = wait.plus(mmc(capacity, rate, held.mean)?.moments().times(0.5 * (1.0 + held.scv())));
+            let queue = mmc(capacity, rate, held.mean).ok_or_else(too_much)?;
+            wait = wait.plus(queue.moments().times(0.5 * (1.0 + held.scv())));
         }
-        Some(wait)
+        Ok(wait)
     }
 }

@@ -105,8 +105,11 @@ pub(super) fn of_consumer(setting: &Setting<'_>, found: Found<'_>, it: &Consumer
 fn no_steady_state(it: &Consumer, beside: &Beside) -> String {
     let busiest = it.busiest.unwrap_or(0.0).max(it.load.unwrap_or(0.0));
     let whose = if it.busiest > it.load.map(|load| 1.02 * load) { "its busiest queue" } else { "it" };
-    let mut text =
-        format!("No steady state, and no formula: {whose} is asked for {} of what it can do.", show_share(busiest));
+    let mut text = if busiest < 1.0 {
+        "No formula: the wait depends on the longest service times, which have no variance.".into()
+    } else {
+        format!("No steady state, and no formula: {whose} is asked for {} of what it can do.", show_share(busiest))
+    };
     let Some(end) = beside.figure("lag.end") else { return text };
     if let Some(lag) = end.estimate {
         let beside = end.simulated.map_or_else(String::new, |lag| format!(" (simulated: {})", show_count(lag.round())));
@@ -136,7 +139,7 @@ fn faults_at(setting: &Setting<'_>, found: Found<'_>, index: usize, it: &Consume
     if names.is_empty() {
         return Vec::new();
     }
-    let delay = it.backlog.filter(|backlog| !backlog.overload && backlog.delay > 0.0);
+    let delay = it.backlog.filter(|backlog| !backlog.overload && backlog.delay > 0.01 * it.wait.unwrap_or(0.0));
     let adds = delay.map_or_else(String::new, |backlog| {
         format!(", which by the fluid adds {} to the mean wait", show_seconds(backlog.delay))
     });
@@ -193,7 +196,14 @@ fn too_short(setting: &Setting<'_>, it: &Consumer) -> Option<String> {
 /// Of a service.
 pub(super) fn of_service(setting: &Setting<'_>, found: Found<'_>, it: &Service, beside: &Beside) -> Option<String> {
     let index = setting.plan.services.iter().position(|service| service.name == it.name)?;
-    let slack = it.accuracy.tolerance();
+    if it.wait.is_none() && it.load.is_some_and(|load| load >= 1.0) {
+        let load = show_share(it.busiest.or(it.load).unwrap_or(0.0));
+        return Some(format!(
+            "No steady state, and no formula: it is asked for {load} of what it can do, and its queue has more room than a run fills."
+        ));
+    }
+    let noise = if found.pooled.runs == 1 { (3.0 * it.noise).min(1.0) } else { 0.0 };
+    let slack = it.accuracy.tolerance() + noise;
     let held = it.held.map_or(0.0, |held| held.mean);
     let mut what = Vec::new();
     let mut part = |key: &str, name: &str, slack: f64, least: f64| {
@@ -204,7 +214,7 @@ pub(super) fn of_service(setting: &Setting<'_>, found: Found<'_>, it: &Service, 
     };
     let _ = part("response.mean", "Mean response", 0.5 * slack, 0.0);
     let _ = part("refused", "Refused", 0.5, 0.005);
-    let _ = part("rate", "Requests", 0.05, 0.0);
+    let came = part("rate", "Requests", 0.05, 0.0);
     let _ = part("offered_load", "Load", 0.1, 0.01);
     let _ = part("wait", "Wait", slack, 0.1 * held);
     let _ = part("response.p99", "p99", slack.max(0.3), 0.0);
@@ -213,7 +223,15 @@ pub(super) fn of_service(setting: &Setting<'_>, found: Found<'_>, it: &Service, 
     }
     let mut seen = Vec::new();
     seen.extend(faults_near(setting, index));
-    seen.extend(retried(setting, found, index));
+    if came.is_none_or(|off| off > 0.0) {
+        seen.extend(retried(setting, found, index));
+    } else {
+        seen.extend(refused_before(setting, found, index));
+    }
+    seen.extend(withheld(setting, found, index));
+    if what.len() > 1 || came.is_none() {
+        seen.extend(fewer(beside));
+    }
     seen.extend(failed_calls(setting, found, index));
     remark(&what, seen, it.doubts.iter().map(crate::estimate::Doubt::words).collect())
 }
@@ -268,6 +286,32 @@ fn retried(setting: &Setting<'_>, found: Found<'_>, index: usize) -> Option<Stri
     let visits = number_at(found.metrics, &["services", name, "visits", "arrived"])?;
     let share = again / visits.max(1.0);
     (share > 0.02).then(|| format!("{} of the requests to it are attempts after the first", show_share(share.min(1.0))))
+}
+
+/// Callers that refuse their own requests: these never come to it.
+fn refused_before(setting: &Setting<'_>, found: Found<'_>, index: usize) -> Vec<String> {
+    let told = callers(setting.plan, index).filter_map(|(section, caller)| {
+        let visits = |key: &str| number_at(found.metrics, &[section, caller, "visits", key]);
+        let share = visits("refused")? / visits("arrived")?.max(1.0);
+        (share > 0.001).then(|| format!("{caller} refuses {} of what comes to it", show_share(share)))
+    });
+    told.collect()
+}
+
+/// Attempts that callers, or the service itself, had no budget for.
+fn withheld(setting: &Setting<'_>, found: Found<'_>, index: usize) -> Option<String> {
+    let own = setting.plan.services[index].name.as_str();
+    let near = std::iter::once(("services", own)).chain(callers(setting.plan, index));
+    let ledgers = near.filter_map(|(section, name)| found.metrics.get(section)?.get(name)?.get("calls")?.as_object());
+    let count =
+        |key: &str, ledger: &serde_json::Value| ledger.get(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+    let (mut stopped, mut attempts) = (0.0, 0.0);
+    for ledger in ledgers.flat_map(serde_json::Map::values) {
+        stopped += count("withheld", ledger);
+        attempts += count("attempts", ledger);
+    }
+    let share = stopped / (stopped + attempts).max(1.0);
+    (share > 0.01).then(|| format!("{} of the attempts were not made, for want of a retry budget", show_share(share)))
 }
 
 /// What became of the calls of a service, or of those of who asks it.

@@ -16,8 +16,9 @@ use self::lattice::Lattice;
 use self::reversal::reversal;
 use crate::summary::{Finding, Knob, Order, Probe, Reversal, Step, Verdict};
 
-/// Last parts of the paths of what does work: more of it is taken to be no worse.
-const WORKERS: [&str; 5] = ["members", "workers", "partitions", "instances", "brokers"];
+/// Last parts of the paths of what does work: more of it is taken to be no worse. Partitions are not among them: what does
+/// not divide evenly by the members leaves some of them with more than others.
+const WORKERS: [&str; 4] = ["members", "workers", "instances", "brokers"];
 
 /// Most designs of a search: more would not fit into memory.
 pub const MOST_DESIGNS: usize = 10_000_000;
@@ -191,13 +192,25 @@ impl Search<'_> {
     }
 }
 
-/// The design that misses least: undecided rather than failing, then by the objective that it misses most, then by cost.
+/// The design that misses least: one that may yet hold rather than failing, then by the objective that it misses most, then by
+/// cost.
 fn closest(probes: &[Probe]) -> Option<usize> {
+    let beyond = |judged: &crate::summary::Judged| {
+        let outside = |(low, high): (f64, f64)| judged.limit < low || high < judged.limit;
+        match judged.verdict {
+            Verdict::Holds => false,
+            Verdict::Fails => true,
+            // What the end of a run left open, while all that is known of it lies on the wrong side.
+            Verdict::Undecided => {
+                judged.excess().is_some_and(|over| over > 0.0) && judged.interval.is_some_and(outside)
+            }
+        }
+    };
     let missed = |probe: &Probe| {
         let open = probe.found.judged.iter().filter(|judged| judged.verdict != Verdict::Holds);
         open.map(|judged| judged.excess().unwrap_or(f64::INFINITY).max(0.0)).fold(0.0, f64::max)
     };
-    let rank = |probe: &Probe| (probe.found.verdict() == Verdict::Fails, missed(probe));
+    let rank = |probe: &Probe| (probe.found.judged.iter().any(beyond), missed(probe));
     let ranked = probes.iter().map(rank).enumerate();
     ranked.min_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(index, _)| index)
 }
@@ -352,6 +365,15 @@ pub(in crate::experiment) mod tests {
         });
         assert_eq!(found.closest.map(|index| found.probes[index].at[0]), Some(3));
         assert_eq!(found.orders, [Order::Unknown]);
+        // But not where all that is known of it lies beyond the limit.
+        let found = search(&[knob("a.settings.prefetch", 8, 1.0)], |at| {
+            let mut found = if at[0] == 3 { between(7.0, 9.0) } else { between(2.0, 2.1) };
+            if at[0] == 3 {
+                found.judged[0].verdict = Verdict::Undecided;
+            }
+            found
+        });
+        assert_eq!(found.closest.map(|index| found.probes[index].at[0]), Some(0));
     }
 
     /// Figures that fall with more of anything, as wide as chance makes them: the answer is that of looking at all.

@@ -8,7 +8,8 @@ const SAME: f64 = 0.01;
 
 /// The objective that the larger of two designs does not meet and is further from than the smaller one, if there is one.
 ///
-/// Only what is not met counts: that a latency which is low enough is a little higher with more members rules out nothing.
+/// Only what is not met counts: that a latency which is low enough is a little higher with more members rules out nothing. And
+/// a loss in one run of the larger design and in none of the smaller may be chance: counts have to differ as other figures do.
 #[must_use]
 pub(super) fn reversal(less: &Finding, more: &Finding) -> Option<usize> {
     less.judged.iter().zip(&more.judged).position(|(less, more)| is_worse(less, more))
@@ -17,7 +18,7 @@ pub(super) fn reversal(less: &Finding, more: &Finding) -> Option<usize> {
 fn is_worse(less: &Judged, more: &Judged) -> bool {
     match (less.verdict, more.verdict) {
         (_, Verdict::Holds) => false,
-        (Verdict::Holds, Verdict::Fails) => true,
+        (Verdict::Holds, Verdict::Fails) if !matches!(more.op, Comparison::Equal | Comparison::NotEqual) => true,
         _ => is_further(less, more),
     }
 }
@@ -29,7 +30,9 @@ fn is_further(less: &Judged, more: &Judged) -> bool {
     match more.op {
         Comparison::Less | Comparison::AtMost => apart(b.0, a.1),
         Comparison::Greater | Comparison::AtLeast => apart(a.0, b.1),
-        Comparison::Equal | Comparison::NotEqual => false,
+        // As a rule that of a count with 0, from which one is further with more.
+        Comparison::Equal => apart(b.0, a.1),
+        Comparison::NotEqual => false,
     }
 }
 
@@ -39,6 +42,18 @@ mod tests {
     use super::*;
     use Comparison::{Greater, Less};
     use Verdict::{Fails, Holds, Undecided};
+
+    #[test]
+    fn one_loss_more_may_be_chance() {
+        let of = |verdict, low, high| Judged {
+            op: Comparison::Equal,
+            limit: 0.0,
+            interval: Some((low, high)),
+            ..judged(verdict)
+        };
+        assert!(!is_worse(&of(Holds, 0.0, 0.0), &of(Fails, -0.3, 0.7)));
+        assert!(is_worse(&of(Holds, 0.0, 0.0), &of(Fails, 2.0, 3.0)));
+    }
 
     #[test]
     fn worse_is_what_is_further_from_its_limit_by_more_than_chance() {

@@ -131,7 +131,8 @@ fn bounds(sizing: &Sizing) -> Vec<String> {
     for (knob, at) in sizing.knobs.iter().zip(&shown.at) {
         let (least, most) = ends(knob, *at);
         let value = part(knob, *at);
-        if sizing.answer.is_some() && least && knob.values[0] != "1" {
+        let nothing_less = ["0", "1"].contains(&knob.values[0].as_str());
+        if sizing.answer.is_some() && least && !nothing_less {
             remarks.push(format!("{value} is the least that was allowed: less might do, too"));
         } else if sizing.answer.is_some() && most && sizing.knobs.len() > 1 {
             remarks
@@ -283,12 +284,13 @@ fn rests_on(sizing: &Sizing) -> String {
     if sizing.answer.is_some() {
         parts.push("that this design holds".to_owned());
     }
-    let all = sizing.probes.len() == sizing.designs();
+    let ordered = sizing.knobs.iter().any(|knob| knob.order == Order::Assumed);
+    let alone = sizing.probes.len() == sizing.designs() || !ordered;
     parts.extend(match fail {
         0 => None,
-        1 if all => Some(format!("that 1 {smaller}design fails")),
+        1 if alone => Some(format!("that 1 {smaller}design fails")),
         1 => Some(format!("that 1 {smaller}design fails, which rules out those below it")),
-        fail if all => Some(format!("that {fail} {smaller}designs fail")),
+        fail if alone => Some(format!("that {fail} {smaller}designs fail")),
         fail => Some(format!("that {fail} {smaller}designs fail, which rule out those below them")),
     });
     parts.extend(match open {
