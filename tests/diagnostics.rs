@@ -317,6 +317,7 @@ const CASES: &[Case] = &[
     ("expect-during-backwards", &[("expect", "expect: [ email.lag.max < 5 during 2m..1m ]")]),
     ("expect-during-beyond", &[("expect", "expect: [ email.lag.max < 5 during 2m..1h ]")]),
     ("expect-during-one-end", &[("expect", "expect: [ email.lag.max < 5 during 2m ]")]),
+    ("expect-converged-alone", &[("expect", "expect: [ orders.converged.p99 < 1s, events.converged.p99 < 1s ]")]),
     // Variants.
     ("variant-unknown-path", &[("expect", "vary: { base: {}, big: { consumers.emial.members: 12 } }")]),
     ("variant-unknown-key", &[("expect", "vary: { base: {}, big: { consumers.email.membrs: 12 } }")]),

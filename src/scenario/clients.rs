@@ -157,10 +157,17 @@ fn partitioning(values: &Values<'_>) -> plan::Partitioning {
         "turn" => (None, Keyless::Turn),
         _ => (Some(KeyHash::Number), Keyless::Turn),
     };
-    let sticky = values.span("sticky_for");
+    // One that is not written is twice the linger, 15 minutes at most, and only those that draw are kept (librdkafka 2.x,
+    // rd_kafka_conf_finalize and rd_kafka_msg_partitioner).
+    let sticky = match (values.span("sticky_for"), values.place("sticky_for")) {
+        (SimSpan::ZERO, _) => SimSpan::ZERO,
+        (_, None) => SimSpan(values.span("linger").0.saturating_mul(2)).min(SimSpan::from_seconds(900)),
+        (written, Some(_)) => written,
+    };
+    let kept = keyless == Keyless::Random && sticky > SimSpan::ZERO;
     plan::Partitioning {
         hash: hash.filter(|_| !values.flag("ignore_keys")),
-        keyless: if sticky > SimSpan::ZERO { Keyless::StickyFor(sticky) } else { keyless },
+        keyless: if kept { Keyless::StickyFor(sticky) } else { keyless },
     }
 }
 

@@ -101,6 +101,14 @@ fn resolve(reader: &mut Reader, path: Part<'_>, plan: &Plan) -> Option<(Metric, 
     let sections = plan.names();
     if let Some(tail) = path.text.strip_prefix("events.") {
         let metric = metric(reader, path, "events", tail)?;
+        if metric.keys.first().is_some_and(|key| key == CONVERGED)
+            && (0..plan.topics.len()).all(|at| readers(plan, at) < 2)
+        {
+            let error =
+                Diagnostic::at(path.place, format!("`{}` is never measured: no topic has two consumers", path.text));
+            reader.error(error.label("no such figure"));
+            return None;
+        }
         let keys = std::iter::once("events".to_owned()).chain(metric.keys.iter().cloned()).collect();
         return Some((metric, vec![keys]));
     }
@@ -238,6 +246,14 @@ fn outcomes(flow: &FlowPlan) -> impl Iterator<Item = &str> {
     ends.iter().map(|end| end.name.as_str())
 }
 
+/// The metric of when all that read a topic have its events.
+const CONVERGED: &str = "converged";
+
+/// Consumers that read a topic.
+fn readers(plan: &Plan, topic: usize) -> usize {
+    plan.consumers.iter().filter(|consumer| consumer.subscribes.iter().any(|id| id.0 as usize == topic)).count()
+}
+
 /// Why a thing of a section has no figure with these keys, if it has none.
 fn missing(plan: &Plan, section: &str, name: &str, keys: &[String]) -> Option<String> {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -251,6 +267,11 @@ fn missing(plan: &Plan, section: &str, name: &str, keys: &[String]) -> Option<St
             let looks_once = plan.reads.iter().any(|read| read.name == name && read.poll.is_none());
             let again = matches!(keys[..], ["seen" | "looks", ..]);
             (again && looks_once).then(|| format!("the users of `{name}` look once: it has no `poll`"))
+        }
+        "topics" => {
+            let topic = plan.topics.iter().position(|topic| topic.name == name)?;
+            let alone = keys.first() == Some(&CONVERGED) && readers(plan, topic) < 2;
+            alone.then(|| format!("fewer than two consumers read `{name}`; look at the latency of the one"))
         }
         _ => missing_of_handler(plan, section, name, &keys),
     }

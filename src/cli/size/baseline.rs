@@ -6,6 +6,7 @@ use super::bench::Bench;
 use crate::cli::exit::Exit;
 use crate::cli::gate::{self, Baseline, Kind};
 use crate::experiment::{self, Found, Judge as _};
+use crate::metrics::Unit;
 use crate::plan::Plan;
 use crate::summary::{Against, Gate, Knob, Worse};
 
@@ -77,8 +78,8 @@ pub(super) fn against(bench: &mut Bench<'_>, found: &Found, baseline: &Baseline)
 pub(super) fn as_gate(against: &Against) -> Gate {
     let figure = |cost: f64| (cost, Some((cost, cost)));
     let ((was, was_interval), (is, is_interval)) = (figure(against.was), figure(against.is));
-    let name = "cost of the smallest design".to_owned();
-    let worse = Worse { design: String::new(), name, unit: None, was, was_interval, is, is_interval, place: None };
+    let (name, unit) = ("cost of the smallest design".to_owned(), Some(Unit::Number));
+    let worse = Worse { design: String::new(), name, unit, was, was_interval, is, is_interval, place: None };
     Gate {
         baseline: against.baseline.clone(),
         compared: 1,
