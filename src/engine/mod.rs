@@ -114,7 +114,7 @@ pub trait Progress: Sync {
 /// Records per window: large enough to hide what a station costs per call, small enough for the caches.
 const WINDOW: u64 = 2048;
 /// The same where threads meet after each window.
-const PARALLEL_WINDOW: u64 = 8192;
+const PARALLEL_WINDOW: u64 = 4096;
 
 /// Runs a plan. `None`: stopped by `progress`.
 ///

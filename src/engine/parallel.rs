@@ -5,7 +5,7 @@
 //! ticks one thread moves what was published into the logs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use super::group::Group;
 use super::schedule::{Station, Windows};
@@ -54,8 +54,44 @@ struct Shared {
     /// Next group that nobody has taken in this tick.
     next: AtomicUsize,
     ends: RwLock<Vec<u64>>,
-    barrier: Barrier,
+    meeting: Meeting,
     done: AtomicBool,
+}
+
+/// Where threads wait for each other. A tick is so short that to be woken by the system costs a good part of it: they look
+/// again and again, and leave the processor to others if it takes longer.
+struct Meeting {
+    threads: usize,
+    arrived: AtomicUsize,
+    round: AtomicUsize,
+}
+
+/// How often a thread looks before it lets others run: some 20 us.
+const LOOKS: u32 = 1 << 12;
+
+impl Meeting {
+    fn new(threads: usize) -> Self {
+        Self { threads, arrived: AtomicUsize::new(0), round: AtomicUsize::new(0) }
+    }
+
+    /// Waits until all threads are here.
+    fn wait(&self) {
+        let round = self.round.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
+            self.arrived.store(0, Ordering::Relaxed);
+            self.round.store(round.wrapping_add(1), Ordering::Release);
+            return;
+        }
+        let mut looks = 0;
+        while self.round.load(Ordering::Acquire) == round {
+            if looks < LOOKS {
+                looks += 1;
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
 }
 
 /// Runs a world without cycles. False: stopped.
@@ -69,7 +105,7 @@ pub(super) fn run(world: &mut World, target: u64, threads: usize, keep_going: &d
         topics: RwLock::new(std::mem::take(&mut world.topics)),
         next: AtomicUsize::new(0),
         ends: RwLock::new(vec![0; deepest + 2]),
-        barrier: Barrier::new(threads),
+        meeting: Meeting::new(threads),
         done: AtomicBool::new(false),
     };
     let mut windows = Windows::new(target, world.end);
@@ -77,12 +113,12 @@ pub(super) fn run(world: &mut World, target: u64, threads: usize, keep_going: &d
         for _ in 1..threads {
             scope.spawn(|| {
                 loop {
-                    shared.barrier.wait();
+                    shared.meeting.wait();
                     if shared.done.load(Ordering::Acquire) {
                         return;
                     }
                     take_groups(&shared, &depths);
-                    shared.barrier.wait();
+                    shared.meeting.wait();
                 }
             });
         }
@@ -97,14 +133,14 @@ pub(super) fn run(world: &mut World, target: u64, threads: usize, keep_going: &d
                 ends[0] = windows.next().unwrap_or(world.end);
             }
             shared.next.store(0, Ordering::Release);
-            shared.barrier.wait();
+            shared.meeting.wait();
             let until = lock(shared.ends.read())[0];
             for source in &mut world.sources {
                 source.advance(until, &mut world.inboxes);
             }
             world.mesh.advance(until, &mut world.inboxes);
             take_groups(&shared, &depths);
-            shared.barrier.wait();
+            shared.meeting.wait();
             exchange(world, &shared, &depths);
             windows.adapt(world.appended());
             let stop = !keep_going(SimTime(until));
@@ -115,7 +151,7 @@ pub(super) fn run(world: &mut World, target: u64, threads: usize, keep_going: &d
             }
         };
         shared.done.store(true, Ordering::Release);
-        shared.barrier.wait();
+        shared.meeting.wait();
         finished
     });
     world.topics = lock(shared.topics.into_inner());
