@@ -349,6 +349,12 @@ impl Meter {
                     *lost -= 1;
                 }
             }
+            Conclusion::Lost(cause) => {
+                *lost_entry(&mut self.ledger, cause) -= 1;
+                if let Some(lost) = self.lost.get_mut(&cause) {
+                    *lost -= 1;
+                }
+            }
             _ => unreachable!("only what was given up can come back"),
         }
     }
@@ -444,15 +450,19 @@ impl Meter {
     }
 }
 
+/// Where the ledger has what the bus did not hand out.
+fn lost_entry(ledger: &mut Ledger, cause: LossCause) -> &mut u64 {
+    match cause {
+        LossCause::Expired => &mut ledger.expired,
+        LossCause::OffsetReset => &mut ledger.skipped,
+        _ => &mut ledger.acked_lost,
+    }
+}
+
 fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusion) {
     match how {
         Conclusion::Lost(cause) => {
-            let entry = match cause {
-                LossCause::Expired => &mut ledger.expired,
-                LossCause::OffsetReset => &mut ledger.skipped,
-                _ => &mut ledger.acked_lost,
-            };
-            *entry += 1;
+            *lost_entry(ledger, cause) += 1;
             *lost.entry(cause).or_default() += 1;
         }
         Conclusion::Waiting => ledger.waiting += 1,

@@ -6,7 +6,7 @@ use super::fetch::MANY;
 use super::lane::Lane;
 use super::member::Chunk;
 use super::{Core, Log, Polled};
-use crate::engine::group::meter::Conclusion;
+use crate::engine::group::meter::{Conclusion, GivenUp};
 use crate::engine::group::run::Item;
 use crate::outcome::LossCause;
 use crate::plan::Settle;
@@ -120,8 +120,15 @@ impl Polled {
         let gone = gone.or_else(|| (item.offset < reset).then_some(LossCause::OffsetReset));
         let missed = gone.map(Conclusion::Lost);
         if let Some(how) = missed.or(unwanted.then_some(Conclusion::Filtered)) {
-            if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
-                core.meter.miss(slot, &record, extra, how);
+            let mark = state.mark(item.offset);
+            if !std::mem::replace(&mut mark.concluded, true) {
+                if missed.is_some() && !record.is_copied() {
+                    // A handler of an earlier owner may have it in hands, and be done with it yet.
+                    mark.given_up = Some(GivenUp::new(how, &record, extra));
+                    core.meter.conclude(slot, &record, how);
+                } else {
+                    core.meter.miss(slot, &record, extra, how);
+                }
             }
             return self.finished(core, member, item, true, 0);
         }
