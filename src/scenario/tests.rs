@@ -179,7 +179,7 @@ fn a_leader_and_brokers_are_targets() {
         one.notes
     );
     assert!(one.plan.consumers[0].key_order.is_err());
-    assert_eq!(one.plan.expectations[0].op, Comparison::Greater);
+    assert_eq!(one.plan.expectations[0].op, Comparison::Less);
 }
 
 fn service<'a>(plan: &'a Plan, name: &str) -> &'a ServicePlan {
