@@ -23,6 +23,7 @@ pub(super) fn plan() -> Plan {
         replications: 3,
         duration: SimSpan::from_seconds(110),
         warm_up: SimSpan::from_seconds(10),
+        warm_up_from: crate::plan::WarmUp::Stated,
         buses: vec![BusPlan { name: "main".into(), brokers: 1, failover: None }],
         topics: vec![topic()],
         producers: vec![producer()],

@@ -32,3 +32,4 @@ mod retention;
 mod services;
 mod size;
 mod support;
+mod warm_up;
