@@ -124,8 +124,8 @@ fn variants_hold_what_they_expect() {
         let loaded = scenario::load(&root().join(format!("scenarios/{name}.yaml")), &Overrides::default());
         let variants = loaded.map(|loaded| loaded.variants).unwrap_or_default();
         for variant in variants.iter().skip(1) {
-            // The limits of variants are wide: two runs tell.
-            let result = edasim("run", &name, &["--quiet", "--variant", variant, "--replications", "2"]);
+            // The limits of variants are wide: three runs tell.
+            let result = edasim("run", &name, &["--quiet", "--variant", variant, "--replications", "3"]);
             wrong.extend(complaint(&format!("{name}, variant {variant}"), &result));
         }
     }
