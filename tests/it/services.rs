@@ -43,8 +43,8 @@ pub(crate) fn with_services() -> Value {
     add_callers(&mut scenario);
     scenario["resources"] = json!({
         "rows": { "capacity": 1, "per_key": true, "timeout": "1s" },
-        "pool": { "capacity": 3 },
-        "quota": { "rate": "40/s", "burst": 5, "queue": 10, "timeout": "200ms" }
+        "pool": { "capacity": 8 },
+        "quota": { "rate": "200/s", "burst": 5, "queue": 10, "timeout": "200ms" }
     });
     scenario["flows"] = json!({
         "sold": { "from": "web", "until": ["stock", "pay"], "deadline": "150ms" },
@@ -72,12 +72,13 @@ fn add_callers(scenario: &mut Value) {
     scenario["consumers"]["reminder"] = json!({
         "subscribes": "orders",
         "members": 2,
-        "workers": 3,
+        "workers": 20,
+        "order": "key",
         "startup": "2s",
         "handler": [
             { "hold": { "of": "rows", "do": [ { "work": { "exponential": "4ms" } } ] } },
             { "parallel": { "do": [ { "call": { "to": "advice", "timeout": "80ms" } }, { "wait": "2ms" } ], "quorum": 1 } },
-            { "saga": { "steps": [ { "do": [ { "call": "pay" } ], "undo": [ { "work": "1ms" } ] } ], "else": [] } },
+            { "saga": { "steps": [ { "do": [ { "call": { "to": "pay", "timeout": "50ms" } } ], "undo": [ { "work": "1ms" } ] } ], "else": [] } },
             { "publish": { "to": "later", "probability": "20%", "else": [] } }
         ],
         "failure": { "transient": "2%", "hang": "0.1%" },
