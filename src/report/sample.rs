@@ -118,6 +118,11 @@ pub(super) fn summary() -> Summary {
         "events": { "converged": { "p99": 287.0 } }
     });
     metrics["consumers"]["email"]["lost"] = json!({ "total": 3, "by_cause": { "attempts_exhausted": 3 } });
+    let first = |event: &str, at: f64| json!({ "event": event, "run": 3, "key": "41", "created": at - 1.0, "at": at });
+    metrics["consumers"]["email"]["causes"] = json!([ { "defect": "lost", "cause": "attempts_exhausted", "count": 3,
+        "first": first("order-service#9031", 1_812.5) } ]);
+    metrics["consumers"]["analytics"]["causes"] = json!([ { "defect": "late", "cause": "overtaken", "count": 17,
+        "first": first("order-service#17", 12.25) } ]);
     metrics["consumers"]["analytics"]["order_violations"] = json!(17);
     metrics["consumers"]["analytics"]["anomalies"] = json!({ "nonmonotonic_poll": { "count": 17, "allowed": true,
         "reason": "three workers of a member share a partition" } });
