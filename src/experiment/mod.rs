@@ -11,13 +11,16 @@ mod columns;
 mod compare;
 mod expect;
 mod gate;
+mod histograms;
 mod jackknife;
 mod journeys;
 mod measure;
 mod pool;
+mod precision;
 mod remarks;
 mod runs;
 mod services;
+mod shares;
 mod size;
 mod summarise;
 mod sweep;
@@ -34,6 +37,7 @@ pub use expect::expected;
 pub use gate::gate;
 pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
+pub use precision::{Aim, run_to};
 pub use runs::Runs;
 pub use size::{Found, Judge, MOST_DESIGNS, decide, is_close, looks, order_of, smallest};
 pub use summarise::{Collected, summarise};
@@ -73,6 +77,9 @@ pub trait Watch: Sync {
     /// `share` (0 to 1) of all virtual time is simulated, and `done` runs are finished. Returns false to stop: finished
     /// runs are summarised, the others are dropped.
     fn reached(&self, share: f64, done: u32) -> bool;
+
+    /// There shall be so many runs: from here on `share` is that of all of them.
+    fn asked(&self, _runs: u32) {}
 }
 
 /// Nobody watches.

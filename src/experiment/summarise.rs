@@ -68,9 +68,9 @@ impl<'p> Collected<'p> {
         let whole = Measured::of(plan, pooled.clone()?);
         let rests = groups.rests(plan);
         let expectations = claims.iter().map(|claim| claim.judge(plan, &whole, &rests)).collect::<Vec<_>>();
-        let ci95 = intervals(&whole, &rests);
+        let ci95 = intervals(plan, &whole, &rests);
+        let warnings = Findings { plan, whole: &whole, rests: &rests, claims, judged: &expectations, asked }.warnings();
         let Measured { mut pooled, metrics } = whole;
-        let findings = Findings { plan, pooled: &pooled, metrics: &metrics, claims, judged: &expectations, asked };
         let summary = Summary {
             scenario: plan.name.clone(),
             seed: plan.seed,
@@ -78,7 +78,7 @@ impl<'p> Collected<'p> {
             replications_asked: asked,
             duration: plan.duration,
             warm_up: plan.warm_up,
-            warnings: findings.warnings(),
+            warnings,
             estimates: beside(plan, Some(Found { pooled: &pooled, metrics: &metrics, ci95: &ci95 })),
             ci95,
             metrics,

@@ -225,7 +225,9 @@ pub fn knee(positions: &[f64], readings: &[Option<Reading>]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (index, at, reading) in &known {
         let off = off(*at, reading.value);
-        let half = reading.interval.map_or(0.0, |(low, high)| (high - low) / 2.0);
+        // Where it has no upper end the lower side tells how wide it is.
+        let half = |(low, high): (f64, f64)| if high.is_finite() { (high - low) / 2.0 } else { reading.value - low };
+        let half = reading.interval.map_or(0.0, half);
         if off >= BEND * height && off > half && best.is_none_or(|(_, most)| off > most) {
             best = Some((*index, off));
         }
@@ -247,6 +249,16 @@ mod tests {
     fn knee_of(values: &[f64], half: f64) -> Option<usize> {
         let positions: Vec<f64> = (0..values.len()).map(|i| i as f64).collect();
         knee(&positions, &readings(values, half))
+    }
+
+    #[test]
+    fn an_interval_without_an_upper_end_is_as_wide_as_its_lower_side() {
+        let mut bent = readings(&[1.0, 1.0, 1.0, 5.0], 0.5);
+        bent[2].as_mut().expect("a reading").interval = Some((0.5, f64::INFINITY));
+        let positions = [0.0, 1.0, 2.0, 3.0];
+        assert_eq!(knee(&positions, &bent), Some(2));
+        bent[2].as_mut().expect("a reading").interval = Some((-4.0, f64::INFINITY));
+        assert_eq!(knee(&positions, &bent), Some(1));
     }
 
     #[test]

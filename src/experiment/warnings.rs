@@ -1,10 +1,9 @@
 //! What would mislead a reader who skipped it, in plain words, most important first.
 
-use serde_json::Value;
-
 use super::expect::Claim;
+use super::jackknife::Measured;
 use super::measure::PERCENTILES;
-use super::pool::Pooled;
+use super::shares::Shares;
 use super::unfinished::{UNFINISHED, open_in};
 use crate::outcome::Ended;
 use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
@@ -14,6 +13,8 @@ use crate::units::show_seconds;
 
 /// Samples beyond a percentile that make it worth showing.
 const TAIL_SAMPLES: f64 = 100.0;
+/// The same of independent ones: with fewer, intervals of percentiles hold clearly less often than 95 times in 100.
+const TAIL_INDEPENDENT: f64 = 20.0;
 /// Fewer runs than this give wide intervals.
 const FEW_RUNS: u32 = 5;
 
@@ -22,9 +23,9 @@ pub(super) struct Findings<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// All runs.
-    pub pooled: &'a Pooled,
-    /// Their metrics.
-    pub metrics: &'a Value,
+    pub whole: &'a Measured,
+    /// What is left of them without each group.
+    pub rests: &'a [Measured],
     /// What was claimed, and the judgements, in the same order.
     pub claims: &'a [Claim],
     /// The judgements.
@@ -63,8 +64,8 @@ impl Findings<'_> {
     }
 
     fn stopped(&self) -> Option<Warning> {
-        let Ended::BacklogBound { at, consumer } = self.pooled.outcome.ended else { return None };
-        let (bound, stopped, runs) = (self.plan.backlog_bound, self.pooled.stopped, self.pooled.runs);
+        let Ended::BacklogBound { at, consumer } = self.whole.pooled.outcome.ended else { return None };
+        let (bound, stopped, runs) = (self.plan.backlog_bound, self.whole.pooled.stopped, self.whole.pooled.runs);
         let which = if runs == 1 { "The run".into() } else { format!("{stopped} of {runs} runs, the first") };
         let after = show_seconds(at.seconds());
         let text = format!(
@@ -74,7 +75,7 @@ impl Findings<'_> {
     }
 
     fn interrupted(&self) -> Option<Warning> {
-        let (done, asked) = (self.pooled.runs, self.asked);
+        let (done, asked) = (self.whole.pooled.runs, self.asked);
         let text =
             format!("Interrupted: {done} of {asked} runs were finished and are summarised, the others are dropped.");
         (done < asked).then(|| experiment("W007", text))
@@ -83,7 +84,8 @@ impl Findings<'_> {
     /// More work than can be done, or a lag that grows to the end.
     fn overload(&self, index: usize) -> Option<Warning> {
         let policy = &self.plan.consumers[index];
-        let load = number_at(self.metrics, &["consumers", &policy.name, "offered_load"]).filter(|load| *load >= 1.0);
+        let load =
+            number_at(&self.whole.metrics, &["consumers", &policy.name, "offered_load"]).filter(|load| *load >= 1.0);
         let growing = self.grows_since(index).map(|since| show_seconds(since.seconds()));
         let text = match (load, growing) {
             (None, None) => return None,
@@ -105,7 +107,7 @@ impl Findings<'_> {
     /// More worker time is asked of a service than there is.
     fn busy_service(&self, index: usize) -> Option<Warning> {
         let name = &self.plan.services[index].name;
-        let load = number_at(self.metrics, &["services", name, "offered_load"]).filter(|load| *load >= 1.0)?;
+        let load = number_at(&self.whole.metrics, &["services", name, "offered_load"]).filter(|load| *load >= 1.0)?;
         let text = format!(
             "Overload: {} of the time of its workers is asked for, that in which they wait for others included. \
              What does not fit waits, or is refused.",
@@ -117,16 +119,16 @@ impl Findings<'_> {
     /// More is asked of a resource than it can grant.
     fn busy_resource(&self, index: usize) -> Option<Warning> {
         let name = &self.plan.resources[index].name;
-        let load = number_at(self.metrics, &["resources", name, "offered_load"]).filter(|load| *load >= 1.0)?;
+        let load = number_at(&self.whole.metrics, &["resources", name, "offered_load"]).filter(|load| *load >= 1.0)?;
         let text = format!("Overload: {} of what it can grant is asked of it.", percent(load));
         Some(warning("resources", name, "W001", text))
     }
 
     /// Since when lag (the mean over runs) grows to the end of the run; `None` where it does not.
     fn grows_since(&self, index: usize) -> Option<SimTime> {
-        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let interval = self.whole.pooled.outcome.consumers[index].lag.interval;
         let measured_from = self.plan.warm_up.0.checked_div(interval.0)?;
-        let curve = self.pooled.curves[index].mean_records();
+        let curve = self.whole.pooled.curves[index].mean_records();
         let measured = curve.get(usize::try_from(measured_from).ok()?..)?;
         let (last_low, growing) = growth(measured)?;
         if lasts_less_than_two_rounds(&self.plan.consumers[index], interval, growing) {
@@ -140,9 +142,9 @@ impl Findings<'_> {
         if self.grows_since(index).is_some() {
             return None;
         }
-        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let interval = self.whole.pooled.outcome.consumers[index].lag.interval;
         let warm_up = usize::try_from(self.plan.warm_up.0.checked_div(interval.0)?).ok()?;
-        let ages = self.pooled.curves[index].mean_time();
+        let ages = self.whole.pooled.curves[index].mean_time();
         let (limit, spans) = far_behind(ages.get(warm_up..)?)?;
         let at = |point: usize| show_seconds(SimTime(interval.0 * (warm_up + point) as u64).seconds());
         let oldest = spans.iter().map(|span| span.2).max()?;
@@ -162,7 +164,7 @@ impl Findings<'_> {
 
     /// Measured events that had no end yet.
     fn unfinished(&self, index: usize) -> Option<Warning> {
-        let books = &self.pooled.outcome.consumers[index].ledger;
+        let books = &self.whole.pooled.outcome.consumers[index].ledger;
         let open = open_in(books);
         let share = open as f64 / books.created as f64;
         let text = format!(
@@ -176,7 +178,7 @@ impl Findings<'_> {
 
     /// Measured requests of users that had no end yet.
     fn unanswered(&self, index: usize) -> Option<Warning> {
-        let users = &self.pooled.outcome.services[index].users;
+        let users = &self.whole.pooled.outcome.services[index].users;
         let share = users.open as f64 / users.arrived as f64;
         let text = format!(
             "{} of the requests of its users ({} of {}) had no end when the run ended. They are missing from the response \
@@ -190,8 +192,8 @@ impl Findings<'_> {
 
     /// Events of a producer that never reached their topic: no figure of a consumer tells of them.
     fn unpublished(&self, index: usize) -> Option<Warning> {
-        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
-        let topics = policy.clients.iter().map(|(topic, _)| &self.pooled.outcome.topics[topic.0 as usize]);
+        let (policy, seen) = (&self.plan.producers[index], &self.whole.pooled.outcome.producers[index]);
+        let topics = policy.clients.iter().map(|(topic, _)| &self.whole.pooled.outcome.topics[topic.0 as usize]);
         let never = (seen.rejected + seen.indeterminate).min(topics.map(|topic| topic.not_stored).sum());
         let (rejected, silent) = (seen.rejected, seen.indeterminate);
         let text = format!(
@@ -206,7 +208,7 @@ impl Findings<'_> {
 
     /// Events of a producer whose handlers failed: what these were still to publish never was.
     fn failed_handlers(&self, index: usize) -> Option<Warning> {
-        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
+        let (policy, seen) = (&self.plan.producers[index], &self.whole.pooled.outcome.producers[index]);
         let text = format!(
             "{} of its handlers ({} of {}) failed, and what they had not published by then never was. No latency or loss \
              counts it.",
@@ -220,7 +222,7 @@ impl Findings<'_> {
 
     /// The same of what consumers publish, whose clients tell nobody.
     fn not_passed_on(&self, index: usize) -> Option<Warning> {
-        let (topic, seen) = (&self.plan.topics[index], &self.pooled.outcome.topics[index]);
+        let (topic, seen) = (&self.plan.topics[index], &self.whole.pooled.outcome.topics[index]);
         let here = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(id, _)| id.0 as usize == index);
         let consumers: Vec<&str> =
             self.plan.consumers.iter().filter(|c| here(&c.clients)).map(|c| c.name.as_str()).collect();
@@ -246,6 +248,9 @@ impl Findings<'_> {
             (None, Some(reason)) if judged.unfinished => {
                 format!("Undecided: `{}`: {reason}. More replications would not decide it.", judged.text)
             }
+            (None, Some(reason)) if judged.interval.is_some() => {
+                format!("Undecided: `{}`: {reason}. A longer run would decide it.", judged.text)
+            }
             (None, Some(reason)) => format!(
                 "Undecided: `{}`: {reason}. It is about every run, and more of them would hardly decide it.",
                 judged.text
@@ -259,7 +264,8 @@ impl Findings<'_> {
         undecided.map(|(claim, judged)| Warning { code: "W005", about: about(claim), text: text(judged) }).collect()
     }
 
-    /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for.
+    /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for; or enough of them, but in
+    /// a few bunches.
     fn short_tail(&self, times: &Times<'_>) -> Option<Warning> {
         let Times { section, name: thing, count, noun, none, .. } = *times;
         if count == 0 {
@@ -267,15 +273,30 @@ impl Findings<'_> {
         }
         let asked_for = |name: &str| name == "p99" || self.claims.iter().any(|c| asks(c.path(self.plan), times, name));
         let beyond = |share: f64| count as f64 * (1.0 - share);
-        let mut short =
-            PERCENTILES.iter().filter(|(name, share)| asked_for(name) && beyond(*share) < TAIL_SAMPLES - 1e-6);
+        let few = |share: f64| beyond(share) < TAIL_SAMPLES - 1e-6;
+        let shares = Shares::of_rests(self.plan, self.whole, self.rests, &[section, thing, times.figure], None);
+        let independent = |share: f64| shares.as_ref().and_then(|shares| shares.independent(share));
+        let bunched = |share: f64| independent(share).is_some_and(|slow| slow < TAIL_INDEPENDENT);
+        let mut short = PERCENTILES.iter().filter(|(name, share)| asked_for(name) && (few(*share) || bunched(*share)));
         let (name, share) = short.next()?;
         let furthest = short.next_back().map_or(String::new(), |(furthest, _)| format!(" to {furthest}"));
+        let (what, longer) = match independent(*share).filter(|_| !few(*share)) {
+            None => (
+                format!("{count} {noun} give about {:.0} beyond {name}, and 100 are wanted", beyond(*share)),
+                TAIL_SAMPLES / beyond(*share),
+            ),
+            Some(slow) => (
+                format!(
+                    "about {:.0} {noun} are beyond {name}, but in bunches: they say as much as {slow:.0} that are \
+                     independent, and {TAIL_INDEPENDENT} are wanted",
+                    beyond(*share)
+                ),
+                TAIL_INDEPENDENT / slow,
+            ),
+        };
         let text = format!(
-            "Too short for the tail: {count} {noun} give about {:.0} beyond {name}, and 100 are wanted. \
-             Read {name}{furthest} as a rough figure; a run {:.0} times as long would do.",
-            beyond(*share),
-            (TAIL_SAMPLES / beyond(*share)).ceil()
+            "Too short for the tail: {what}. Read {name}{furthest} as a rough figure; a run {:.0} times as long would do.",
+            longer.ceil()
         );
         Some(warning(section, thing, "W003", text))
     }
@@ -285,7 +306,7 @@ impl Findings<'_> {
             section: "consumers",
             name: self.name(index),
             figure: "latency",
-            count: self.pooled.outcome.consumers[index].latency.count(),
+            count: self.whole.pooled.outcome.consumers[index].latency.count(),
             noun: "events",
             none: "No measured event took effect: there are no latencies to show.",
         }
@@ -298,14 +319,14 @@ impl Findings<'_> {
             section: "services",
             name: &service.name,
             figure: "response",
-            count: self.pooled.outcome.services[index].response.count(),
+            count: self.whole.pooled.outcome.services[index].response.count(),
             noun: "requests",
             none: "No measured request was answered well: there are no response times to show.",
         })
     }
 
     fn few_runs(&self) -> Option<Warning> {
-        let text = match self.pooled.runs {
+        let text = match self.whole.pooled.runs {
             1 if !self.claims.is_empty() => {
                 "One run says nothing about the spread between runs: expectations are judged by its values alone."
                     .into()

@@ -33,6 +33,12 @@ fn page(sweep: &Sweep, metric: usize, more: &str) -> Page {
     Page::new(580.0, &sweep.metrics[metric].name(), &about)
 }
 
+/// The ends of a reading's interval; where that is open, or there is none, the value itself.
+fn ends(reading: &Reading) -> (f64, f64) {
+    let (low, high) = reading.interval.unwrap_or((reading.value, reading.value));
+    (low, if high.is_finite() { high } else { reading.value })
+}
+
 /// One value is varied.
 fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
     let (axis, swept) = (&sweep.axes[0], &sweep.metrics[metric]);
@@ -42,9 +48,9 @@ fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
     let evenly: Vec<f64> = (0..axis.values.len()).map(|i| i as f64).collect();
     let positions = axis.positions.as_ref().unwrap_or(&evenly);
     let x = Axis::points(positions, &axis.values, frame.across());
-    let ends = || readings.iter().flatten().map(|reading| reading.interval.unwrap_or((reading.value, reading.value)));
-    let low = ends().map(|ends| ends.0).fold(f64::MAX, f64::min);
-    let high = ends().map(|ends| ends.1).fold(0.0, f64::max);
+    let known = || readings.iter().flatten().map(ends);
+    let low = known().map(|ends| ends.0).fold(f64::MAX, f64::min);
+    let high = known().map(|ends| ends.1).fold(0.0, f64::max);
     let least = readings.iter().flatten().map(|reading| reading.value).fold(f64::MAX, f64::min);
     let log = swept.unit == Unit::Seconds && least > 0.0 && high / least > LINEAR;
     let y = if log {
@@ -66,10 +72,7 @@ fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
     for part in known.split(Option::is_none) {
         let part: Vec<(f64, Reading)> = part.iter().flatten().copied().collect();
         let edge = |end: fn((f64, f64)) -> f64| {
-            let at = |(x, reading): &(f64, Reading)| {
-                let ends = reading.interval.unwrap_or((reading.value, reading.value));
-                (*x, y.at(end(ends)))
-            };
+            let at = |(x, reading): &(f64, Reading)| (*x, y.at(end(ends(reading))));
             part.iter().map(at).collect::<Vec<_>>()
         };
         let band: Vec<(f64, f64)> =
