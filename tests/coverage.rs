@@ -45,6 +45,8 @@ fn queue(seconds: u32) -> Plan {
 struct Counts {
     seeds: u64,
     contain: [u64; 2],
+    /// Those without an interval.
+    none: [u64; 2],
     /// Those whose interval has no upper end.
     open: [u64; 2],
     /// Those with a warning that the run is too short for its tail.
@@ -73,15 +75,19 @@ impl Counts {
         let counts = Self {
             seeds,
             contain: count(&|figure, (low, high)| (low..=high).contains(&exact(figure))),
+            none: count(&|_, _| true).map(|some| seeds - some),
             open: count(&|_, (_, high)| high.is_infinite()),
             warned: found.iter().filter(|(_, warned, _)| *warned).count() as u64,
             runs: found.iter().map(|(.., runs)| f64::from(*runs)).sum::<f64>() / seeds as f64,
         };
         let share = |count: u64| 100.0 * count as f64 / seeds as f64;
+        let of_given = |at: usize| 100.0 * counts.contain[at] as f64 / (seeds - counts.none[at]) as f64;
         println!(
-            "{what:44} mean {:5.1}%   p99 {:5.1}% (open {:.1}%)   W003 {:.1}%   {:.1} runs",
-            share(counts.contain[0]),
-            share(counts.contain[1]),
+            "{what:44} mean {:5.1}% (none {:.1}%)   p99 {:5.1}% (none {:.1}%, open {:.1}%)   W003 {:.1}%   {:.1} runs",
+            of_given(0),
+            share(counts.none[0]),
+            of_given(1),
+            share(counts.none[1]),
             share(counts.open[1]),
             share(counts.warned),
             counts.runs
@@ -92,8 +98,10 @@ impl Counts {
     /// Whether both figures are contained between 93 % and 97 % of the time, give or take what chance does to counts
     /// (so many standard deviations of them).
     fn hold(&self, deviations: f64) {
-        for (figure, contain) in FIGURES.iter().zip(self.contain) {
-            let seeds = self.seeds as f64;
+        for ((figure, contain), none) in FIGURES.iter().zip(self.contain).zip(self.none) {
+            // Nearly all have one.
+            assert!(20 * none <= self.seeds, "{figure}: {none} of {} without an interval", self.seeds);
+            let seeds = (self.seeds - none) as f64;
             let apart = |share: f64| deviations * (seeds * share * (1.0 - share)).sqrt();
             let (least, most) = (0.93 * seeds - apart(0.93), 0.97 * seeds + apart(0.97));
             let contain = contain as f64;
@@ -107,6 +115,11 @@ fn replications(runs: u32) -> impl Fn(&Plan) -> Experiment + Sync {
     move |plan| experiment::run(plan, &Request { replications: runs, jobs: 1, ..Request::default() }, &()).unwrap()
 }
 
+/// One run, with intervals from its batches.
+fn batches(plan: &Plan) -> Experiment {
+    replications(1)(plan)
+}
+
 /// As many as it takes until both figures are known so exactly.
 fn precision(width: f64) -> impl Fn(&Plan) -> Experiment + Sync {
     let path = |figure: &str| ["consumers", "server", "latency", figure].map(str::to_owned).to_vec();
@@ -118,6 +131,7 @@ fn precision(width: f64) -> impl Fn(&Plan) -> Experiment + Sync {
 #[test]
 fn of_two_hundred_seeds() {
     Counts::of("10 runs of 3 minutes", 200, &queue(180), &replications(10)).hold(3.3);
+    Counts::of("one run of 30 minutes, by batches", 200, &queue(1_800), &batches).hold(3.3);
 }
 
 #[test]
@@ -129,5 +143,9 @@ fn of_a_thousand_seeds() {
     Counts::of("10 runs of 10 minutes", 1_000, &queue(600), &replications(10)).hold(0.0);
     Counts::of("5 runs of 10 minutes", 1_000, &queue(600), &replications(5)).hold(0.0);
     Counts::of("48 runs of 3 minutes", 1_000, &queue(180), &replications(48)).hold(0.0);
+    Counts::of("one run of 3 minutes, by batches", 1_000, &queue(180), &batches);
+    Counts::of("one run of 10 minutes, by batches", 1_000, &queue(600), &batches);
+    Counts::of("one run of 30 minutes, by batches", 1_000, &queue(1_800), &batches).hold(0.0);
+    Counts::of("one run of 2 hours, by batches", 1_000, &queue(7_200), &batches).hold(0.0);
     Counts::of("--precision 5%, runs of 3 minutes", 1_000, &queue(180), &precision(0.05)).hold(0.0);
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::jackknife::{LEVEL, contributions, spread};
 use super::measure::{nine_decimals, rests_on_few};
 use super::precision::{self, Aim, Figure};
-use super::{Experiment, Failure, Request, Runs, Watch};
+use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
 use crate::metrics::{Metric, OUTCOMES, catalogue, is_of_the_worst_run, of_outcome};
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
@@ -50,6 +50,8 @@ pub fn compare(
         return Err(Refusal::NothingShared { design: stranger + 1 });
     }
     let plans: Vec<Plan> = designs.iter().map(|(_, plan)| Plan { seed: base.seed, ..plan.clone() }).collect();
+    let plans =
+        warm_up::settle_all(plans, request, watch).map_err(|(design, failure)| Refusal::Run { design, failure })?;
     let mut runs: Vec<Runs<'_>> = plans.iter().map(|plan| Runs::new(plan, request)).collect();
     let mut to = aim.map_or(request.runs_of(base), |aim| precision::first(request.runs_of(base), aim));
     let mut last = None;

@@ -13,7 +13,7 @@ use super::shares::Shares;
 use super::unfinished::{Span, span};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::{Comparison, Expectation, Plan};
-use crate::summary::{Judged, Verdict};
+use crate::summary::{Judged, Verdict, interval_in};
 
 /// One expectation about one metric, with its value in every run so far.
 #[derive(Clone, Debug)]
@@ -47,10 +47,11 @@ impl Claim {
         self.values.push(self.read(plan, run));
     }
 
-    /// The judgement of all runs, by their figures and what is left of them without each group of runs.
+    /// The judgement of all runs, by their figures and what is left of them without each group of runs; of a single run by
+    /// the intervals of its batches.
     #[must_use]
-    pub(super) fn judge(&self, plan: &Plan, whole: &Measured, rests: &[Measured]) -> Judged {
-        let (judgement, unfinished) = self.judgement(plan, whole, rests);
+    pub(super) fn judge(&self, plan: &Plan, runs: (&Measured, &[Measured]), batches: &Value) -> Judged {
+        let (judgement, unfinished) = self.judgement(plan, runs, batches);
         Judged {
             verdict: judgement.verdict,
             value: judgement.value,
@@ -83,11 +84,15 @@ impl Claim {
     }
 
     /// The judgement, and whether it is open because of what was not finished.
-    fn judgement(&self, plan: &Plan, whole: &Measured, rests: &[Measured]) -> (Judgement, bool) {
+    fn judgement(&self, plan: &Plan, (whole, rests): (&Measured, &[Measured]), batches: &Value) -> (Judgement, bool) {
         let expectation = &plan.expectations[self.expectation];
         let worst = self.path(plan).last().is_some_and(|key| is_of_the_worst_run(key));
         let of_all = self.read(plan, whole);
-        let measured = self.interval(plan, (whole, rests), of_all.as_ref(), |span| span.value);
+        let within = |pick: fn(&Span) -> f64| match rests {
+            [] => self.of_batches(plan, batches, of_all.as_ref(), pick),
+            _ => self.interval(plan, (whole, rests), of_all.as_ref(), pick),
+        };
+        let measured = within(|span| span.value);
         let judged_at = |pick: fn(&Span) -> f64, interval: Option<(f64, f64)>| {
             let of_runs: Vec<f64> = self.values.iter().map(|span| span.as_ref().map_or(f64::NAN, pick)).collect();
             let figures = Figures {
@@ -101,7 +106,7 @@ impl Claim {
         };
         let judgement = judged_at(|span| span.value, measured);
         let ends: [fn(&Span) -> f64; 2] = [|span| span.low, |span| span.high];
-        let ends = ends.map(|end| judged_at(end, self.interval(plan, (whole, rests), of_all.as_ref(), end)).verdict);
+        let ends = ends.map(|end| judged_at(end, within(end)).verdict);
         let either = of_all
             .iter()
             .chain(self.values.iter().flatten())
@@ -131,6 +136,22 @@ impl Claim {
         // What a percentile may become is not known run by run: its interval moves with it.
         let by = if of_all.value > 0.0 { pick(of_all) / of_all.value } else { 1.0 };
         times.interval(*share).map(|(low, high)| (low * by, high * by))
+    }
+
+    /// The same of a single run.
+    fn of_batches(
+        &self,
+        plan: &Plan,
+        batches: &Value,
+        of_all: Option<&Span>,
+        pick: fn(&Span) -> f64,
+    ) -> Option<(f64, f64)> {
+        if plan.expectations[self.expectation].during.is_some() {
+            return None;
+        }
+        let (low, high) = interval_in(descend(batches, self.path(plan))?)?;
+        let by = of_all.filter(|span| span.value > 0.0).map_or(1.0, |span| pick(span) / span.value);
+        Some((low * by, high * by))
     }
 
     /// The path of the metric in the result document.
@@ -277,6 +298,7 @@ fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
             Some((_, high)) if undecided && high.is_infinite() => {
                 Some("too few slower events to tell how late it may be".into())
             }
+            Some(_) if undecided && runs.len() == 1 => Some("the interval of its batches includes the limit".into()),
             _ => None,
         },
     }

@@ -6,6 +6,7 @@ use crate::plan::Plan;
 use crate::random::Stream;
 use crate::summary::Summary;
 
+mod batches;
 mod beside;
 mod columns;
 mod compare;
@@ -25,6 +26,7 @@ mod size;
 mod summarise;
 mod sweep;
 mod unfinished;
+mod warm_up;
 mod warnings;
 
 #[cfg(test)]
@@ -140,7 +142,8 @@ pub fn seed_of(plan: &Plan, replication: u32) -> u64 {
 /// [`Failure`]: a run without an outcome, no run finished, or no threads.
 pub fn run(plan: &Plan, request: &Request, watch: &dyn Watch) -> Result<Experiment, Failure> {
     let asked = request.runs_of(plan);
-    let mut runs = Runs::new(plan, request);
+    let plan = warm_up::settle(plan, request, watch)?;
+    let mut runs = Runs::new(&plan, request);
     runs.extend(asked, watch)?;
     runs.found(asked)
 }

@@ -7,7 +7,7 @@
 //! It ends before that where the limit would not do by far.
 
 use super::jackknife::{GROUPS, LEVEL};
-use super::{Experiment, Failure, Request, Runs, Watch};
+use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
 use crate::stats::confidence::Spread;
@@ -37,8 +37,9 @@ pub fn run_to(
     aim: &Aim,
     watch: &dyn Watch,
 ) -> Result<(Experiment, Precision), Failure> {
-    let mut runs = Runs::new(plan, request);
-    let mut to = first(request.runs_of(plan), aim);
+    let plan = warm_up::settle(plan, request, watch)?;
+    let mut runs = Runs::new(&plan, request);
+    let mut to = first(request.runs_of(&plan), aim);
     loop {
         watch.asked(to);
         let complete = runs.extend(to, watch)?;

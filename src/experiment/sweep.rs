@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::compare::drain_times;
 use super::jackknife::LEVEL;
 use super::measure::nine_decimals;
-use super::{Experiment, Failure, Request, Runs, Watch};
+use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
@@ -102,6 +102,8 @@ impl Pool<'_> {
         let helpers = if self.points - begun < self.jobs { self.jobs - 1 } else { 0 };
         let asked = self.request.runs_of(&plan);
         let part = Part { pool: self, share: AtomicU64::new(0), done: AtomicU32::new(0) };
+        let alone = Request { jobs: 1, ..self.request.clone() };
+        let plan = warm_up::settle(&plan, &alone, &part)?;
         let mut runs = Runs::new(&plan, self.request);
         let complete = runs.with_crew(asked, helpers + 1, &part, |crew| {
             rayon::scope(|scope| {

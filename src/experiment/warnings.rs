@@ -5,9 +5,10 @@ use super::jackknife::Measured;
 use super::measure::PERCENTILES;
 use super::shares::Shares;
 use super::unfinished::{UNFINISHED, open_in};
+use super::warm_up;
 use crate::outcome::Ended;
 use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
-use crate::summary::{Judged, Verdict, Warning, number_at};
+use crate::summary::{Batches, Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
 use crate::units::show_seconds;
 
@@ -37,7 +38,7 @@ pub(super) struct Findings<'a> {
 impl Findings<'_> {
     /// All warnings, most important first.
     #[must_use]
-    pub(super) fn warnings(&self) -> Vec<Warning> {
+    pub(super) fn warnings(&self, batches: Option<&Batches>) -> Vec<Warning> {
         let per_consumer = |warn: &dyn Fn(usize) -> Option<Warning>| {
             (0..self.plan.consumers.len()).filter_map(warn).collect::<Vec<_>>()
         };
@@ -59,7 +60,10 @@ impl Findings<'_> {
         warnings.extend(self.undecided());
         warnings.extend(per_consumer(&|i| self.short_tail(&self.latencies(i))));
         warnings.extend(per_service(&|i| self.short_tail(&self.responses(i)?)));
-        warnings.extend(self.few_runs());
+        let busy: Vec<String> = warnings.iter().filter(|it| it.code == "W001").map(|it| it.about.clone()).collect();
+        let transients = warm_up::warnings(self.plan, &self.whole.pooled);
+        warnings.extend(transients.into_iter().filter(|it| !busy.contains(&it.about)));
+        warnings.extend(self.few_runs(batches));
         warnings
     }
 
@@ -325,12 +329,25 @@ impl Findings<'_> {
         })
     }
 
-    fn few_runs(&self) -> Option<Warning> {
+    fn few_runs(&self, batches: Option<&Batches>) -> Option<Warning> {
+        let correlated = batches.map_or(&[][..], |it| &it.correlated);
         let text = match self.whole.pooled.runs {
-            1 if !self.claims.is_empty() => {
-                "One run says nothing about the spread between runs: expectations are judged by its values alone."
-                    .into()
-            }
+            1 if !correlated.is_empty() => format!(
+                "One run, and no interval of {}: parts of the run depend on each other, however long they are made. Take a \
+                 longer run or several.",
+                correlated.join(", ")
+            ),
+            1 if !self.claims.is_empty() => match batches.and_then(|it| it.none.as_ref()) {
+                Some(why) => format!(
+                    "One run says nothing about the spread between runs, and its parts cannot stand for runs ({why}): \
+                     expectations are judged by its values alone."
+                ),
+                None => {
+                    "One run: expectations about times are judged by intervals from parts of it, all others by its \
+                         values alone."
+                        .into()
+                }
+            },
             runs @ 2..FEW_RUNS => format!("With {runs} replications the intervals are wide; take 5 or more."),
             _ => return None,
         };

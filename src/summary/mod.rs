@@ -1,5 +1,6 @@
 //! What an experiment found: one tree of named metrics that serves the terminal, JSON, expectations and pictures alike.
 
+mod batches;
 mod beside;
 mod comparison;
 mod gate;
@@ -9,6 +10,7 @@ mod sweep;
 
 use serde_json::Value;
 
+pub use batches::Batches;
 pub use beside::{Beside, Figure};
 pub use comparison::{Comparison, Contrast, Design, Relation};
 pub use gate::{Gate, Worse};
@@ -43,6 +45,10 @@ pub struct Summary {
     /// For each number in `metrics`: `[low, high]`, its 95 % confidence interval across runs, `high` being `null` where nothing
     /// is known of how large it may be. The largest value of all runs has none. Empty with one run.
     pub ci95: Value,
+    /// Where the intervals of a single run come from; none with several.
+    pub batches: Option<Batches>,
+    /// How the warm-up was found, where it was not stated.
+    pub found_warm_up: Option<plan::FoundWarmUp>,
     /// What formulas say, beside the metrics: consumers, services and faults, in this order.
     pub estimates: Vec<Beside>,
     /// The scenario's claims, judged.
@@ -62,7 +68,8 @@ pub struct Summary {
 pub struct Warning {
     /// Stable code, one of [`Warning::CODES`]: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
     /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted,
-    /// `W008` events that were never stored, `W009` behind for a while.
+    /// `W008` events that were never stored, `W009` behind for a while, `W010` designs that are not measured alike,
+    /// `W011` warm-up too short.
     pub code: &'static str,
     /// Path of the thing concerned (`consumers.email`), or `experiment`.
     pub about: String,
@@ -72,7 +79,8 @@ pub struct Warning {
 
 impl Warning {
     /// All codes there are.
-    pub const CODES: [&str; 10] = ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010"];
+    pub const CODES: [&str; 11] =
+        ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010", "W011"];
 
     /// The code that is written so.
     #[must_use]
