@@ -12,6 +12,7 @@ mod columns;
 mod compare;
 mod expect;
 mod gate;
+mod growth;
 mod histograms;
 mod jackknife;
 mod journeys;

@@ -86,7 +86,7 @@ fn most_replications(args: &Args, plan: &Plan) -> Result<u32, Exit> {
             plan.replications
         ))),
         Some(most) => Ok(most),
-        // One run is judged by its value: more of them would be another question.
+        // More runs than the one that was asked for would be another question.
         None if plan.replications == 1 => Ok(1),
         None => Ok(plan.replications.saturating_mul(8)),
     }
