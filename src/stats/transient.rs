@@ -46,7 +46,9 @@ pub fn bias(series: &[f64], cut: usize) -> Option<f64> {
     }
     let segments: Vec<f64> = rest.chunks_exact(length).map(mean).collect();
     let count = segments.len() as f64;
-    let spread = segments.iter().map(|segment| (segment - mean(&segments)).powi(2)).sum::<f64>() / (count - 1.0);
+    let middle = mean(&segments);
+    let squares = segments.iter().map(|segment| (segment - middle) * (segment - middle)).sum::<f64>();
+    let spread = squares / (count - 1.0);
     let error = (spread * (length as f64 / cut as f64 + 1.0 / count)).sqrt();
     let differs = (mean(start) - mean(rest)).abs() > student_t(SURE, count - 1.0) * error;
     let off = mean(series) / mean(rest) - 1.0;
