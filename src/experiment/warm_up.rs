@@ -22,6 +22,9 @@ const PILOTS: u32 = 5;
 const BATCH: usize = 5;
 /// A start that moves a mean by less than this share is not worth a warning.
 const BIAS: f64 = 0.02;
+/// MSER cuts where what is left of a start is as large as the noise; so much later little is. (Of queues with a load of 0.9
+/// that begin empty its cut leaves 40 % of the bias, twice as long a one 20 to 30 %.)
+const LONGER: usize = 2;
 /// Fewer batches than this show nothing.
 const FEWEST: usize = 40;
 
@@ -156,6 +159,7 @@ impl Transient {
             return None;
         }
         let (at, rests) = transient::cut(&series);
+        let at = (LONGER * at).min(series.len() / 2);
         Some(Self {
             cut: SimSpan(if at == 0 { 0 } else { means[at].0 * width }),
             bias: transient::bias(&series, at),
@@ -191,7 +195,7 @@ mod tests {
         let value = |step: u64| 1_000_000 + if step < 96 { 10_000_000 / 96 * (96 - step) } else { step % 7 };
         (0..960).for_each(|step| course.note(1_000 + step * 1_000, value(step)));
         let found = Transient::of(&course, SimTime(961_000)).expect("enough");
-        assert!((90_000..=120_000).contains(&found.cut.0) && !found.rises, "{found:?}");
+        assert!((180_000..=240_000).contains(&found.cut.0) && !found.rises, "{found:?}");
         assert!(found.bias.is_some_and(|bias| (bias - 0.5).abs() < 0.1), "{found:?}");
         // Only what lies before a fault counts, and it may be too little.
         assert!(Transient::of(&course, SimTime(400_000)).is_some());

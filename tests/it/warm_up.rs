@@ -90,8 +90,8 @@ fn a_warm_up_that_is_found_takes_the_start_away() {
     println!("bias {without:.4} without; warm-ups {found:?} leave {left:.4?}");
     // Relaxation takes S / (1 - sqrt(rho))^2 = 3.8 s.
     assert!(without < -0.02, "{without}");
-    assert!((1.0..12.0).contains(&found[5]) && found[10] <= 15.0, "{found:?}");
-    assert!(left[5].abs() < 0.25 * without.abs() && left[0].abs() < 0.5 * without.abs(), "{left:?} of {without}");
+    assert!((2.0..12.0).contains(&found[5]) && found[10] <= 15.0, "{found:?}");
+    assert!(left[5].abs() < 0.35 * without.abs() && left[0].abs() < 0.5 * without.abs(), "{left:?} of {without}");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_warm_up_that_is_too_short_is_told_and_a_good_one_is_not() {
     let (short, long) = (told(0), told(15));
     println!("bias {bias:.4} and {rest:.4}: told of {short} of 6 that are too short, of {long} of 6 that are not");
     assert!(bias < -0.04 && rest.abs() < 0.01, "{bias} {rest}");
-    assert!(short == 6 && long == 0, "{short} {long}");
+    assert!(short >= 5 && long == 0, "{short} {long}");
 }
 
 #[test]
@@ -186,8 +186,8 @@ fn one_long_run_has_intervals_and_one_that_changes_or_is_too_short_says_why_not(
     assert_eq!(why(&one(&fault)).as_deref(), Some("the fault lunch strikes"));
     assert_eq!(why(&one(&queue(0.5, 1, ""))).as_deref(), Some("too few events"));
     assert_eq!(interval(&one(&fault), p99), None);
-    // At 0.97 a queue forgets in 44 s: parts of half a second do not.
-    let bound = one(&queue(0.97, 56, "warm_up: 50s"));
+    // At 0.97 a queue forgets in 44 s: parts of 1.5 s do not.
+    let bound = one(&queue(0.97, 65, "warm_up: 50s"));
     let warned = bound["warnings"].as_array().unwrap().iter().any(|it| it["code"] == "W004");
     assert!(warned && interval(&bound, ["consumers", "server", "latency", "mean"]).is_none(), "{}", bound["batches"]);
 }
