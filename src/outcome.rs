@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::stats::Histogram;
+use crate::stats::{Course, Histogram};
 use crate::time::{SimSpan, SimTime};
 
 /// The result of one run of a plan with one seed.
@@ -110,6 +110,8 @@ pub struct TopicOutcome {
 pub struct ConsumerOutcome {
     /// Creation to the end of the first effect.
     pub latency: Histogram,
+    /// The same over the time at which events were created.
+    pub course: Course,
     /// Exact sums of the latency and of its stages, ns.
     pub stages: StageSums,
     /// Creation of the event at the start of the path to the end of the first effect; only where the topic is fed by consumers.
@@ -165,6 +167,8 @@ pub struct ServiceOutcome {
     pub response: Histogram,
     /// Sum of the same, ns.
     pub response_sum: u128,
+    /// The same over the time of the intended arrivals.
+    pub course: Course,
     /// What reached its instances, from users and callers.
     pub visits: VisitLedger,
     /// Time in the queue of visits that began, ns.

@@ -4,8 +4,10 @@
 //! Everything that separates one bus from another is a policy value here; no vendor is named.
 
 mod journeys;
+mod steady;
 
 pub use journeys::{FlowPlan, Goal, MAX_PARTS, Node, OutcomePlan, Party, ReadPlan};
+pub use steady::{FoundWarmUp, WarmUp};
 
 pub use crate::dist::KeyPlan;
 use crate::dist::{Arrivals, Dist};
@@ -44,6 +46,8 @@ pub struct Plan {
     pub duration: SimSpan,
     /// Messages created before this are not measured.
     pub warm_up: SimSpan,
+    /// Where that comes from.
+    pub warm_up_from: WarmUp,
     /// Topics and queues of all buses, sorted by full name.
     pub topics: Vec<TopicPlan>,
     /// Producers, sorted by name.

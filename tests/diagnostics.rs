@@ -274,7 +274,13 @@ const CASES: &[Case] = &[
         ],
     ),
     ("sample", &[("duration", "duration: 10m\nsample: 10%")]),
-    ("warm-up-auto", &[("duration", "duration: 10m\nwarm_up: auto")]),
+    (
+        "warm-up-auto",
+        &[
+            ("duration", "duration: 10m\nwarm_up: auto"),
+            ("arrivals", "arrivals: { curve: { points: [{ at: 0s, rate: 1/s }, { at: 5m, rate: 9/s }] } }"),
+        ],
+    ),
     ("producer-crash", &[("publishes", "publishes: orders\nfailure: { crash: 1% }")]),
     // Faults and changes.
     ("fault-after-the-end", &[("faults", "faults: [ { at: 11m, target: consumers.email, effect: crash } ]")]),

@@ -151,7 +151,7 @@ fn finished_designs_are_taken_up_again() {
     assert_eq!((code(&first), stderr(&first)), (0, ""));
     let whole = files(&results);
     let names: Vec<&str> = whole.iter().map(|(name, _)| name.to_str().unwrap()).collect();
-    assert_eq!(names, ["report.txt", "size.json"]);
+    assert_eq!(names, ["report.txt", "size-email.latency.p90.svg", "size.json"]);
     let kept: Vec<PathBuf> = fs::read_dir(results.join("points")).unwrap().map(|file| file.unwrap().path()).collect();
     // One is missing, one is broken.
     fs::remove_file(&kept[0]).unwrap();

@@ -40,6 +40,7 @@ pub(super) enum Command {
 Examples:
   edasim run shop.yaml
   edasim run shop.yaml --replications 10 --out results
+  edasim run shop.yaml --precision 2% --metric email.latency.p99
   edasim run shop.yaml --duration 5m --set consumers.email.members=12
   edasim run shop.yaml --set 'producers.shop.arrivals={poisson: 2k/s}'
   edasim run shop.yaml --json | jq .consumers.email.latency.p99
@@ -63,6 +64,7 @@ Examples:
   edasim compare rest.yaml bus.yaml
   edasim compare shop.yaml                         all variants of its `vary`
   edasim compare shop.yaml --variant more-members --replications 20 --out results
+  edasim compare shop.yaml --precision 1% --metric email.latency.p99
   edasim compare a.yaml b.yaml --json | jq .differences.b.consumers.email.latency.p99")]
     Compare(Compare),
     /// Simulate a grid of values and tell where it bends
@@ -103,6 +105,8 @@ Examples:
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) scenario: Scenario,
+    #[command(flatten)]
+    pub(super) precision: Precision,
     /// Runs at a time [default: one per core]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
     pub(super) jobs: Option<usize>,
@@ -120,6 +124,22 @@ pub(super) struct Run {
     /// Write every delivery of the first run to this file
     #[arg(long, value_name = "FILE.csv", help_heading = "Output")]
     pub(super) trace_records: Option<PathBuf>,
+}
+
+/// How exactly figures are to be known.
+#[derive(Args, Debug)]
+pub(super) struct Precision {
+    /// Add replications until 95 % intervals, of differences as a share of the figures, are this narrow, such as 2%; or say
+    /// how many it would take
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Precision")]
+    pub(super) precision: Option<f64>,
+    /// Whose intervals, as in `expect`; may be repeated [default: what `expect` names, else mean and p99 of all latencies]
+    #[arg(long, value_name = "PATH", requires = "precision", help_heading = "Precision")]
+    pub(super) metric: Vec<String>,
+    /// Most replications that --precision may take [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "precision")]
+    #[arg(help_heading = "Precision")]
+    pub(super) max_replications: Option<u32>,
 }
 
 /// Where results go.
@@ -163,6 +183,8 @@ pub(super) struct Compare {
     /// Compare only this variant with the baseline; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(super) variant: Vec<String>,
+    #[command(flatten)]
+    pub(super) precision: Precision,
     /// Runs at a time [default: one per core]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Speed (never changes the result)")]
     pub(super) jobs: Option<usize>,
@@ -343,6 +365,14 @@ impl Bounded for u64 {
 
 impl Bounded for u32 {
     const MOST: u64 = Self::MAX as u64;
+}
+
+/// A share above nothing: half the width of an interval over its figure.
+fn share(text: &str) -> Result<f64, String> {
+    match crate::units::parse_share(text) {
+        Ok(share) if share > 0.0 => Ok(share),
+        _ => Err("a share above 0%, written like `2%` or `0.5%`".into()),
+    }
 }
 
 /// A number from 1 to 1,024.

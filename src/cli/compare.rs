@@ -7,12 +7,12 @@ use super::exit::{Exit, remember};
 use super::files::{Place, Prepared};
 use super::run::{PAGE, tell, tell_open};
 use super::watch::{self, Watch};
-use super::{gate, load_file, quoted, terminal};
-use crate::experiment::{self, Experiment, Refusal, Request};
+use super::{gate, load_file, metrics, quoted, terminal};
+use crate::experiment::{self, Aim, Experiment, Refusal, Request};
 use crate::plan::Plan;
 use crate::report::{Claims, Named, json, markdown, svg, text};
 use crate::scenario::{Loaded, Overrides};
-use crate::summary::Comparison;
+use crate::summary::{Comparison, Precision};
 
 /// One design as it was loaded.
 struct Candidate {
@@ -30,11 +30,13 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
     let designs: Vec<(String, Plan)> =
         candidates.iter().map(|candidate| (candidate.name.clone(), candidate.loaded.plan.clone())).collect();
     let base = &candidates[0].loaded.plan;
-    let command = command(args, base);
-    remember(&command);
+    let aim = aim(args, base)?;
+    if aim.is_none() {
+        remember(&command(args, base, base.replications));
+    }
 
-    let (mut comparison, experiments) = simulate(args, &designs)?;
-    comparison.command = command;
+    let (mut comparison, experiments, precision) = simulate(args, &designs, aim.as_ref())?;
+    comparison.command = command(args, base, experiments[0].summary.replications);
     let judged: Vec<(&str, &Experiment)> = designs.iter().map(|(name, _)| name.as_str()).zip(&experiments).collect();
     let gate = gates.judge(&judged);
     let named: Vec<Named<'_>> =
@@ -42,7 +44,8 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
     let scenarios: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let report = |style| {
         let compared = gate.as_ref().map_or_else(String::new, |gate| text::gate(gate, style) + "\n");
-        compared + &text::comparison(&comparison, style)
+        let reached = precision.as_ref().map_or_else(String::new, |reached| text::precision(reached, style) + "\n");
+        compared + &reached + &text::comparison(&comparison, style)
     };
 
     let claims: Vec<Claims<'_>> = named.iter().map(Named::claims).collect();
@@ -66,7 +69,14 @@ pub(super) fn compare(args: &Compare) -> Result<Exit, Exit> {
             tell_open(&design.summary.expectations, &format!("{}: ", design.name));
         }
     }
-    gate::tell(gate.as_ref(), !args.output.json && !args.output.quiet);
+    let told = !args.output.json && !args.output.quiet;
+    gate::tell(gate.as_ref(), told);
+    metrics::tell(precision.as_ref(), told);
+    if watch::interrupted() {
+        let runs = experiments[0].summary.replications;
+        terminal::tell(&format!("interrupted: the comparison is that of {runs} runs of each design"));
+        return Ok(Exit::Interrupted);
+    }
     Ok(match gate {
         _ if !comparison.holds() => Exit::Expectation,
         Some(gate) if !gate.worse.is_empty() => Exit::Regression,
@@ -149,22 +159,35 @@ fn overrides(args: &Compare, variant: Option<&String>) -> Overrides {
     Overrides { variant: variant.cloned(), ..args.changes.overrides() }
 }
 
-/// The command that repeats the comparison.
-fn command(args: &Compare, base: &Plan) -> String {
+/// How exactly which differences are to be known, where it was asked for.
+fn aim(args: &Compare, base: &Plan) -> Result<Option<Aim>, Exit> {
+    let mut aim = metrics::aim(&args.precision, base)?;
+    if let Some(aim) = aim.as_mut().filter(|aim| aim.metrics.is_empty()) {
+        aim.metrics = metrics::named(base, &metrics::claimed(base))?;
+    }
+    Ok(aim)
+}
+
+/// The command that repeats the comparison with so many replications.
+fn command(args: &Compare, base: &Plan, replications: u32) -> String {
     let mut words = vec!["edasim".to_owned(), "compare".to_owned()];
     words.extend(args.files.iter().map(|file| quoted(&file.display().to_string())));
     args.variant.iter().for_each(|variant| words.extend(["--variant".to_owned(), quoted(variant)]));
-    words.extend(args.changes.words(base, base.replications));
+    words.extend(args.changes.words(base, replications));
     words.join(" ")
 }
 
-fn simulate(args: &Compare, designs: &[(String, Plan)]) -> Result<(Comparison, Vec<Experiment>), Exit> {
+fn simulate(
+    args: &Compare,
+    designs: &[(String, Plan)],
+    aim: Option<&Aim>,
+) -> Result<(Comparison, Vec<Experiment>, Option<Precision>), Exit> {
     let replications = designs[0].1.replications;
     let request = Request { jobs: args.jobs.unwrap_or(0), ..Request::default() };
     let designs_count = u32::try_from(designs.len()).unwrap_or(u32::MAX);
     let watch = Watch::new(replications.saturating_mul(designs_count), args.output.quiet);
     watch::listen();
-    let result = experiment::compare(designs, &request, &watch);
+    let result = experiment::compare(designs, &request, aim, &watch);
     watch.finish();
     match result {
         Ok(found) => Ok(found),

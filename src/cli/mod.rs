@@ -6,6 +6,7 @@ mod exit;
 mod files;
 mod gate;
 mod knobs;
+mod metrics;
 mod points;
 mod run;
 mod size;

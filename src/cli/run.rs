@@ -4,13 +4,13 @@ use super::args::{Run, Scenario};
 use super::exit::{Exit, bug, remember};
 use super::files::{Place, Prepared};
 use super::watch::{self, Watch};
-use super::{gate, load, quoted, terminal};
+use super::{gate, load, metrics, quoted, terminal};
 use crate::engine::RunError;
-use crate::experiment::{self, Experiment, Failure, Request};
+use crate::experiment::{self, Aim, Experiment, Failure, Request};
 use crate::plan::Plan;
 use crate::report::text::Style;
 use crate::report::{Named, json, markdown, svg, text, trace};
-use crate::summary::{Judged, Summary, Verdict};
+use crate::summary::{Judged, Precision, Summary, Verdict};
 
 /// Width of report.txt.
 pub(super) const PAGE: Style = Style { color: false, width: 100 };
@@ -21,10 +21,13 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     let gates = gate::open(&args.gates, &[(String::new(), &loaded.plan)])?;
     let out = args.output.out.as_ref().map(|directory| Place::inside(directory, "result.json")).transpose()?;
     let records = args.trace_records.as_ref().map(|path| Place::file(path)).transpose()?;
+    let aim = metrics::aim(&args.precision, &loaded.plan)?;
     let repeats = |replications| command(&args.scenario, &loaded.plan, replications);
-    remember(&repeats(loaded.plan.replications));
+    if aim.is_none() {
+        remember(&repeats(loaded.plan.replications));
+    }
 
-    let mut found = match simulate(args, &loaded.plan) {
+    let (mut found, precision) = match simulate(args, &loaded.plan, aim.as_ref()) {
         Ok(found) => found,
         Err(exit) => {
             out.iter().chain(&records).for_each(Place::leave);
@@ -36,7 +39,8 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
     let Experiment { summary, pooled, .. } = found;
     let report = |style| {
         let compared = gate.as_ref().map_or_else(String::new, |gate| text::gate(gate, style) + "\n");
-        text::question(&loaded.question, style) + &compared + &text::render(&summary, style)
+        let reached = precision.as_ref().map_or_else(String::new, |reached| text::precision(reached, style) + "\n");
+        text::question(&loaded.question, style) + &compared + &reached + &text::render(&summary, style)
     };
 
     let named = [Named { name: &summary.scenario, summary: &summary }];
@@ -56,7 +60,9 @@ pub(super) fn run(args: &Run) -> Result<Exit, Exit> {
         (false, true) => {}
         (false, false) => terminal::print(&report(terminal::style()))?,
     }
-    gate::tell(gate.as_ref(), !args.output.json && !args.output.quiet);
+    let told = !args.output.json && !args.output.quiet;
+    gate::tell(gate.as_ref(), told);
+    metrics::tell(precision.as_ref(), told);
     let worse = gate.is_some_and(|gate| !gate.worse.is_empty());
     Ok(match verdict(&summary, args.output.quiet) {
         Exit::Done if worse => Exit::Regression,
@@ -73,7 +79,7 @@ fn command(scenario: &Scenario, plan: &Plan, replications: u32) -> String {
 }
 
 /// Runs the plan, with progress and Ctrl-C.
-fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
+fn simulate(args: &Run, plan: &Plan, aim: Option<&Aim>) -> Result<(Experiment, Option<Precision>), Exit> {
     let request = Request {
         jobs: args.jobs.unwrap_or(0),
         schedule: args.schedule.into(),
@@ -83,9 +89,12 @@ fn simulate(args: &Run, plan: &Plan) -> Result<Experiment, Exit> {
     };
     let watch = Watch::new(plan.replications, args.output.quiet);
     watch::listen();
-    let result = experiment::run(plan, &request, &watch);
+    let result = match aim {
+        Some(aim) => experiment::run_to(plan, &request, aim, &watch).map(|(found, precision)| (found, Some(precision))),
+        None => experiment::run(plan, &request, &watch).map(|found| (found, None)),
+    };
     watch.finish();
-    result.map_err(|failure| tell(&failure, plan.replications))
+    result.map_err(|failure| tell(&failure, watch.runs()))
 }
 
 /// Says why there is no result.

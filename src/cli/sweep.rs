@@ -10,11 +10,11 @@ use super::files::{Place, Prepared};
 use super::points::Kept;
 use super::run::{PAGE, tell};
 use super::watch::{self, Watch};
-use super::{load_file, quoted, tell_diagnostics, terminal, vary};
+use super::{load_file, metrics, quoted, terminal, vary};
 use crate::experiment::{self, Failure, Grid, Lost, Request, knee, positions};
 use crate::plan::Plan;
 use crate::report::{csv, json, svg, text};
-use crate::scenario::{self, Overrides};
+use crate::scenario::Overrides;
 use crate::summary::{Axis, Point, Sweep, Swept, place};
 
 /// Above so many points the time is told before, and `--yes` is needed.
@@ -45,7 +45,7 @@ pub(super) fn sweep(args: &Args) -> Result<Exit, Exit> {
     remember(&command);
 
     let first = load_point(args, &overrides, &axes, 0)?;
-    let metrics = metrics(&args.metric, &first)?;
+    let metrics = measured(&args.metric, &first)?;
     let kept = Kept::inside(args.output.out.as_ref());
     let grid = Points { args, overrides: &overrides, axes: &axes, metrics: &metrics, kept, open: Mutex::default() };
     let request = Request { jobs: args.jobs.unwrap_or(0), ..Request::default() };
@@ -97,33 +97,15 @@ fn load_point(args: &Args, overrides: &Overrides, axes: &[Axis], point: usize) -
 
 /// The metrics asked for; else those of the expectations; else latency and lag of each consumer, and what users of each
 /// service wait for and are denied.
-fn metrics(asked: &[String], plan: &Plan) -> Result<Vec<Swept>, Exit> {
+fn measured(asked: &[String], plan: &Plan) -> Result<Vec<Swept>, Exit> {
     let mut paths: Vec<String> = asked.to_vec();
     if paths.is_empty() {
-        paths = plan.expectations.iter().filter_map(|claim| claimed(&claim.text)).collect();
+        paths = metrics::claimed(plan);
     }
     if paths.is_empty() {
-        let of = |consumer: &str| ["latency.p99", "lag.max"].map(|metric| format!("consumers.{consumer}.{metric}"));
-        paths = plan.consumers.iter().flat_map(|consumer| of(&consumer.name)).collect();
-        let users = plan.services.iter().filter(|service| service.arrivals.is_some());
-        let of = |service: &str| ["response.p99", "availability"].map(|metric| format!("services.{service}.{metric}"));
-        paths.extend(users.flat_map(|service| of(&service.name)));
+        paths = metrics::of_times(plan, &["latency.p99", "lag.max"], &["response.p99", "availability"]);
     }
-    let mut metrics: Vec<Swept> = Vec::new();
-    for path in paths {
-        let found = scenario::metrics_named(plan, "--metric", &path).map_err(|wrong| tell_diagnostics(&wrong))?;
-        for (path, unit) in found {
-            if !metrics.iter().any(|known| known.path == path) {
-                metrics.push(Swept { path, unit });
-            }
-        }
-    }
-    Ok(metrics)
-}
-
-/// The path of an expectation.
-fn claimed(text: &str) -> Option<String> {
-    text.split(['<', '>', '=', '!']).next().map(|path| path.trim().to_owned())
+    metrics::named(plan, &paths)
 }
 
 /// The command that repeats the sweep.

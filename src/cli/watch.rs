@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -42,7 +42,7 @@ pub(super) struct Watch {
     bar: Option<ProgressBar>,
     started: Instant,
     shown: AtomicBool,
-    runs: u32,
+    runs: AtomicU32,
     /// Part of the work at hand, where the whole is not known before.
     part: Mutex<String>,
 }
@@ -56,7 +56,13 @@ impl Watch {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::hidden());
             bar.with_style(style.expect("the template is well formed").progress_chars("\u{2588}\u{2593}\u{2591}"))
         });
-        Self { bar, started: Instant::now(), shown: AtomicBool::new(false), runs, part: Mutex::default() }
+        let (shown, runs) = (AtomicBool::new(false), AtomicU32::new(runs));
+        Self { bar, started: Instant::now(), shown, runs, part: Mutex::default() }
+    }
+
+    /// Runs that are to be done.
+    pub(super) fn runs(&self) -> u32 {
+        self.runs.load(Ordering::Relaxed)
     }
 
     /// From here on it is about this part of the work.
@@ -72,7 +78,7 @@ impl Watch {
             Ok(part) if !part.is_empty() => {
                 format!("{part}, {done} {}", if done == 1 { "run" } else { "runs" })
             }
-            _ => format!("{done} of {} runs  {:#} left", self.runs, HumanDuration(bar.eta())),
+            _ => format!("{done} of {} runs  {:#} left", self.runs(), HumanDuration(bar.eta())),
         }
     }
 
@@ -102,5 +108,9 @@ impl experiment::Watch for Watch {
             }
         }
         !interrupted()
+    }
+
+    fn asked(&self, runs: u32) {
+        self.runs.store(runs, Ordering::Relaxed);
     }
 }

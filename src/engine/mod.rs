@@ -47,6 +47,7 @@ use topic::{Inbox, Topic};
 
 use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome, ProducerOutcome, TopicOutcome, Unpublished};
 use crate::plan::{Effect, FaultPlan, FaultTarget, Plan};
+use crate::stats::Course;
 use crate::time::SimTime;
 
 /// How stations are advanced. The choice must not change a byte of the outcome.
@@ -78,6 +79,8 @@ pub struct RunOptions {
     pub trace: bool,
     /// Sends simple handlers through the general machine (same results, slower).
     pub general: bool,
+    /// Tells the distributions of times apart in the parts of the run, too.
+    pub in_parts: bool,
 }
 
 /// Why a run has no outcome.
@@ -155,6 +158,9 @@ impl World {
     fn new(plan: &Plan, options: &RunOptions, end: u64) -> Self {
         let mut setup = Setup::new(plan, options.seed, options.coarse);
         setup.end = end;
+        if options.in_parts {
+            setup.course = Course::over(plan.warm_up.0, plan.duration.0, true);
+        }
         let order = Order::new(&setup, plan.consumers.len());
         setup.find_back_edges(&order);
         let group_options = GroupOptions {

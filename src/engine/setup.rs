@@ -15,6 +15,7 @@ use crate::plan::{
     ProducerId, Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
+use crate::stats::Course;
 
 /// Key tables are kept up to this many keys; beyond, the partition of a key is computed each time.
 const TABLE_KEYS: u32 = 1 << 22;
@@ -144,6 +145,8 @@ pub(super) struct Setup {
     pub(super) rounding: Rounding,
     pub(super) warm_up: u64,
     pub(super) end: u64,
+    /// Of what meters follow over time: nothing yet.
+    pub(super) course: Course,
     pub(super) topics: Vec<TopicSetup>,
     /// How journeys are numbered.
     pub(super) roots: Roots,
@@ -179,7 +182,9 @@ impl Setup {
             }
         }
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, sources, roots, follow }
+        let (warm_up, end) = (plan.warm_up.0, plan.duration.0);
+        let course = Course::over(warm_up, end, false);
+        Self { seed, rounding, warm_up, end, course, topics, clients, sources, roots, follow }
     }
 }
 

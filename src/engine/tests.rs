@@ -3,6 +3,7 @@
 use super::*;
 use crate::dist::{Arrivals, Dist, Replay};
 use crate::plan::*;
+use crate::stats::STEPS;
 use crate::time::SimSpan;
 
 struct Always;
@@ -142,6 +143,7 @@ pub(super) fn plan(seconds: u64) -> Plan {
         replications: 1,
         duration: SimSpan::from_seconds(seconds),
         warm_up: SimSpan::ZERO,
+        warm_up_from: crate::plan::WarmUp::Stated,
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),
@@ -375,8 +377,12 @@ pub(super) fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
 }
 
 fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
-    let base = RunOptions { seed, coarse, trace: true, ..RunOptions::default() };
+    let base = RunOptions { seed, coarse, trace: true, in_parts: case.is_multiple_of(2), ..RunOptions::default() };
     let windowed = outcome(plan, &base);
+    for consumer in &windowed.consumers {
+        let all = consumer.course.sums(STEPS)[0];
+        assert_eq!((all.count, all.sum), (consumer.latency.count(), consumer.stages.total), "case {case}");
+    }
     for (schedule, window) in
         [(Schedule::Windowed, 7), (Schedule::Windowed, 100_000), (Schedule::Stepwise, 0), (Schedule::Parallel, 50)]
     {

@@ -8,7 +8,7 @@ use super::remarks;
 use crate::estimate::{Consumer, Outage, Service, estimate};
 use crate::metrics::Unit;
 use crate::plan::Plan;
-use crate::summary::{Beside, Figure, number_at};
+use crate::summary::{Beside, Figure, interval_in, number_at};
 
 /// What was simulated.
 #[derive(Clone, Copy)]
@@ -50,8 +50,7 @@ impl Setting<'_> {
     fn simulated(&self, path: &[&str]) -> (Option<f64>, Option<(f64, f64)>) {
         let Some(found) = self.found else { return (None, None) };
         let interval = path.iter().try_fold(found.ci95, |node, key| node.get(key));
-        let interval = interval.and_then(|pair| Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?)));
-        (number_at(found.metrics, path), interval)
+        (number_at(found.metrics, path), interval.and_then(interval_in))
     }
 
     /// A figure that is the metric at a path of a thing.

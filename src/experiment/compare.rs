@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::jackknife::{LEVEL, contributions, spread};
 use super::measure::{nine_decimals, rests_on_few};
-use super::{Experiment, Failure, Request, Watch, run};
+use super::precision::{self, Aim, Figure};
+use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
 use crate::metrics::{Metric, OUTCOMES, catalogue, is_of_the_worst_run, of_outcome};
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
-use crate::summary::{Comparison, Contrast, Design, Relation, Warning};
+use crate::summary::{Comparison, Contrast, Design, Precision, Relation, Warning};
 
 /// Fewer runs than this give wide intervals.
 const FEW_RUNS: u32 = 5;
@@ -34,45 +35,91 @@ pub enum Refusal {
 }
 
 /// Runs designs (names and plans, the base first) with common random numbers: all have the seed of the base, and as many
-/// runs as the request says, or else the plan of the base.
+/// runs as the request says, or else the plan of the base; or as many as it takes until differences are known so exactly.
 ///
 /// # Errors
 /// [`Refusal`]: two designs have nothing in common, or one has no result.
 pub fn compare(
     designs: &[(String, Plan)],
     request: &Request,
+    aim: Option<&Aim>,
     watch: &dyn Watch,
-) -> Result<(Comparison, Vec<Experiment>), Refusal> {
+) -> Result<(Comparison, Vec<Experiment>, Option<Precision>), Refusal> {
     let Some(((_, base), others)) = designs.split_first() else { return Err(Refusal::NothingShared { design: 0 }) };
     if let Some(stranger) = others.iter().position(|(_, other)| !share_names(base, other)) {
         return Err(Refusal::NothingShared { design: stranger + 1 });
     }
-    let replications = request.runs_of(base);
-    let request = Request { replications, ..request.clone() };
-    let mut experiments: Vec<Experiment> = Vec::new();
-    for (index, (_, plan)) in designs.iter().enumerate() {
-        let plan = Plan { seed: base.seed, ..plan.clone() };
-        let part = Part { whole: watch, done: index, of: designs.len(), replications };
-        let refused = |failure| Refusal::Run { design: index, failure };
-        let found = run(&plan, &request, &part).map_err(refused)?;
-        if found.summary.replications < replications {
+    let plans: Vec<Plan> = designs.iter().map(|(_, plan)| Plan { seed: base.seed, ..plan.clone() }).collect();
+    let plans =
+        warm_up::settle_all(plans, request, watch).map_err(|(design, failure)| Refusal::Run { design, failure })?;
+    let mut runs: Vec<Runs<'_>> = plans.iter().map(|plan| Runs::new(plan, request)).collect();
+    let mut to = aim.map_or(request.runs_of(base), |aim| precision::first(request.runs_of(base), aim));
+    let mut last = None;
+    loop {
+        watch.asked(to.saturating_mul(u32::try_from(designs.len()).unwrap_or(u32::MAX)));
+        let experiments = match (extend(&mut runs, to, watch), last.take()) {
+            (Ok(experiments), _) => experiments,
+            // Designs are compared over the same runs: those of the look before.
+            (Err(Refusal::Run { failure: Failure::Interrupted, .. }), Some(last)) => return Ok(last),
+            (Err(refusal), _) => return Err(refusal),
+        };
+        let comparison = side_by_side(designs, &experiments);
+        let Some(aim) = aim else { return Ok((comparison, experiments, None)) };
+        let found = aim.look(&differences(&comparison, aim), to, experiments[0].rests.len());
+        let Some(more) = precision::next(&found) else { return Ok((comparison, experiments, Some(found))) };
+        (to, last) = (more, Some((comparison, experiments, Some(found))));
+    }
+}
+
+/// What all designs find with so many runs.
+fn extend(runs: &mut [Runs<'_>], to: u32, watch: &dyn Watch) -> Result<Vec<Experiment>, Refusal> {
+    let of = runs.len();
+    let mut experiments = Vec::new();
+    for (design, runs) in runs.iter_mut().enumerate() {
+        let part = Part { whole: watch, done: design, of, replications: to };
+        let refused = |failure| Refusal::Run { design, failure };
+        if !runs.extend(to, &part).map_err(refused)? {
             return Err(refused(Failure::Interrupted));
         }
-        experiments.push(found);
+        experiments.push(runs.found(to).map_err(refused)?);
     }
+    Ok(experiments)
+}
+
+fn side_by_side(designs: &[(String, Plan)], experiments: &[Experiment]) -> Comparison {
+    let (base, others) = experiments.split_first().expect("there is a base");
     let level = 1.0 - (1.0 - LEVEL) / others.len().max(1) as f64;
-    let comparison = Comparison {
-        contrasts: experiments[1..].iter().map(|other| contrasts(&experiments[0], other, level)).collect(),
-        warnings: warnings(designs, replications),
+    Comparison {
+        contrasts: others.iter().map(|other| contrasts(base, other, level)).collect(),
+        warnings: warnings(designs, base.summary.replications),
         designs: designs
             .iter()
-            .zip(&experiments)
+            .zip(experiments)
             .map(|((name, _), found)| Design { name: name.clone(), summary: found.summary.clone() })
             .collect(),
         level,
         command: String::new(),
-    };
-    Ok((comparison, experiments))
+    }
+}
+
+/// The differences that the aim is about, to be held against the larger of the two figures.
+fn differences(comparison: &Comparison, aim: &Aim) -> Vec<Figure> {
+    let mut found = Vec::new();
+    for (design, contrasts) in comparison.designs[1..].iter().zip(&comparison.contrasts) {
+        let asked = |contrast: &&Contrast| aim.metrics.iter().any(|metric| metric.path == contrast.path);
+        for contrast in contrasts.iter().filter(asked) {
+            let name = match comparison.contrasts.len() {
+                1 => contrast.name(),
+                _ => format!("{}: {}", design.name, contrast.name()),
+            };
+            let size = [contrast.base, contrast.value].into_iter().flatten().map(f64::abs).fold(0.0, f64::max);
+            // With fewer than ten slower events nothing is known of it yet.
+            let open = (contrast.relation == Relation::Unclear).then_some((f64::NEG_INFINITY, f64::INFINITY));
+            let (interval, value) = (contrast.interval.or(open), contrast.difference.unwrap_or(0.0));
+            found.push(Figure { name, size, interval, value });
+        }
+    }
+    found
 }
 
 fn share_names(a: &Plan, b: &Plan) -> bool {

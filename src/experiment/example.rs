@@ -23,6 +23,7 @@ pub(super) fn plan() -> Plan {
         replications: 3,
         duration: SimSpan::from_seconds(110),
         warm_up: SimSpan::from_seconds(10),
+        warm_up_from: crate::plan::WarmUp::Stated,
         topics: vec![topic()],
         producers: vec![producer()],
         consumers: vec![consumer("email", 2, Err("workers keep no order".into())), consumer("fraud", 4, Ok(()))],

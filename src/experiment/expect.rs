@@ -7,12 +7,13 @@
 
 use serde_json::Value;
 
-use super::jackknife::{LEVEL, Measured, contributions_to, interval, spread};
-use super::measure::{measure_during, nine_decimals};
+use super::jackknife::{Measured, contributions_to, interval, needed};
+use super::measure::{PERCENTILES, measure_during, nine_decimals};
+use super::shares::Shares;
 use super::unfinished::{Span, span};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::{Comparison, Expectation, Plan};
-use crate::summary::{Judged, Verdict};
+use crate::summary::{Judged, Verdict, interval_in};
 
 /// One expectation about one metric, with its value in every run so far.
 #[derive(Clone, Debug)]
@@ -46,35 +47,11 @@ impl Claim {
         self.values.push(self.read(plan, run));
     }
 
-    /// The judgement of all runs, by their figures and what is left of them without each group of runs.
+    /// The judgement of all runs, by their figures and what is left of them without each group of runs; of a single run by
+    /// the intervals of its batches.
     #[must_use]
-    pub(super) fn judge(&self, plan: &Plan, whole: &Measured, rests: &[Measured]) -> Judged {
-        let expectation = &plan.expectations[self.expectation];
-        let worst = self.path(plan).last().is_some_and(|key| is_of_the_worst_run(key));
-        let of_all = self.read(plan, whole);
-        let judged_at = |pick: fn(&Span) -> f64| {
-            let contributions = contributions_to(whole, rests, |part| self.read(plan, part).as_ref().map(pick));
-            let of_runs: Vec<f64> = self.values.iter().map(|span| span.as_ref().map_or(f64::NAN, pick)).collect();
-            let figures = Figures {
-                of_all: of_all.as_ref().map(pick),
-                of_runs: &of_runs,
-                contributions: contributions.filter(|_| !worst).unwrap_or_default(),
-                every_run_counts: worst,
-            };
-            judge(expectation.op, expectation.value, &figures)
-        };
-        let mut judgement = judged_at(|span| span.value);
-        let ends = [judged_at(|span| span.low).verdict, judged_at(|span| span.high).verdict];
-        let either = of_all
-            .iter()
-            .chain(self.values.iter().flatten())
-            .find(|span| span.why.is_some() && (ends != [judgement.verdict; 2] || may_equal(expectation, span)));
-        let unfinished = either.is_some();
-        if let Some(span) = either {
-            let reasons = judgement.reason.iter().chain(&span.why).cloned().collect::<Vec<_>>();
-            judgement =
-                Judgement { verdict: Verdict::Undecided, needed: None, reason: Some(reasons.join(", ")), ..judgement };
-        }
+    pub(super) fn judge(&self, plan: &Plan, runs: (&Measured, &[Measured]), batches: &Value) -> Judged {
+        let (judgement, unfinished) = self.judgement(plan, runs, batches);
         Judged {
             verdict: judgement.verdict,
             value: judgement.value,
@@ -104,6 +81,77 @@ impl Claim {
             op: expectation.op,
             during: expectation.during.is_some(),
         }
+    }
+
+    /// The judgement, and whether it is open because of what was not finished.
+    fn judgement(&self, plan: &Plan, (whole, rests): (&Measured, &[Measured]), batches: &Value) -> (Judgement, bool) {
+        let expectation = &plan.expectations[self.expectation];
+        let worst = self.path(plan).last().is_some_and(|key| is_of_the_worst_run(key));
+        let of_all = self.read(plan, whole);
+        let within = |pick: fn(&Span) -> f64| match rests {
+            [] => self.of_batches(plan, batches, of_all.as_ref(), pick),
+            _ => self.interval(plan, (whole, rests), of_all.as_ref(), pick),
+        };
+        let measured = within(|span| span.value);
+        let judged_at = |pick: fn(&Span) -> f64, interval: Option<(f64, f64)>| {
+            let of_runs: Vec<f64> = self.values.iter().map(|span| span.as_ref().map_or(f64::NAN, pick)).collect();
+            let figures = Figures {
+                of_all: of_all.as_ref().map(pick),
+                of_runs: &of_runs,
+                interval: interval.filter(|_| !worst),
+                groups: rests.len(),
+                every_run_counts: worst,
+            };
+            judge(expectation.op, expectation.value, &figures)
+        };
+        let judgement = judged_at(|span| span.value, measured);
+        let ends: [fn(&Span) -> f64; 2] = [|span| span.low, |span| span.high];
+        let ends = ends.map(|end| judged_at(end, within(end)).verdict);
+        let either = of_all
+            .iter()
+            .chain(self.values.iter().flatten())
+            .find(|span| span.why.is_some() && (ends != [judgement.verdict; 2] || may_equal(expectation, span)));
+        let Some(span) = either else { return (judgement, false) };
+        let reasons = judgement.reason.iter().chain(&span.why).cloned().collect::<Vec<_>>();
+        let reason = Some(reasons.join(", "));
+        (Judgement { verdict: Verdict::Undecided, needed: None, reason, ..judgement }, true)
+    }
+
+    /// The interval of the figure of all runs, or of an end of what it may still become.
+    fn interval(
+        &self,
+        plan: &Plan,
+        (whole, rests): (&Measured, &[Measured]),
+        of_all: Option<&Span>,
+        pick: fn(&Span) -> f64,
+    ) -> Option<(f64, f64)> {
+        let (path, of_all) = (self.path(plan), of_all?);
+        let named = |(name, _): &&(&str, f64)| path.last().is_some_and(|last| last == name);
+        let Some((_, share)) = PERCENTILES.iter().find(named) else {
+            let parts = contributions_to(whole, rests, |part| self.read(plan, part).as_ref().map(pick))?;
+            return interval(pick(of_all), &parts);
+        };
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        let times = Shares::of_rests(plan, whole, rests, &keys, plan.expectations[self.expectation].during)?;
+        // What a percentile may become is not known run by run: its interval moves with it.
+        let by = if of_all.value > 0.0 { pick(of_all) / of_all.value } else { 1.0 };
+        times.interval(*share).map(|(low, high)| (low * by, high * by))
+    }
+
+    /// The same of a single run.
+    fn of_batches(
+        &self,
+        plan: &Plan,
+        batches: &Value,
+        of_all: Option<&Span>,
+        pick: fn(&Span) -> f64,
+    ) -> Option<(f64, f64)> {
+        if plan.expectations[self.expectation].during.is_some() {
+            return None;
+        }
+        let (low, high) = interval_in(descend(batches, self.path(plan))?)?;
+        let by = of_all.filter(|span| span.value > 0.0).map_or(1.0, |span| pick(span) / span.value);
+        Some((low * by, high * by))
     }
 
     /// The path of the metric in the result document.
@@ -195,8 +243,10 @@ struct Figures<'a> {
     of_all: Option<f64>,
     /// That of each run. NaN: does not apply to it; infinite: a lag that did not drain.
     of_runs: &'a [f64],
-    /// What each run contributes to the value of all; empty where there is one run, or no interval.
-    contributions: Vec<f64>,
+    /// The interval of the value of all; none where there is one run, or too little is known.
+    interval: Option<(f64, f64)>,
+    /// Groups in which runs are told apart.
+    groups: usize,
     /// Whether each run is judged for itself.
     every_run_counts: bool,
 }
@@ -217,7 +267,7 @@ fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
     let Some(value) = figures.of_all.filter(|_| !runs.is_empty()) else {
         return Judgement { verdict: Verdict::Fails, value: None, interval: None, needed: None, reason: None };
     };
-    let interval = interval(value, &figures.contributions).filter(|(low, high)| low.is_finite() && high.is_finite());
+    let interval = figures.interval.filter(|(low, high)| low.is_finite() && !high.is_nan());
     let interval = interval.map(|(low, high)| (nine_decimals(low), nine_decimals(high)));
     let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
     let verdict = if equality || figures.every_run_counts {
@@ -236,14 +286,21 @@ fn judge(op: Comparison, limit: f64, figures: &Figures<'_>) -> Judgement {
         }
     };
     let undecided = verdict == Verdict::Undecided;
-    let spread = spread(&figures.contributions, u32::try_from(runs.len()).unwrap_or(u32::MAX)).filter(|_| undecided);
-    let needed = spread.and_then(|spread| spread.runs_for((value - limit).abs(), LEVEL));
+    let runs_and_groups = (u32::try_from(runs.len()).unwrap_or(u32::MAX), figures.groups);
+    let needed = interval.filter(|_| undecided).and_then(|it| needed(value, it, runs_and_groups, limit));
     Judgement {
         verdict,
         value: Some(nine_decimals(value)).filter(|value| value.is_finite()),
         interval,
         needed: needed.filter(|n| *n > runs.len() as u64),
-        reason: reason(&runs, |v| holds(op, v, limit)).filter(|_| figures.every_run_counts),
+        reason: match interval {
+            _ if figures.every_run_counts => reason(&runs, |v| holds(op, v, limit)),
+            Some((_, high)) if undecided && high.is_infinite() => {
+                Some("too few slower events to tell how late it may be".into())
+            }
+            Some(_) if undecided && runs.len() == 1 => Some("the interval of its batches includes the limit".into()),
+            _ => None,
+        },
     }
 }
 
@@ -286,14 +343,14 @@ mod tests {
     /// Figures of runs whose mean is the value, each run contributing its own.
     fn means(values: &[f64]) -> Figures<'_> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let contributions = if values.len() > 1 { values.to_vec() } else { Vec::new() };
-        Figures { of_all: Some(mean), of_runs: values, contributions, every_run_counts: false }
+        let interval = interval(mean, values);
+        Figures { of_all: Some(mean), of_runs: values, interval, groups: values.len(), every_run_counts: false }
     }
 
     /// Figures of runs whose largest is the value.
     fn maxima(values: &[f64]) -> Figures<'_> {
         let largest = values.iter().copied().reduce(f64::max);
-        Figures { of_all: largest, of_runs: values, contributions: Vec::new(), every_run_counts: true }
+        Figures { of_all: largest, of_runs: values, interval: None, groups: values.len(), every_run_counts: true }
     }
 
     #[test]

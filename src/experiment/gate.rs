@@ -10,7 +10,7 @@ use super::Experiment;
 use super::measure::rests_on_few;
 use crate::metrics::{Metric, catalogue, is_of_the_worst_run};
 use crate::plan::Comparison;
-use crate::summary::{Gate, Judged, Worse};
+use crate::summary::{Gate, Judged, Worse, interval_in};
 
 /// Metrics that are looked at whatever the scenario expects.
 const WATCHED: [&str; 12] = [
@@ -115,7 +115,7 @@ impl Sides<'_> {
         let entries = self.earlier.get("expect").and_then(Value::as_array);
         let same = |entry: &&Value| entry.get("text").is_some_and(|text| *text == claim.text);
         let Some(entry) = entries.into_iter().flatten().find(same) else { return };
-        let was = entry.get("value").and_then(Value::as_f64).zip(interval_of(entry.get("interval")));
+        let was = entry.get("value").and_then(Value::as_f64).zip(entry.get("interval").and_then(interval_in));
         let (Some(was), Some(is)) = (was, claim.value.zip(claim.interval)) else { return };
         let place = Some((claim.file.clone(), claim.place.0, claim.place.1));
         let name = claim.text.clone();
@@ -156,7 +156,7 @@ impl Sides<'_> {
         let leaf = descend(&summary.metrics, path)?;
         let per = |runs: u32| if leaf.is_u64() { f64::from(runs) } else { 1.0 };
         let figure = |metrics: &Value, intervals: &Value, per: f64| {
-            let (low, high) = interval_of(descend(intervals, path))?;
+            let (low, high) = interval_in(descend(intervals, path)?)?;
             Some((descend(metrics, path)?.as_f64()? / per, (low / per, high / per)))
         };
         let was = figure(self.earlier, self.earlier.get("ci95")?, per(self.earlier_runs))?;
@@ -179,9 +179,4 @@ impl Sides<'_> {
 
 fn descend<'v>(tree: &'v Value, path: &[String]) -> Option<&'v Value> {
     path.iter().try_fold(tree, |node, key| node.get(key))
-}
-
-fn interval_of(pair: Option<&Value>) -> Option<(f64, f64)> {
-    let pair = pair?;
-    Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?))
 }

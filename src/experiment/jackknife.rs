@@ -1,12 +1,14 @@
 //! 95 % intervals of pooled figures: what each run contributes is seen by leaving it out (the jackknife).
 //!
-//! For a sum or a mean this is Student's interval of the runs. For a quantile or a quotient it is about the pooled figure
-//! itself, not about the mean of the runs' figures, so the figure that is shown always lies inside.
+//! For a sum or a mean this is Student's interval of the runs. For a quotient it is about the pooled figure itself, not about
+//! the mean of the runs' figures, so the figure that is shown always lies inside. That of a percentile is taken from shares
+//! of events (see [`super::shares`]).
 
 use serde_json::{Map, Value};
 
-use super::measure::{measure, nine_decimals};
+use super::measure::{PERCENTILES, measure, nine_decimals};
 use super::pool::Pooled;
+use super::shares::Shares;
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
 use crate::stats::confidence::{MeanInterval, Spread};
@@ -15,7 +17,7 @@ use crate::stats::confidence::{MeanInterval, Spread};
 pub(super) const LEVEL: f64 = 0.95;
 
 /// Runs that are left out one by one; further ones join these in turn, so that memory does not grow with their number.
-const GROUPS: usize = 32;
+pub(super) const GROUPS: usize = 32;
 
 /// Added-up runs with their metrics.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ impl Measured {
         Self { metrics: measure(plan, &pooled), pooled }
     }
 
-    fn runs(&self) -> f64 {
+    pub(super) fn runs(&self) -> f64 {
         f64::from(self.pooled.runs)
     }
 }
@@ -109,6 +111,16 @@ pub(super) fn spread(contributions: &[f64], runs: u32) -> Option<Spread> {
     Spread::of(contributions, u64::from(runs), GROUPS as u64)
 }
 
+/// About how many runs in all would move `limit` out of the interval of a figure of so many runs, told apart in so many
+/// groups, if the figure stays as it is and the interval narrows as intervals do.
+#[must_use]
+pub(super) fn needed(figure: f64, (low, high): (f64, f64), (runs, groups): (u32, usize), limit: f64) -> Option<u64> {
+    // An interval that ends at 0 is cut off there.
+    let half = if limit < figure && low > 0.0 { figure - low } else { high - figure };
+    let spread = Spread::from_half(half, (u64::from(runs), groups as u64), GROUPS as u64, LEVEL)?;
+    spread.runs_for((figure - limit).abs(), LEVEL)
+}
+
 /// What each group contributes to a figure of all runs, `read` as a value per run; none where some rest lacks it.
 #[must_use]
 pub(super) fn contributions_to(
@@ -128,26 +140,46 @@ pub(super) fn interval(figure: f64, contributions: &[f64]) -> Option<(f64, f64)>
 }
 
 /// The intervals of all numbers in the metrics of the whole, in a tree of the same shape and order, without what has none:
-/// figures of the worst run, and what some rest lacks. That of a count is about the sum over all runs.
+/// figures of the worst run, and what some rest lacks. That of a count is about the sum over all runs; that of a percentile
+/// may have no upper end (`null`).
 #[must_use]
-pub(super) fn intervals(whole: &Measured, rests: &[Measured]) -> Value {
+pub(super) fn intervals(plan: &Plan, whole: &Measured, rests: &[Measured]) -> Value {
     let left: Vec<(&Value, f64)> = rests.iter().map(|rest| (&rest.metrics, rest.runs())).collect();
-    of_map(&whole.metrics, whole.runs(), &left).into()
+    let shares = |path: &[&str]| Shares::of_rests(plan, whole, rests, path, None);
+    of_map(&mut Vec::new(), &whole.metrics, whole.runs(), &left, &shares).into()
 }
 
-fn of_map(node: &Value, runs: f64, rests: &[(&Value, f64)]) -> Map<String, Value> {
+fn of_map<'v>(
+    path: &mut Vec<&'v str>,
+    node: &'v Value,
+    runs: f64,
+    rests: &[(&'v Value, f64)],
+    shares: &dyn Fn(&[&str]) -> Option<Shares<'v>>,
+) -> Map<String, Value> {
     let mut found = Map::new();
+    let times = node.get(PERCENTILES[0].0).and_then(|_| shares(path));
     for (key, child) in node.as_object().into_iter().flatten() {
         let rests: Option<Vec<_>> = rests.iter().map(|(rest, left)| Some((rest.get(key)?, *left))).collect();
         let Some(rests) = rests else { continue };
-        let interval = match child {
-            Value::Object(_) => Some(of_map(child, runs, &rests)).filter(|inner| !inner.is_empty()).map(Value::Object),
-            Value::Number(_) if !is_of_the_worst_run(key) => of_number(child, runs, &rests),
+        let percentile = PERCENTILES.iter().find(|(name, _)| name == key).zip(times.as_ref());
+        let interval = match (child, percentile) {
+            (Value::Object(_), _) => {
+                path.push(key);
+                let inner = of_map(path, child, runs, &rests, shares);
+                path.pop();
+                Some(inner).filter(|inner| !inner.is_empty()).map(Value::Object)
+            }
+            (Value::Number(_), Some(((_, share), times))) => times.interval(*share).map(pair),
+            (Value::Number(_), None) if !is_of_the_worst_run(key) => of_number(child, runs, &rests),
             _ => None,
         };
         found.extend(interval.map(|interval| (key.clone(), interval)));
     }
     found
+}
+
+fn pair((low, high): (f64, f64)) -> Value {
+    Value::from(vec![nine_decimals(low), nine_decimals(high)])
 }
 
 fn of_number(leaf: &Value, runs: f64, rests: &[(&Value, f64)]) -> Option<Value> {
@@ -157,8 +189,7 @@ fn of_number(leaf: &Value, runs: f64, rests: &[(&Value, f64)]) -> Option<Value> 
     let figure = leaf.as_f64()?;
     let contributions = contributions(figure / runs_in(runs), runs, &left?);
     let summed: Vec<f64> = contributions.into_iter().map(|value| value * runs_in(runs)).collect();
-    let (low, high) = interval(figure, &summed)?;
-    Some(Value::from(vec![nine_decimals(low), nine_decimals(high)]))
+    interval(figure, &summed).map(pair)
 }
 
 #[cfg(test)]
@@ -171,7 +202,7 @@ mod tests {
     /// The intervals of a tree, given the trees without each of three runs.
     fn intervals_of(whole: &Value, rests: &[Value]) -> Value {
         let rests: Vec<_> = rests.iter().map(|rest| (rest, 2.0)).collect();
-        of_map(whole, 3.0, &rests).into()
+        of_map(&mut Vec::new(), whole, 3.0, &rests, &|_| None).into()
     }
 
     #[test]

@@ -6,22 +6,28 @@ use crate::plan::Plan;
 use crate::random::Stream;
 use crate::summary::Summary;
 
+mod batches;
 mod beside;
 mod columns;
 mod compare;
 mod expect;
 mod gate;
+mod growth;
+mod histograms;
 mod jackknife;
 mod journeys;
 mod measure;
 mod pool;
+mod precision;
 mod remarks;
 mod runs;
 mod services;
+mod shares;
 mod size;
 mod summarise;
 mod sweep;
 mod unfinished;
+mod warm_up;
 mod warnings;
 
 #[cfg(test)]
@@ -34,6 +40,7 @@ pub use expect::expected;
 pub use gate::gate;
 pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
+pub use precision::{Aim, run_to};
 pub use runs::Runs;
 pub use size::{Found, Judge, MOST_DESIGNS, decide, is_close, looks, order_of, smallest};
 pub use summarise::{Collected, summarise};
@@ -73,6 +80,9 @@ pub trait Watch: Sync {
     /// `share` (0 to 1) of all virtual time is simulated, and `done` runs are finished. Returns false to stop: finished
     /// runs are summarised, the others are dropped.
     fn reached(&self, share: f64, done: u32) -> bool;
+
+    /// There shall be so many runs: from here on `share` is that of all of them.
+    fn asked(&self, _runs: u32) {}
 }
 
 /// Nobody watches.
@@ -133,7 +143,8 @@ pub fn seed_of(plan: &Plan, replication: u32) -> u64 {
 /// [`Failure`]: a run without an outcome, no run finished, or no threads.
 pub fn run(plan: &Plan, request: &Request, watch: &dyn Watch) -> Result<Experiment, Failure> {
     let asked = request.runs_of(plan);
-    let mut runs = Runs::new(plan, request);
+    let plan = warm_up::settle(plan, request, watch)?;
+    let mut runs = Runs::new(&plan, request);
     runs.extend(asked, watch)?;
     runs.found(asked)
 }

@@ -8,6 +8,7 @@ use crate::outcome::{
     TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
+use crate::stats::Course;
 use crate::time::{SimSpan, SimTime};
 
 /// Several runs of one plan as if they were one, with what is needed to turn sums over runs into means.
@@ -73,6 +74,8 @@ impl Pooled {
     pub(super) fn without_series(&self) -> Self {
         let mut slim = self.clone();
         slim.curves.clear();
+        slim.outcome.consumers.iter_mut().for_each(|consumer| consumer.course = Course::default());
+        slim.outcome.services.iter_mut().for_each(|service| service.course = Course::default());
         for lag in slim.outcome.consumers.iter_mut().map(|consumer| &mut consumer.lag) {
             *lag = LagOutcome { records: Vec::new(), time: Vec::new(), partitions: Vec::new(), ..*lag };
         }
@@ -213,6 +216,7 @@ impl TopicOutcome {
 impl ConsumerOutcome {
     fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
+        self.course.merge(&other.course);
         self.stages.merge(other.stages);
         if let Some(path) = other.path {
             let mine = self.path.get_or_insert_default();
@@ -253,6 +257,7 @@ impl ServiceOutcome {
         self.users.merge(other.users);
         self.response.merge(&other.response);
         self.response_sum += other.response_sum;
+        self.course.merge(&other.course);
         self.visits.merge(other.visits);
         self.wait.merge(&other.wait);
         self.wait_sum += other.wait_sum;

@@ -1,6 +1,7 @@
 //! From outcomes, one by one in the order of the runs, to a summary; knows nothing of how they came about.
 
 use super::Experiment;
+use super::batches::Batched;
 use super::beside::{Found, beside};
 use super::columns::Columns;
 use super::expect::{Claim, claims};
@@ -8,7 +9,7 @@ use super::jackknife::{Groups, Measured, Rest, intervals};
 use super::pool::Pooled;
 use super::warnings::Findings;
 use crate::outcome::{Outcome, TraceRecord};
-use crate::plan::Plan;
+use crate::plan::{Plan, WarmUp};
 use crate::summary::{ConsumerCurves, Response, Summary, Window};
 use crate::time::SimTime;
 
@@ -67,10 +68,14 @@ impl<'p> Collected<'p> {
         let Self { plan, pooled, groups, columns: runs, claims, trace } = self;
         let whole = Measured::of(plan, pooled.clone()?);
         let rests = groups.rests(plan);
-        let expectations = claims.iter().map(|claim| claim.judge(plan, &whole, &rests)).collect::<Vec<_>>();
-        let ci95 = intervals(&whole, &rests);
+        let alone = (whole.pooled.runs == 1).then(|| Batched::of(plan, &whole));
+        let ci95 = alone.as_ref().map_or_else(|| intervals(plan, &whole, &rests), |it| it.ci95.clone().into());
+        let judge = |claim: &Claim| claim.judge(plan, (&whole, &rests), &ci95);
+        let expectations = claims.iter().map(judge).collect::<Vec<_>>();
+        let batches = alone.map(|it| it.about);
+        let found = Findings { plan, whole: &whole, rests: &rests, claims, judged: &expectations, asked };
+        let warnings = found.warnings(batches.as_ref());
         let Measured { mut pooled, metrics } = whole;
-        let findings = Findings { plan, pooled: &pooled, metrics: &metrics, claims, judged: &expectations, asked };
         let summary = Summary {
             scenario: plan.name.clone(),
             seed: plan.seed,
@@ -78,9 +83,14 @@ impl<'p> Collected<'p> {
             replications_asked: asked,
             duration: plan.duration,
             warm_up: plan.warm_up,
-            warnings: findings.warnings(),
+            warnings,
             estimates: beside(plan, Some(Found { pooled: &pooled, metrics: &metrics, ci95: &ci95 })),
             ci95,
+            batches,
+            found_warm_up: match &plan.warm_up_from {
+                WarmUp::Found(found) => Some(found.clone()),
+                WarmUp::Stated | WarmUp::Wanted => None,
+            },
             metrics,
             expectations,
             curves: curves(plan, &pooled),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::compare::drain_times;
 use super::jackknife::LEVEL;
 use super::measure::nine_decimals;
-use super::{Experiment, Failure, Request, Runs, Watch};
+use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
@@ -102,6 +102,8 @@ impl Pool<'_> {
         let helpers = if self.points - begun < self.jobs { self.jobs - 1 } else { 0 };
         let asked = self.request.runs_of(&plan);
         let part = Part { pool: self, share: AtomicU64::new(0), done: AtomicU32::new(0) };
+        let alone = Request { jobs: 1, ..self.request.clone() };
+        let plan = warm_up::settle(&plan, &alone, &part)?;
         let mut runs = Runs::new(&plan, self.request);
         let complete = runs.with_crew(asked, helpers + 1, &part, |crew| {
             rayon::scope(|scope| {
@@ -225,7 +227,9 @@ pub fn knee(positions: &[f64], readings: &[Option<Reading>]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (index, at, reading) in &known {
         let off = off(*at, reading.value);
-        let half = reading.interval.map_or(0.0, |(low, high)| (high - low) / 2.0);
+        // Where it has no upper end the lower side tells how wide it is.
+        let half = |(low, high): (f64, f64)| if high.is_finite() { (high - low) / 2.0 } else { reading.value - low };
+        let half = reading.interval.map_or(0.0, half);
         if off >= BEND * height && off > half && best.is_none_or(|(_, most)| off > most) {
             best = Some((*index, off));
         }
@@ -247,6 +251,16 @@ mod tests {
     fn knee_of(values: &[f64], half: f64) -> Option<usize> {
         let positions: Vec<f64> = (0..values.len()).map(|i| i as f64).collect();
         knee(&positions, &readings(values, half))
+    }
+
+    #[test]
+    fn an_interval_without_an_upper_end_is_as_wide_as_its_lower_side() {
+        let mut bent = readings(&[1.0, 1.0, 1.0, 5.0], 0.5);
+        bent[2].as_mut().expect("a reading").interval = Some((0.5, f64::INFINITY));
+        let positions = [0.0, 1.0, 2.0, 3.0];
+        assert_eq!(knee(&positions, &bent), Some(2));
+        bent[2].as_mut().expect("a reading").interval = Some((-4.0, f64::INFINITY));
+        assert_eq!(knee(&positions, &bent), Some(1));
     }
 
     #[test]

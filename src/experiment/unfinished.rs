@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use super::histograms::histogram;
 use super::jackknife::Measured;
 use super::measure::PERCENTILES;
 use super::pool::Pooled;
@@ -109,7 +110,7 @@ impl Times<'_> {
     }
 }
 
-/// What the figure at a path is taken from, where that is times of events.
+/// What the figure at a path is taken from, where that is times of events that may be yet to come.
 fn times<'a>(
     plan: &Plan,
     pooled: &'a Pooled,
@@ -117,50 +118,25 @@ fn times<'a>(
     during: Option<(SimTime, SimTime)>,
 ) -> Option<Times<'a>> {
     let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+    let (measured, figure) = histogram(plan, pooled, &keys, during)?;
     let seen = &pooled.outcome;
     let consumer = |name: &str| plan.consumers.iter().position(|consumer| consumer.name == name);
-    let (figure, measured, open) = match keys[..] {
-        ["consumers", name, "latency", ref figure @ ..] => {
-            let index = consumer(name)?;
-            match during {
-                None => (figure, &seen.consumers[index].latency, open_in(&seen.consumers[index].ledger)),
-                Some(during) => {
-                    let interval = plan.intervals_of(index).iter().position(|interval| *interval == during)?;
-                    let events = seen.consumers[index].intervals.get(interval)?;
-                    (figure, &events.latency, open_during(plan, pooled, index, during.1))
-                }
-            }
+    let open = match keys[..] {
+        ["consumers", name, "latency", ..] => match during {
+            None => open_in(&seen.consumers[consumer(name)?].ledger),
+            Some(during) => open_during(plan, pooled, consumer(name)?, during.1),
+        },
+        ["consumers", name, ..] => open_in(&seen.consumers[consumer(name)?].ledger),
+        ["producers", name, ..] => {
+            seen.producers[plan.producers.iter().position(|producer| producer.name == name)?].publishing
         }
-        ["consumers", name, "path_latency", ref figure @ ..] => {
-            let it = &seen.consumers[consumer(name)?];
-            (figure, &it.path.as_ref()?.latency, open_in(&it.ledger))
-        }
-        ["producers", name, "publish", "latency", ref figure @ ..] => {
-            let it = &seen.producers[plan.producers.iter().position(|producer| producer.name == name)?];
-            (figure, &it.publish_latency, it.publishing)
-        }
-        // Topics' names may hold dots, and are one key all the same.
-        ["topics", name, "converged", ref figure @ ..] => {
-            let it = &seen.topics[plan.topics.iter().position(|topic| topic.name == name)?];
-            (figure, &it.converged, it.not_converged)
-        }
-        ["flows", name, "latency", ref figure @ ..] => {
-            let it = &seen.flows[plan.flows.iter().position(|flow| flow.name == name)?];
-            (figure, &it.latency, it.open)
-        }
-        ["reads", name, of @ ("visible" | "seen"), ref figure @ ..] => {
-            let it = &seen.reads[plan.reads.iter().position(|read| read.name == name)?];
-            (figure, if of == "seen" { &it.seen } else { &it.visible }, it.open)
-        }
-        ["events", "converged", ref figure @ ..] => {
-            let mut all = Histogram::default();
-            seen.topics.iter().for_each(|topic| all.merge(&topic.converged));
-            let open = seen.topics.iter().map(|topic| topic.not_converged).sum();
-            return Some(Times { figure: figure.join("."), measured: Cow::Owned(all), open });
-        }
+        ["topics", name, ..] => seen.topics[plan.topics.iter().position(|topic| topic.name == name)?].not_converged,
+        ["flows", name, ..] => seen.flows[plan.flows.iter().position(|flow| flow.name == name)?].open,
+        ["reads", name, ..] => seen.reads[plan.reads.iter().position(|read| read.name == name)?].open,
+        ["events", ..] => seen.topics.iter().map(|topic| topic.not_converged).sum(),
         _ => return None,
     };
-    Some(Times { figure: figure.join("."), measured: Cow::Borrowed(measured), open })
+    Some(Times { figure, measured, open })
 }
 
 /// Events that had no end yet.

@@ -1,19 +1,22 @@
 //! What would mislead a reader who skipped it, in plain words, most important first.
 
-use serde_json::Value;
-
 use super::expect::Claim;
+use super::growth::{far_behind, growth};
+use super::jackknife::Measured;
 use super::measure::PERCENTILES;
-use super::pool::Pooled;
+use super::shares::Shares;
 use super::unfinished::{UNFINISHED, open_in};
+use super::warm_up;
 use crate::outcome::Ended;
 use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
-use crate::summary::{Judged, Verdict, Warning, number_at};
+use crate::summary::{Batches, Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
 use crate::units::show_seconds;
 
 /// Samples beyond a percentile that make it worth showing.
 const TAIL_SAMPLES: f64 = 100.0;
+/// The same of independent ones: with fewer, intervals of percentiles hold clearly less often than 95 times in 100.
+const TAIL_INDEPENDENT: f64 = 20.0;
 /// Fewer runs than this give wide intervals.
 const FEW_RUNS: u32 = 5;
 
@@ -22,9 +25,9 @@ pub(super) struct Findings<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// All runs.
-    pub pooled: &'a Pooled,
-    /// Their metrics.
-    pub metrics: &'a Value,
+    pub whole: &'a Measured,
+    /// What is left of them without each group.
+    pub rests: &'a [Measured],
     /// What was claimed, and the judgements, in the same order.
     pub claims: &'a [Claim],
     /// The judgements.
@@ -36,7 +39,7 @@ pub(super) struct Findings<'a> {
 impl Findings<'_> {
     /// All warnings, most important first.
     #[must_use]
-    pub(super) fn warnings(&self) -> Vec<Warning> {
+    pub(super) fn warnings(&self, batches: Option<&Batches>) -> Vec<Warning> {
         let per_consumer = |warn: &dyn Fn(usize) -> Option<Warning>| {
             (0..self.plan.consumers.len()).filter_map(warn).collect::<Vec<_>>()
         };
@@ -58,13 +61,16 @@ impl Findings<'_> {
         warnings.extend(self.undecided());
         warnings.extend(per_consumer(&|i| self.short_tail(&self.latencies(i))));
         warnings.extend(per_service(&|i| self.short_tail(&self.responses(i)?)));
-        warnings.extend(self.few_runs());
+        let busy: Vec<String> = warnings.iter().filter(|it| it.code == "W001").map(|it| it.about.clone()).collect();
+        let transients = warm_up::warnings(self.plan, &self.whole.pooled);
+        warnings.extend(transients.into_iter().filter(|it| !busy.contains(&it.about)));
+        warnings.extend(self.few_runs(batches));
         warnings
     }
 
     fn stopped(&self) -> Option<Warning> {
-        let Ended::BacklogBound { at, consumer } = self.pooled.outcome.ended else { return None };
-        let (bound, stopped, runs) = (self.plan.backlog_bound, self.pooled.stopped, self.pooled.runs);
+        let Ended::BacklogBound { at, consumer } = self.whole.pooled.outcome.ended else { return None };
+        let (bound, stopped, runs) = (self.plan.backlog_bound, self.whole.pooled.stopped, self.whole.pooled.runs);
         let which = if runs == 1 { "The run".into() } else { format!("{stopped} of {runs} runs, the first") };
         let after = show_seconds(at.seconds());
         let text = format!(
@@ -74,7 +80,7 @@ impl Findings<'_> {
     }
 
     fn interrupted(&self) -> Option<Warning> {
-        let (done, asked) = (self.pooled.runs, self.asked);
+        let (done, asked) = (self.whole.pooled.runs, self.asked);
         let text =
             format!("Interrupted: {done} of {asked} runs were finished and are summarised, the others are dropped.");
         (done < asked).then(|| experiment("W007", text))
@@ -83,7 +89,8 @@ impl Findings<'_> {
     /// More work than can be done, or a lag that grows to the end.
     fn overload(&self, index: usize) -> Option<Warning> {
         let policy = &self.plan.consumers[index];
-        let load = number_at(self.metrics, &["consumers", &policy.name, "offered_load"]).filter(|load| *load >= 1.0);
+        let load =
+            number_at(&self.whole.metrics, &["consumers", &policy.name, "offered_load"]).filter(|load| *load >= 1.0);
         let growing = self.grows_since(index).map(|since| show_seconds(since.seconds()));
         let text = match (load, growing) {
             (None, None) => return None,
@@ -105,7 +112,7 @@ impl Findings<'_> {
     /// More worker time is asked of a service than there is.
     fn busy_service(&self, index: usize) -> Option<Warning> {
         let name = &self.plan.services[index].name;
-        let load = number_at(self.metrics, &["services", name, "offered_load"]).filter(|load| *load >= 1.0)?;
+        let load = number_at(&self.whole.metrics, &["services", name, "offered_load"]).filter(|load| *load >= 1.0)?;
         let text = format!(
             "Overload: {} of the time of its workers is asked for, that in which they wait for others included. \
              What does not fit waits, or is refused.",
@@ -117,16 +124,16 @@ impl Findings<'_> {
     /// More is asked of a resource than it can grant.
     fn busy_resource(&self, index: usize) -> Option<Warning> {
         let name = &self.plan.resources[index].name;
-        let load = number_at(self.metrics, &["resources", name, "offered_load"]).filter(|load| *load >= 1.0)?;
+        let load = number_at(&self.whole.metrics, &["resources", name, "offered_load"]).filter(|load| *load >= 1.0)?;
         let text = format!("Overload: {} of what it can grant is asked of it.", percent(load));
         Some(warning("resources", name, "W001", text))
     }
 
     /// Since when lag (the mean over runs) grows to the end of the run; `None` where it does not.
     fn grows_since(&self, index: usize) -> Option<SimTime> {
-        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let interval = self.whole.pooled.outcome.consumers[index].lag.interval;
         let measured_from = self.plan.warm_up.0.checked_div(interval.0)?;
-        let curve = self.pooled.curves[index].mean_records();
+        let curve = self.whole.pooled.curves[index].mean_records();
         let measured = curve.get(usize::try_from(measured_from).ok()?..)?;
         let (last_low, growing) = growth(measured)?;
         if lasts_less_than_two_rounds(&self.plan.consumers[index], interval, growing) {
@@ -140,9 +147,9 @@ impl Findings<'_> {
         if self.grows_since(index).is_some() {
             return None;
         }
-        let interval = self.pooled.outcome.consumers[index].lag.interval;
+        let interval = self.whole.pooled.outcome.consumers[index].lag.interval;
         let warm_up = usize::try_from(self.plan.warm_up.0.checked_div(interval.0)?).ok()?;
-        let ages = self.pooled.curves[index].mean_time();
+        let ages = self.whole.pooled.curves[index].mean_time();
         let (limit, spans) = far_behind(ages.get(warm_up..)?)?;
         let at = |point: usize| show_seconds(SimTime(interval.0 * (warm_up + point) as u64).seconds());
         let oldest = spans.iter().map(|span| span.2).max()?;
@@ -162,7 +169,7 @@ impl Findings<'_> {
 
     /// Measured events that had no end yet.
     fn unfinished(&self, index: usize) -> Option<Warning> {
-        let books = &self.pooled.outcome.consumers[index].ledger;
+        let books = &self.whole.pooled.outcome.consumers[index].ledger;
         let open = open_in(books);
         let share = open as f64 / books.created as f64;
         let text = format!(
@@ -176,7 +183,7 @@ impl Findings<'_> {
 
     /// Measured requests of users that had no end yet.
     fn unanswered(&self, index: usize) -> Option<Warning> {
-        let users = &self.pooled.outcome.services[index].users;
+        let users = &self.whole.pooled.outcome.services[index].users;
         let share = users.open as f64 / users.arrived as f64;
         let text = format!(
             "{} of the requests of its users ({} of {}) had no end when the run ended. They are missing from the response \
@@ -190,8 +197,8 @@ impl Findings<'_> {
 
     /// Events of a producer that never reached their topic: no figure of a consumer tells of them.
     fn unpublished(&self, index: usize) -> Option<Warning> {
-        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
-        let topics = policy.clients.iter().map(|(topic, _)| &self.pooled.outcome.topics[topic.0 as usize]);
+        let (policy, seen) = (&self.plan.producers[index], &self.whole.pooled.outcome.producers[index]);
+        let topics = policy.clients.iter().map(|(topic, _)| &self.whole.pooled.outcome.topics[topic.0 as usize]);
         let never = (seen.rejected + seen.indeterminate).min(topics.map(|topic| topic.not_stored).sum());
         let (rejected, silent) = (seen.rejected, seen.indeterminate);
         let text = format!(
@@ -206,7 +213,7 @@ impl Findings<'_> {
 
     /// Events of a producer whose handlers failed: what these were still to publish never was.
     fn failed_handlers(&self, index: usize) -> Option<Warning> {
-        let (policy, seen) = (&self.plan.producers[index], &self.pooled.outcome.producers[index]);
+        let (policy, seen) = (&self.plan.producers[index], &self.whole.pooled.outcome.producers[index]);
         let text = format!(
             "{} of its handlers ({} of {}) failed, and what they had not published by then never was. No latency or loss \
              counts it.",
@@ -220,7 +227,7 @@ impl Findings<'_> {
 
     /// The same of what consumers publish, whose clients tell nobody.
     fn not_passed_on(&self, index: usize) -> Option<Warning> {
-        let (topic, seen) = (&self.plan.topics[index], &self.pooled.outcome.topics[index]);
+        let (topic, seen) = (&self.plan.topics[index], &self.whole.pooled.outcome.topics[index]);
         let here = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(id, _)| id.0 as usize == index);
         let consumers: Vec<&str> =
             self.plan.consumers.iter().filter(|c| here(&c.clients)).map(|c| c.name.as_str()).collect();
@@ -246,6 +253,9 @@ impl Findings<'_> {
             (None, Some(reason)) if judged.unfinished => {
                 format!("Undecided: `{}`: {reason}. More replications would not decide it.", judged.text)
             }
+            (None, Some(reason)) if judged.interval.is_some() => {
+                format!("Undecided: `{}`: {reason}. A longer run would decide it.", judged.text)
+            }
             (None, Some(reason)) => format!(
                 "Undecided: `{}`: {reason}. It is about every run, and more of them would hardly decide it.",
                 judged.text
@@ -259,7 +269,8 @@ impl Findings<'_> {
         undecided.map(|(claim, judged)| Warning { code: "W005", about: about(claim), text: text(judged) }).collect()
     }
 
-    /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for.
+    /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for; or enough of them, but in
+    /// a few bunches.
     fn short_tail(&self, times: &Times<'_>) -> Option<Warning> {
         let Times { section, name: thing, count, noun, none, .. } = *times;
         if count == 0 {
@@ -267,15 +278,30 @@ impl Findings<'_> {
         }
         let asked_for = |name: &str| name == "p99" || self.claims.iter().any(|c| asks(c.path(self.plan), times, name));
         let beyond = |share: f64| count as f64 * (1.0 - share);
-        let mut short =
-            PERCENTILES.iter().filter(|(name, share)| asked_for(name) && beyond(*share) < TAIL_SAMPLES - 1e-6);
+        let few = |share: f64| beyond(share) < TAIL_SAMPLES - 1e-6;
+        let shares = Shares::of_rests(self.plan, self.whole, self.rests, &[section, thing, times.figure], None);
+        let independent = |share: f64| shares.as_ref().and_then(|shares| shares.independent(share));
+        let bunched = |share: f64| independent(share).is_some_and(|slow| slow < TAIL_INDEPENDENT);
+        let mut short = PERCENTILES.iter().filter(|(name, share)| asked_for(name) && (few(*share) || bunched(*share)));
         let (name, share) = short.next()?;
         let furthest = short.next_back().map_or(String::new(), |(furthest, _)| format!(" to {furthest}"));
+        let (what, longer) = match independent(*share).filter(|_| !few(*share)) {
+            None => (
+                format!("{count} {noun} give about {:.0} beyond {name}, and 100 are wanted", beyond(*share)),
+                TAIL_SAMPLES / beyond(*share),
+            ),
+            Some(slow) => (
+                format!(
+                    "about {:.0} {noun} are beyond {name}, but in bunches: they say as much as {slow:.0} that are \
+                     independent, and {TAIL_INDEPENDENT} are wanted",
+                    beyond(*share)
+                ),
+                TAIL_INDEPENDENT / slow,
+            ),
+        };
         let text = format!(
-            "Too short for the tail: {count} {noun} give about {:.0} beyond {name}, and 100 are wanted. \
-             Read {name}{furthest} as a rough figure; a run {:.0} times as long would do.",
-            beyond(*share),
-            (TAIL_SAMPLES / beyond(*share)).ceil()
+            "Too short for the tail: {what}. Read {name}{furthest} as a rough figure; a run {:.0} times as long would do.",
+            longer.ceil()
         );
         Some(warning(section, thing, "W003", text))
     }
@@ -285,7 +311,7 @@ impl Findings<'_> {
             section: "consumers",
             name: self.name(index),
             figure: "latency",
-            count: self.pooled.outcome.consumers[index].latency.count(),
+            count: self.whole.pooled.outcome.consumers[index].latency.count(),
             noun: "events",
             none: "No measured event took effect: there are no latencies to show.",
         }
@@ -298,18 +324,31 @@ impl Findings<'_> {
             section: "services",
             name: &service.name,
             figure: "response",
-            count: self.pooled.outcome.services[index].response.count(),
+            count: self.whole.pooled.outcome.services[index].response.count(),
             noun: "requests",
             none: "No measured request was answered well: there are no response times to show.",
         })
     }
 
-    fn few_runs(&self) -> Option<Warning> {
-        let text = match self.pooled.runs {
-            1 if !self.claims.is_empty() => {
-                "One run says nothing about the spread between runs: expectations are judged by its values alone."
-                    .into()
-            }
+    fn few_runs(&self, batches: Option<&Batches>) -> Option<Warning> {
+        let correlated = batches.map_or(&[][..], |it| &it.correlated);
+        let text = match self.whole.pooled.runs {
+            1 if !correlated.is_empty() => format!(
+                "One run, and no interval of {}: parts of the run depend on each other, however long they are made. Take a \
+                 longer run or several.",
+                correlated.join(", ")
+            ),
+            1 if !self.claims.is_empty() => match batches.and_then(|it| it.none.as_ref()) {
+                Some(why) => format!(
+                    "One run says nothing about the spread between runs, and its parts cannot stand for runs ({why}): \
+                     expectations are judged by its values alone."
+                ),
+                None => {
+                    "One run: expectations about times are judged by intervals from parts of it, all others by its \
+                         values alone."
+                        .into()
+                }
+            },
             runs @ 2..FEW_RUNS => format!("With {runs} replications the intervals are wide; take 5 or more."),
             _ => return None,
         };
@@ -368,100 +407,9 @@ fn lasts_less_than_two_rounds(policy: &ConsumerPlan, interval: SimSpan, points: 
     policy.schedule.is_some_and(|schedule| (points as u64).saturating_mul(interval.0) < 2 * schedule.every.0)
 }
 
-/// Points of a series, from the first to the one after the last, and the largest value among them.
-type Stretch = (usize, usize, u64);
-
-/// Stretches of a series of ages (ns) that are far above the usual ones, each from its first point to the one after its last,
-/// with its largest; not one that lasts to the end. Far above is ten times the lower quartile, and a minute.
-fn far_behind(ages: &[u64]) -> Option<(u64, Vec<Stretch>)> {
-    const CLEARLY: u64 = 60_000_000_000;
-    let mut sorted = ages.to_vec();
-    sorted.sort_unstable();
-    let limit = sorted.get(sorted.len() / 4)?.saturating_mul(10).max(CLEARLY);
-    let mut spans: Vec<Stretch> = Vec::new();
-    for (point, age) in ages.iter().enumerate().filter(|(_, age)| **age > limit) {
-        match spans.last_mut() {
-            Some(last) if last.1 == point => (last.1, last.2) = (point + 1, last.2.max(*age)),
-            _ => spans.push((point, point + 1, *age)),
-        }
-    }
-    spans.retain(|span| span.1 < ages.len());
-    (!spans.is_empty()).then_some((limit, spans))
-}
-
-/// If a series grows to its end: the last point at which it was still low, and the number of points since.
-///
-/// It grows when it ends near its largest value, does so by a steady rise and not by one jump to a plateau, and holds at
-/// least so many records that chance is no explanation. Low is up to a fiftieth of the way from the least to the last value.
-fn growth(series: &[f64]) -> Option<(usize, usize)> {
-    const SOME_RECORDS: f64 = 20.0;
-    const SOME_POINTS: usize = 8;
-    let max = series.iter().copied().fold(0.0, f64::max);
-    let end = series.get(series.len().checked_sub(3)?..)?.iter().copied().fold(f64::INFINITY, f64::min);
-    // The first points fill an empty system: they would make any level look low.
-    let settled = series.get(series.len() / 50..)?;
-    let least = settled.iter().copied().fold(f64::INFINITY, f64::min);
-    let low = least + (end - least) / 50.0;
-    let last_low = series.iter().rposition(|v| *v <= low)?;
-    let rise = &series[last_low + 1..];
-    let (first, second) = rise.split_at(rise.len() / 2);
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let steady = rise.len() >= SOME_POINTS && mean(second) > 1.2 * mean(first);
-    (end >= SOME_RECORDS && end >= 0.9 * max && steady).then_some((last_low, rise.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn series(value: impl Fn(u32) -> f64) -> Vec<f64> {
-        (0..200).map(value).collect()
-    }
-
-    /// A repeatable noise between 0 and 1.
-    fn noise(i: u32) -> f64 {
-        crate::random::Stream::named(7, "noise").unit(u64::from(i))
-    }
-
-    #[test]
-    fn a_ramp_grows_from_its_start() {
-        let (since, points) = growth(&series(|i| f64::from(i) * 50.0 + noise(i) * 20.0)).expect("grows");
-        assert!(since <= 12 && points >= 187, "{since}");
-    }
-
-    #[test]
-    fn a_late_overload_grows_from_its_knee() {
-        let late = |i: u32| 100.0 + 40.0 * noise(i) + f64::from(i.saturating_sub(120)) * 50.0;
-        let (since, _) = growth(&series(late)).expect("grows");
-        assert!((118..=126).contains(&since), "{since}");
-    }
-
-    #[test]
-    fn what_stays_comes_back_or_jumps_does_not_grow() {
-        assert_eq!(growth(&series(|i| 5.0 + 40.0 * noise(i))), None, "steady");
-        assert_eq!(growth(&series(|_| 500.0)), None, "constant");
-        assert_eq!(growth(&series(|i| if i == 0 { 0.0 } else { 500.0 })), None, "full after the first point");
-        assert_eq!(
-            growth(&series(|i| if i < 90 { 3.0 } else { 800.0 + 10.0 * noise(i) })),
-            None,
-            "a jump to a plateau"
-        );
-        assert_eq!(growth(&series(|i| if i < 100 { f64::from(i) } else { f64::from(200 - i) } * 30.0)), None, "drains");
-        assert_eq!(growth(&series(|i| f64::from(i) * 0.05)), None, "a handful of records");
-        assert_eq!(growth(&[]), None);
-    }
-
-    #[test]
-    fn a_while_far_behind_is_told_from_the_usual_ups_and_downs() {
-        const SECOND: u64 = 1_000_000_000;
-        let ages = |at: &dyn Fn(u64) -> u64| (0..200).map(|i| at(i) * SECOND).collect::<Vec<_>>();
-        let surge = ages(&|i| if (50..80).contains(&i) { 100 + i } else { 1 });
-        assert_eq!(far_behind(&surge), Some((60 * SECOND, vec![(50, 80, 179 * SECOND)])));
-        assert_eq!(far_behind(&ages(&|i| if i >= 50 { 100 } else { 1 })), None, "to the end");
-        assert_eq!(far_behind(&ages(&|i| 600 + 3_600 * (i % 7) / 7)), None, "a schedule");
-        assert_eq!(far_behind(&ages(&|i| i % 50)), None, "less than a minute");
-        assert_eq!(far_behind(&[]), None);
-    }
 
     #[test]
     fn percentiles_are_matched_by_consumer() {

@@ -22,9 +22,8 @@ pub fn sweep(sweep: &Sweep) -> String {
         for reading in &point.readings {
             let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
             let ends = reading.and_then(|reading| reading.interval);
-            row.extend(
-                [reading.map(|reading| reading.value), ends.map(|ends| ends.0), ends.map(|ends| ends.1)].map(number),
-            );
+            let high = ends.map(|ends| ends.1).filter(|high| high.is_finite());
+            row.extend([reading.map(|reading| reading.value), ends.map(|ends| ends.0), high].map(number));
         }
         row.push(point.verdict.map_or("", Verdict::word).to_owned());
         row.push(point.warnings.join(" "));

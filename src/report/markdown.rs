@@ -204,8 +204,7 @@ fn latencies(designs: &[Named<'_>]) -> String {
             let of = if designs.len() > 1 { format!(" {} |", escaped(design.name)) } else { String::new() };
             let time = |key: &str| show::seconds(number_at(metrics, &["latency", key]));
             let interval = design.summary.interval(&["consumers", name, "latency", "p99"]);
-            let half = interval
-                .map_or_else(String::new, |(low, high)| format!(" \u{b1}{}", show::seconds_of((high - low) / 2.0)));
+            let half = interval.map_or_else(String::new, |ends| format!(" {}", show::spread(ends, show::seconds_of)));
             let lag = show::count(number_at(metrics, &["lag", "max"]));
             rows.push_str(&format!(
                 "|{of} {} | {} | {} | {}{half} | {} | {lag} |\n",

@@ -61,15 +61,14 @@ pub(super) fn before(worse: &Worse) -> String {
 }
 
 fn figure(worse: &Worse, value: f64, interval: Option<(f64, f64)>) -> String {
-    let show = |value: f64| match worse.unit {
+    let written = |value: f64| match worse.unit {
         _ if value.is_infinite() => "not drained".to_owned(),
         Some(unit) => contrast::value(unit, value),
         None => super::text::unit_of(&worse.name)(value),
     };
     match interval {
-        Some((low, high)) if low < high => format!("{} [{}, {}]", show(value), show(low), show(high)),
-        Some(_) => show(value),
-        None => format!("{} (worst run)", show(value)),
+        Some(interval) => written(value) + &show::ends(interval, written),
+        None => format!("{} (worst run)", written(value)),
     }
 }
 

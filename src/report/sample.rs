@@ -90,6 +90,8 @@ fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reaso
 pub(super) fn services() -> Summary {
     let response = |name: &str, median: f64| Response { name: name.into(), time: latency(median, 3.0, 20_000) };
     Summary {
+        batches: None,
+        found_warm_up: None,
         curves: Vec::new(),
         responses: vec![response("checkout", 0.21), response("search", 0.03)],
         warnings: Vec::new(),
@@ -129,6 +131,8 @@ pub(super) fn summary() -> Summary {
         to: SimTime::ZERO + SimSpan::from_seconds(to),
     };
     Summary {
+        batches: None,
+        found_warm_up: None,
         scenario: "order-placement".into(),
         seed: 42,
         replications: 10,

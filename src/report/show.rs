@@ -44,6 +44,26 @@ pub(super) fn span(span: SimSpan) -> String {
     crate::units::write_duration(span)
 }
 
+/// An interval in short, to stand beside its value: `±9.3ms`, or `≥21ms` where it has no upper end; nothing where it has no
+/// width.
+pub(super) fn spread((low, high): (f64, f64), show: impl Fn(f64) -> String) -> String {
+    match (high - low) / 2.0 {
+        half if half.is_infinite() => format!("\u{2265}{}", show(low)),
+        half if half > 0.0 => format!("\u{b1}{}", show(half)),
+        _ => String::new(),
+    }
+}
+
+/// The ends of an interval, to stand after its value: ` [20ms, 22ms]`, or ` [20ms or more]` where it has no upper end;
+/// nothing where it has no width.
+pub(super) fn ends((low, high): (f64, f64), show: impl Fn(f64) -> String) -> String {
+    match high {
+        _ if high.is_infinite() => format!(" [{} or more]", show(low)),
+        _ if low < high => format!(" [{}, {}]", show(low), show(high)),
+        _ => String::new(),
+    }
+}
+
 /// A round number of seconds for an axis, without digits that say nothing: `5ms`, `1m`, `2h`, `1h30m`.
 pub(super) fn axis_seconds(seconds: f64) -> String {
     if seconds < 59.95 {

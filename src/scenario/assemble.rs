@@ -13,7 +13,9 @@ use super::reader::{Fields, Reader};
 use super::tree::{Node, Place, Value};
 use super::{expect, flows, handlers, keys, order, producers, resources, services};
 use crate::dist::{Arrivals, Dist};
-use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Initiator, Plan, ProducerPlan, Step, TopicId, sequence_bits};
+use crate::plan::{
+    ClientPlan, ConsumerPlan, Dispatch, Initiator, Plan, ProducerPlan, Step, TopicId, WarmUp, sequence_bits,
+};
 use crate::time::SimSpan;
 use crate::units;
 
@@ -65,6 +67,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
         faults::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
     plan.faults =
         faults::faults(reader, fields.get("faults").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
+    refuse_to_find_a_warm_up(reader, &plan, &mut fields);
     let duration = fields.get("duration").map_or(at, |node| node.place);
     if reader.errors.is_empty() {
         refuse_too_many(reader, &plan, duration);
@@ -159,6 +162,7 @@ fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
         replications: replications.unwrap_or(10),
         duration: duration.unwrap_or(SimSpan::FOREVER),
         warm_up: warm_up.map_or(SimSpan::ZERO, |(span, _)| span),
+        warm_up_from: if is_auto(fields) { WarmUp::Wanted } else { WarmUp::Stated },
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),
@@ -208,11 +212,25 @@ fn warm_up(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<(SimSpan, Pla
         reader.explain_default("warm_up", "0s", "");
         return None;
     };
-    if node.text() == Some("auto") {
-        reader.not_yet(node.place, "`warm_up: auto`");
+    if is_auto(fields) {
+        reader.explain("warm_up", "auto".into(), node.place);
         return None;
     }
     fields.span(reader, "warm_up").map(|span| (span, node.place))
+}
+
+/// Whether the warm-up is to be found.
+fn is_auto(fields: &mut Fields<'_>) -> bool {
+    fields.get("warm_up").and_then(Node::text) == Some("auto")
+}
+
+/// A warm-up can be told from what follows only where load has no course of its own.
+fn refuse_to_find_a_warm_up(reader: &mut Reader, plan: &Plan, fields: &mut Fields<'_>) {
+    let auto = is_auto(fields);
+    let (Some(name), Some(node), true) = (plan.unsteady_arrivals(), fields.get("warm_up"), auto) else { return };
+    let message = format!("no warm-up can be told from the course that the arrivals of `{name}` follow");
+    let help = "state it, such as `warm_up: 1m`, or leave it out";
+    reader.error(Diagnostic::at(node.place, message).label("auto needs steady arrivals").help(help));
 }
 
 /// Producers, consumers, services and resources share one name space, so that a name alone says who is meant.

@@ -143,6 +143,14 @@ impl Spread {
         Some(Self { deviation: deviation * (runs as f64 / values.len() as f64).sqrt(), most_groups })
     }
 
+    /// The spread of runs, told apart in so many groups, whose interval has this half-width.
+    #[must_use]
+    pub fn from_half(half: f64, (runs, groups): (u64, u64), most_groups: u64, level: f64) -> Option<Self> {
+        let deviation =
+            half * (runs as f64).sqrt() / student_t(level, groups.checked_sub(1).filter(|df| *df > 0)? as f64);
+        Some(Self { deviation, most_groups })
+    }
+
     /// Half the width of the interval that so many runs give, 2 or more, if they spread as these do.
     #[must_use]
     pub fn half(self, runs: u64, level: f64) -> f64 {
@@ -232,6 +240,8 @@ mod tests {
         assert!(half(needed as f64) < 0.5 && half(needed as f64 - 1.0) >= 0.5, "{needed}");
         assert_eq!(spread.runs_for(0.0, 0.95), None);
         assert_eq!(Spread::of(&[1.0], 1, 32), None);
+        let back = Spread::from_half(spread.half(7, 0.95), (7, 7), 32, 0.95).expect("seven runs");
+        assert!((back.deviation - deviation).abs() < 1e-12);
     }
 
     #[test]

@@ -170,6 +170,13 @@ impl Histogram {
         self.iter().map(above).sum()
     }
 
+    /// The share of all values that are not above `value`, those of a bucket taken as evenly spread over it. 0 without
+    /// values.
+    #[must_use]
+    pub fn share_to(&self, value: u64) -> f64 {
+        if self.total == 0 { 0.0 } else { 1.0 - self.count_above(value) / self.total as f64 }
+    }
+
     /// The buckets that hold something: smallest value, largest value, count; in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
         self.buckets().map(|(at, count)| (bounds(at).0, bounds(at).1, count))
@@ -197,6 +204,18 @@ mod tests {
             assert!(low <= value && value <= high, "{value} not in {low}..={high}");
             assert!(high - low <= low / 512, "{value}: {low}..={high} is wider than 1/512");
         }
+    }
+
+    #[test]
+    fn shares_and_quantiles_are_each_others_inverse() {
+        let mut histogram = Histogram::default();
+        assert!(histogram.share_to(5).abs() < 1e-12);
+        (1..=100_000).for_each(|v| histogram.record(v * 1000));
+        // Quantiles cut the last bucket off at the largest value, shares do not: they differ by a part of it.
+        for (q, apart) in [(0.01, 1e-5), (0.3, 1e-5), (0.5, 1e-5), (0.99, 1e-5), (0.9999, 1.0 / 512.0)] {
+            assert!((histogram.share_to(histogram.quantile(q)) - q).abs() < apart, "{q}");
+        }
+        assert!(histogram.share_to(999).abs() < 1e-5 && (histogram.share_to(u64::MAX) - 1.0).abs() < 1e-12);
     }
 
     #[test]

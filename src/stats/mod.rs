@@ -1,6 +1,9 @@
 //! Measures of samples: histograms, time series, confidence intervals.
 
 pub mod confidence;
+mod course;
 mod histogram;
+pub mod transient;
 
+pub use course::{Course, PARTS, STEPS, Sum};
 pub use histogram::Histogram;

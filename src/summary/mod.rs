@@ -1,16 +1,20 @@
 //! What an experiment found: one tree of named metrics that serves the terminal, JSON, expectations and pictures alike.
 
+mod batches;
 mod beside;
 mod comparison;
 mod gate;
+mod precision;
 mod sizing;
 mod sweep;
 
 use serde_json::Value;
 
+pub use batches::Batches;
 pub use beside::{Beside, Figure};
 pub use comparison::{Comparison, Contrast, Design, Relation};
 pub use gate::{Gate, Worse};
+pub use precision::{Precise, Precision, Width};
 pub use sizing::{Against, Finding, Knob, Order, Probe, Reversal, Sizing, Step};
 pub use sweep::{Axis, Point, Reading, Sweep, Swept, place};
 
@@ -38,9 +42,13 @@ pub struct Summary {
     /// The sections `producers`, `topics`, `consumers`, `services`, `resources`, `reads`, `flows`, `faults`, `events` of the
     /// result document: numbers at the leaves (seconds, bytes, counts, shares 0 to 1; `null`: does not apply).
     pub metrics: Value,
-    /// For each number in `metrics`: `[low, high]`, its 95 % confidence interval across runs. The largest value of all runs
-    /// has none. Empty with one run.
+    /// For each number in `metrics`: `[low, high]`, its 95 % confidence interval across runs, `high` being `null` where nothing
+    /// is known of how large it may be. The largest value of all runs has none. Empty with one run.
     pub ci95: Value,
+    /// Where the intervals of a single run come from; none with several.
+    pub batches: Option<Batches>,
+    /// How the warm-up was found, where it was not stated.
+    pub found_warm_up: Option<plan::FoundWarmUp>,
     /// What formulas say, beside the metrics: consumers, services and faults, in this order.
     pub estimates: Vec<Beside>,
     /// The scenario's claims, judged.
@@ -60,7 +68,8 @@ pub struct Summary {
 pub struct Warning {
     /// Stable code, one of [`Warning::CODES`]: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
     /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted,
-    /// `W008` events that were never stored, `W009` behind for a while.
+    /// `W008` events that were never stored, `W009` behind for a while, `W010` designs that are not measured alike,
+    /// `W011` warm-up too short.
     pub code: &'static str,
     /// Path of the thing concerned (`consumers.email`), or `experiment`.
     pub about: String,
@@ -70,7 +79,8 @@ pub struct Warning {
 
 impl Warning {
     /// All codes there are.
-    pub const CODES: [&str; 10] = ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010"];
+    pub const CODES: [&str; 11] =
+        ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010", "W011"];
 
     /// The code that is written so.
     #[must_use]
@@ -214,12 +224,23 @@ impl Summary {
         number_at(&self.metrics, path)
     }
 
-    /// The 95 % interval of the number at a path of `metrics`, if there is one.
+    /// The 95 % interval of the number at a path of `metrics`, if there is one; infinite where it has no upper end.
     #[must_use]
     pub fn interval(&self, path: &[&str]) -> Option<(f64, f64)> {
-        let pair = path.iter().try_fold(&self.ci95, |node, key| node.get(key))?;
-        Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?))
+        interval_in(path.iter().try_fold(&self.ci95, |node, key| node.get(key))?)
     }
+}
+
+/// The interval that a document writes as `[low, high]`, or as `[low, null]` where it has no upper end.
+#[must_use]
+pub fn interval_in(pair: &Value) -> Option<(f64, f64)> {
+    interval_of(pair.get(0)?, pair.get(1)?)
+}
+
+/// The same of its ends.
+#[must_use]
+pub fn interval_of(low: &Value, high: &Value) -> Option<(f64, f64)> {
+    Some((low.as_f64()?, if high.is_null() { f64::INFINITY } else { high.as_f64()? }))
 }
 
 /// The number at a path of a tree of metrics.

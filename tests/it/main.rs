@@ -30,3 +30,4 @@ mod recompute;
 mod services;
 mod size;
 mod support;
+mod warm_up;

@@ -4,7 +4,7 @@
 use edasim::experiment::Request;
 use edasim::metrics::{CALLS, OUTCOMES, catalogue};
 use edasim::plan::Plan;
-use edasim::summary::{Summary, Verdict};
+use edasim::summary::{Summary, Verdict, interval_in};
 use serde_json::{Value, json};
 
 use crate::services::with_services;
@@ -38,8 +38,8 @@ fn intervals(path: &str, metrics: &Value, ci95: &Value, see: &mut impl FnMut(&st
             map.iter().for_each(|(key, inner)| intervals(&format!("{path}.{key}"), &metrics[key], inner, see));
         }
         pair => {
-            let end = |at: usize| pair[at].as_f64().unwrap_or_else(|| panic!("{path}: {pair}"));
-            see(path, metrics.as_f64().unwrap_or_else(|| panic!("{path} has no figure")), (end(0), end(1)));
+            let ends = interval_in(pair).unwrap_or_else(|| panic!("{path}: {pair}"));
+            see(path, metrics.as_f64().unwrap_or_else(|| panic!("{path} has no figure")), ends);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::run::{PAGE, tell_open};
 use super::{gate, load_file, quoted, terminal};
 use crate::experiment::{self, Found};
 use crate::plan::Plan;
-use crate::report::{Claims, json, markdown, text};
+use crate::report::{Claims, json, markdown, svg, text};
 use crate::scenario::{Explained, Overrides};
 use crate::summary::{Against, Knob, Sizing, Verdict};
 
@@ -50,8 +50,9 @@ pub(super) fn size(args: &Args) -> Result<Exit, Exit> {
     let page = || markdown::sizing(&sizing, gate.as_ref());
     let mut files = gates.prepare(&claims, page, gate.as_ref(), &[args.scenario.file.display().to_string()])?;
     if let Some(place) = out {
-        for (name, content) in [("size.json", json::sizing(&sizing)), ("report.txt", report(PAGE))] {
-            files.push(place.beside(name).prepare(|to| to.write_all(content.as_bytes()))?);
+        let named = [("size.json".to_owned(), json::sizing(&sizing)), ("report.txt".to_owned(), report(PAGE))];
+        for (name, content) in named.into_iter().chain(svg::sizing(&sizing)) {
+            files.push(place.beside(&name).prepare(|to| to.write_all(content.as_bytes()))?);
         }
     }
     files.into_iter().try_for_each(Prepared::publish)?;
@@ -85,7 +86,7 @@ fn most_replications(args: &Args, plan: &Plan) -> Result<u32, Exit> {
             plan.replications
         ))),
         Some(most) => Ok(most),
-        // One run is judged by its value: more of them would be another question.
+        // More runs than the one that was asked for would be another question.
         None if plan.replications == 1 => Ok(1),
         None => Ok(plan.replications.saturating_mul(8)),
     }

@@ -15,7 +15,7 @@ use crate::outcome::{
     TraceRecord,
 };
 use crate::plan::{ConsumerId, IdempotencePlan};
-use crate::stats::Histogram;
+use crate::stats::{Course, Histogram};
 use crate::time::SimTime;
 
 /// When a record reached a member, and its handler began.
@@ -74,7 +74,9 @@ impl GivenUp {
 pub(in crate::engine) struct Meter {
     consumer: u32,
     pub(super) warm_up: u64,
+    /// Of what is not in a part of the course.
     pub(super) latency: Histogram,
+    pub(super) course: Course,
     pub(super) stages: StageSums,
     pub(super) path: Option<PathOutcome>,
     pub(super) intervals: Vec<(u64, u64, IntervalOutcome)>,
@@ -127,6 +129,7 @@ struct Copies {
 pub(super) struct MeterSetup<'a> {
     pub(super) consumer: usize,
     pub(super) warm_up: u64,
+    pub(super) course: Course,
     pub(super) topics: Vec<(usize, &'a TopicSetup)>,
     pub(super) intervals: Vec<(SimTime, SimTime)>,
     pub(super) idempotent: Option<IdempotencePlan>,
@@ -156,6 +159,7 @@ impl Meter {
             consumer: u32::try_from(setup.consumer).expect("consumers fit 32 bits"),
             warm_up: setup.warm_up,
             latency: Histogram::default(),
+            course: setup.course,
             stages: StageSums::default(),
             path: setup.path.then(PathOutcome::default),
             intervals: setup.intervals.iter().map(|(from, to)| (from.0, to.0, IntervalOutcome::default())).collect(),
@@ -281,7 +285,10 @@ impl Meter {
             return;
         }
         let latency = times.done - record.created;
-        self.latency.record(latency);
+        if let Some(step) = self.course.step_of(record.created) {
+            self.course.add(step, 1, u128::from(latency));
+            self.course.part_of(step).unwrap_or(&mut self.latency).record(latency);
+        }
         let sent = extra.sent.clamp(record.created, record.visible);
         let arrived = times.arrived.max(record.visible);
         // What lies between the first handler's start and the last arrival, a later delivery waits for the failure, the
@@ -416,9 +423,11 @@ impl Meter {
         let rest =
             self.stages.buffer + self.stages.publish + self.stages.dispatch + self.stages.wait + self.stages.retry;
         self.stages.service = self.stages.total - rest;
+        self.course.distributions(1).iter().for_each(|part| self.latency.merge(part));
         let judged = self.slots.iter().any(|slot| slot.key_space > 0);
         self.order.judged = if judged { self.latency.count() } else { 0 };
         outcome.latency = std::mem::take(&mut self.latency);
+        outcome.course = std::mem::take(&mut self.course);
         outcome.stages = self.stages;
         outcome.path = self.path.take();
         outcome.intervals = self.intervals.drain(..).map(|(_, _, interval)| interval).collect();

@@ -470,6 +470,7 @@ impl Core {
         let meter = Meter::new(MeterSetup {
             consumer: index,
             warm_up: setup.warm_up,
+            course: setup.course.clone(),
             topics: topics.iter().map(|topic| (*topic, &setup.topics[*topic])).collect(),
             intervals: plan.intervals_of(index),
             idempotent: consumer.idempotent,

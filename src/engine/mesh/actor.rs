@@ -76,7 +76,7 @@ impl Actor {
             failure: FailurePlan::default(),
             outputs: Outputs::new(setup, who, instances),
             streams: Streams::new(setup.seed, name),
-            outcome: ServiceOutcome::default(),
+            outcome: ServiceOutcome { course: setup.course.clone(), ..ServiceOutcome::default() },
         }
     }
 }

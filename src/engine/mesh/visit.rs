@@ -330,6 +330,7 @@ impl Mesh {
                         outcome.users.answered += 1;
                         outcome.response.record(now - created);
                         outcome.response_sum += u128::from(now - created);
+                        outcome.course.note(created, now - created);
                     }
                     Err(Fail::Refused) => outcome.users.refused += 1,
                     Err(_) => outcome.users.failed += 1,

@@ -1,6 +1,6 @@
 //! The verdict on one design, with more runs where it is close.
 
-use crate::experiment::{Experiment, Failure, Request, Runs, Watch};
+use crate::experiment::{Experiment, Failure, Request, Runs, Watch, warm_up};
 use crate::metrics::is_of_the_worst_run;
 use crate::plan::Plan;
 use crate::summary::{Judged, Verdict};
@@ -12,7 +12,8 @@ use crate::summary::{Judged, Verdict};
 /// [`Failure`]: a run without an outcome, no threads, or stopped by the watch.
 pub fn decide(plan: &Plan, most: u32, request: &Request, watch: &dyn Watch) -> Result<Experiment, Failure> {
     let first = request.runs_of(plan);
-    let mut runs = Runs::new(plan, request);
+    let plan = warm_up::settle(plan, request, watch)?;
+    let mut runs = Runs::new(&plan, request);
     for wanted in looks(first, most) {
         if !runs.extend(wanted, watch)? {
             break;

@@ -73,6 +73,14 @@ fn result(summary: &Summary, digest: Option<&str>) -> Value {
         "replications": summary.replications,
         "duration": summary.duration.seconds(),
     });
+    if let Some(found) = &summary.found_warm_up {
+        document["warm_up"] = json!({
+            "found": summary.warm_up.seconds(),
+            "pilots": found.pilots,
+            "longest": found.longest,
+            "restless": found.restless,
+        });
+    }
     if let Some(digest) = digest {
         document["digest"] = digest.into();
     }
@@ -86,6 +94,13 @@ fn result(summary: &Summary, digest: Option<&str>) -> Value {
     }
     document["estimates"] = estimates::section(&summary.estimates);
     document["ci95"] = summary.ci95.clone();
+    // Several runs have their intervals from runs.
+    if let Some(batches) = &summary.batches {
+        document["batches"] = match &batches.none {
+            Some(why) => json!({ "none": why }),
+            None => batches.counts.clone(),
+        };
+    }
     document["expect"] = summary.expectations.iter().map(judged).collect();
     document
 }
@@ -231,6 +246,8 @@ mod tests {
             "faults": [{ "name": "lunch", "occurrences": [[1.5, 2.0]] }],
         });
         Summary {
+            batches: None,
+            found_warm_up: None,
             scenario: "tiny".into(),
             seed: u64::MAX,
             replications: 2,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{judged, warning, with_digest};
-use crate::summary::{Finding, Judged, Knob, Order, Probe, Sizing, Verdict, Warning};
+use crate::summary::{Finding, Judged, Knob, Order, Probe, Sizing, Verdict, Warning, interval_in};
 
 /// The document of a search.
 #[must_use]
@@ -113,7 +113,7 @@ pub fn read_finding(node: &Value, expected: &[Judged]) -> Option<Finding> {
 fn read_claim(node: &Value, expected: &Judged) -> Option<Judged> {
     let interval = match node.get("interval") {
         None => None,
-        Some(pair) => Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?)),
+        Some(pair) => Some(interval_in(pair)?),
     };
     Some(Judged {
         verdict: Verdict::called(node.get("verdict")?.as_str()?)?,
@@ -162,5 +162,9 @@ mod tests {
             assert_eq!(read_finding(&node, &expected).as_ref(), Some(&probe.found));
             assert_eq!(read_finding(&node, &expected[1..]), None, "other objectives");
         }
+        let mut open = sample::sizing(2).probes[0].found.clone();
+        open.judged[0].interval = Some((1.5, f64::INFINITY));
+        let node = serde_json::from_str(&finding(&open).to_string()).expect("JSON");
+        assert_eq!(read_finding(&node, &open.judged).as_ref(), Some(&open), "without an upper end");
     }
 }

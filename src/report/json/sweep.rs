@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::with_digest;
-use crate::summary::{Point, Reading, Sweep, Verdict};
+use crate::summary::{Point, Reading, Sweep, Verdict, interval_of};
 
 /// The document of a sweep: `points` in the order of the grid, the last axis varying fastest.
 #[must_use]
@@ -64,7 +64,7 @@ pub fn read_point(node: &Value) -> Option<Point> {
         None if node.is_null() => Some(None),
         Some([value]) => Some(Some(Reading { value: value.as_f64()?, interval: None })),
         Some([value, low, high]) => {
-            Some(Some(Reading { value: value.as_f64()?, interval: Some((low.as_f64()?, high.as_f64()?)) }))
+            Some(Some(Reading { value: value.as_f64()?, interval: Some(interval_of(low, high)?) }))
         }
         _ => None,
     };

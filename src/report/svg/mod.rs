@@ -8,6 +8,7 @@ mod histogram;
 mod lag;
 mod page;
 mod percentiles;
+mod sizing;
 mod sweep;
 
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use page::{EDGE, Font, Page, Pen, WIDTH};
 
 use crate::report::show;
 use crate::stats::Histogram;
-use crate::summary::{Comparison, Summary, Sweep};
+use crate::summary::{Comparison, Sizing, Summary, Sweep};
 
 const BLUE: &str = "#0072b2";
 const VERMILLION: &str = "#d55e00";
@@ -126,6 +127,19 @@ pub fn sweep(sweep: &Sweep) -> Vec<(String, String)> {
     let all = sweep.metrics.iter().enumerate().map(|(index, metric)| {
         let name = file_part(&metric.name(), &mut taken);
         sweep::draw(sweep, index).map(|svg| (format!("sweep-{name}.svg"), svg))
+    });
+    all.flatten().collect()
+}
+
+/// The pictures of a search for the smallest design, of one or two values: one of each objective.
+#[must_use]
+pub fn sizing(sizing: &Sizing) -> Vec<(String, String)> {
+    let mut taken = BTreeSet::new();
+    let objectives = sizing.probes.first().map_or(&[][..], |probe| &probe.found.judged);
+    let all = objectives.iter().enumerate().map(|(index, judged)| {
+        let name = judged.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
+        let file = format!("size-{}.svg", file_part(&name, &mut taken));
+        sizing::draw(sizing, index).map(|svg| (file, svg))
     });
     all.flatten().collect()
 }

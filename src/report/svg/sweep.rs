@@ -16,36 +16,61 @@ pub(super) const SHADES: [&str; 9] =
 /// Largest quotient of two latencies that a linear axis shows well.
 const LINEAR: f64 = 50.0;
 
+/// What a picture points at.
+pub(super) struct Marks<'a> {
+    /// A value of the axis, and what it is.
+    pub(super) at: Option<(usize, String)>,
+    /// A limit of the metric, and what it is.
+    pub(super) limit: Option<(f64, &'a str)>,
+    /// What is simulated.
+    pub(super) each: &'a str,
+}
+
 /// The picture of one metric, where one or two values are varied and it has any value.
 pub(super) fn draw(sweep: &Sweep, metric: usize) -> Option<String> {
+    let knee = sweep.knees[metric].map(|knee| (knee, format!("knee at {}", sweep.axes[0].values[knee])));
+    draw_with(sweep, metric, &Marks { at: knee, limit: None, each: "each point" })
+}
+
+/// The same with other marks.
+pub(super) fn draw_with(sweep: &Sweep, metric: usize, marks: &Marks<'_>) -> Option<String> {
     let readings: Vec<Option<Reading>> = sweep.points.iter().map(|point| point.readings[metric]).collect();
     readings.iter().flatten().next()?;
     match sweep.axes.as_slice() {
-        [_] => Some(line(sweep, metric, &readings)),
-        [_, _] => Some(heat(sweep, metric, &readings)),
+        [_] => Some(line(sweep, metric, &readings, marks)),
+        [_, _] => Some(heat(sweep, metric, &readings, marks)),
         _ => None,
     }
 }
 
-fn page(sweep: &Sweep, metric: usize, more: &str) -> Page {
+fn page(sweep: &Sweep, metric: usize, marks: &Marks<'_>, more: &str) -> Page {
     let runs = if sweep.replications == 1 { "1 run".into() } else { format!("{} runs", sweep.replications) };
-    let about = format!("{}: {runs} of {} at each point{more}.", sweep.scenario, show::span(sweep.duration));
-    Page::new(580.0, &sweep.metrics[metric].name(), &about)
+    let (duration, each) = (show::span(sweep.duration), marks.each);
+    let about = format!("{}: {runs} of {duration} at {each}{more}.", sweep.scenario);
+    let name = sweep.metrics[metric].name();
+    Page::new(580.0, marks.limit.map_or(name.as_str(), |(_, text)| text), &about)
+}
+
+/// The ends of a reading's interval; where that is open, or there is none, the value itself.
+fn ends(reading: &Reading) -> (f64, f64) {
+    let (low, high) = reading.interval.unwrap_or((reading.value, reading.value));
+    (low, if high.is_finite() { high } else { reading.value })
 }
 
 /// One value is varied.
-fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
+fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>], marks: &Marks<'_>) -> String {
     let (axis, swept) = (&sweep.axes[0], &sweep.metrics[metric]);
     let more = if sweep.replications > 1 { "; the band is the 95 % interval" } else { "" };
-    let mut page = page(sweep, metric, more);
+    let mut page = page(sweep, metric, marks, more);
     let frame = Frame { left: 106.0, right: WIDTH - 48.0, top: 84.0, bottom: 490.0 };
     let evenly: Vec<f64> = (0..axis.values.len()).map(|i| i as f64).collect();
     let positions = axis.positions.as_ref().unwrap_or(&evenly);
     let x = Axis::points(positions, &axis.values, frame.across());
-    let ends = || readings.iter().flatten().map(|reading| reading.interval.unwrap_or((reading.value, reading.value)));
-    let low = ends().map(|ends| ends.0).fold(f64::MAX, f64::min);
-    let high = ends().map(|ends| ends.1).fold(0.0, f64::max);
-    let least = readings.iter().flatten().map(|reading| reading.value).fold(f64::MAX, f64::min);
+    let known = || readings.iter().flatten().map(ends);
+    let low = known().map(|ends| ends.0).fold(f64::MAX, f64::min);
+    let limit = marks.limit.map(|(limit, _)| limit);
+    let high = known().map(|ends| ends.1).chain(limit).fold(0.0, f64::max);
+    let least = readings.iter().flatten().map(|reading| reading.value).chain(limit).fold(f64::MAX, f64::min);
     let log = swept.unit == Unit::Seconds && least > 0.0 && high / least > LINEAR;
     let y = if log {
         Axis::latency(low.max(least / 10.0), high, frame.up())
@@ -66,10 +91,7 @@ fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
     for part in known.split(Option::is_none) {
         let part: Vec<(f64, Reading)> = part.iter().flatten().copied().collect();
         let edge = |end: fn((f64, f64)) -> f64| {
-            let at = |(x, reading): &(f64, Reading)| {
-                let ends = reading.interval.unwrap_or((reading.value, reading.value));
-                (*x, y.at(end(ends)))
-            };
+            let at = |(x, reading): &(f64, Reading)| (*x, y.at(end(ends(reading))));
             part.iter().map(at).collect::<Vec<_>>()
         };
         let band: Vec<(f64, f64)> =
@@ -81,11 +103,15 @@ fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
             page.area((x - 2.5, y - 2.5), (x + 2.5, y + 2.5), BLUE, 1.0);
         }
     }
-    if let Some(knee) = sweep.knees[metric] {
-        let at = x.at(positions[knee]);
+    if let Some(limit) = limit {
+        let pen = Pen { color: INK, width: 1.2, dash: "2 3" };
+        page.line((frame.left, y.at(limit)), (frame.right, y.at(limit)), pen);
+    }
+    if let Some((value, text)) = &marks.at {
+        let at = x.at(positions[*value]);
         page.line((at, frame.top), (at, frame.bottom), Pen { color: VERMILLION, width: 1.6, dash: "9 4" });
         let font = Font::new(13.0, VERMILLION);
-        let text = font.cut(&format!("knee at {}", axis.values[knee]), 200.0);
+        let text = font.cut(text, 200.0);
         let right = at + 8.0 + font.width(&text) > frame.right;
         let left = if right { at - 8.0 - font.width(&text) } else { at + 8.0 };
         page.text_on_white((left, frame.top + 16.0), &text, font);
@@ -94,12 +120,12 @@ fn line(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
 }
 
 /// Two values are varied: the first downwards, the second across.
-fn heat(sweep: &Sweep, metric: usize, readings: &[Option<Reading>]) -> String {
+fn heat(sweep: &Sweep, metric: usize, readings: &[Option<Reading>], marks: &Marks<'_>) -> String {
     let (down, across, swept) = (&sweep.axes[0], &sweep.axes[1], &sweep.metrics[metric]);
     let values = || readings.iter().flatten().map(|reading| reading.value);
     let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     let log = low > 0.0 && high / low > LINEAR;
-    let mut page = page(sweep, metric, if log { "; equal steps of colour are equal ratios" } else { "" });
+    let mut page = page(sweep, metric, marks, if log { "; equal steps of colour are equal ratios" } else { "" });
     let frame = Frame { left: 150.0, right: WIDTH - 48.0, top: 84.0, bottom: 480.0 };
     let (rows, columns) = (down.values.len(), across.values.len());
     let (width, height) = ((frame.right - frame.left) / columns as f64, (frame.bottom - frame.top) / rows as f64);

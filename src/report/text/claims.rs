@@ -92,10 +92,7 @@ pub(super) fn render_of(all: &[Judged], title: &str, style: Style) -> String {
 fn value(judged: &Judged) -> String {
     let show = unit_of(&judged.text);
     let value = judged.value.map_or_else(|| show::NOTHING.into(), |value| apart(value, judged.limit, show));
-    match judged.interval {
-        Some((low, high)) if low < high => format!("{value} [{}, {}]", show(low), show(high)),
-        _ => value,
-    }
+    value + &judged.interval.map_or_else(String::new, |interval| show::ends(interval, show))
 }
 
 /// The value with its interval, and why it is so.

@@ -38,9 +38,23 @@ fn about(summary: &Summary) -> String {
     };
     let warm_up = match summary.warm_up.0 {
         0 => String::new(),
-        _ => format!(", the first {} not measured", show::span(summary.warm_up)),
+        _ => format!(", the first {} not measured{}", show::span(summary.warm_up), found(summary)),
     };
-    format!("{runs} of {} virtual time{warm_up}, seed {}", show::span(summary.duration), summary.seed)
+    let duration = show::span(summary.duration);
+    format!("{runs} of {duration} virtual time{warm_up}, seed {}{}", summary.seed, batches(summary))
+}
+
+/// Where the warm-up comes from, if it was not stated.
+fn found(summary: &Summary) -> String {
+    summary.found_warm_up.as_ref().map_or_else(String::new, |found| format!(" (found by {} other runs)", found.pilots))
+}
+
+/// Where the intervals of a single run come from.
+fn batches(summary: &Summary) -> &'static str {
+    match &summary.batches {
+        Some(batches) if batches.none.is_none() => ", intervals from its batches",
+        _ => "",
+    }
 }
 
 fn warnings(summary: &Summary, style: Style) -> String {

@@ -1,7 +1,7 @@
 //! Journeys from end to end, what they end with, and what users see who look for what has become of theirs.
 
 use super::paint::Tone;
-use super::services::{counted, half_width};
+use super::services::counted;
 use super::table::{Cell, Table, always, if_any, if_room};
 use super::{Style, Thing, section, things};
 use crate::report::show;
@@ -28,7 +28,7 @@ pub(super) fn flows(summary: &Summary, style: Style) -> String {
                 time("mean"),
                 time("p50"),
                 Cell::toned(show::seconds(flow.number(&["latency", "p99"])), Tone::Strong),
-                half_width(&flow, summary, &["latency", "p99"]),
+                flow.spread(summary, &["latency", "p99"], show::seconds_of),
                 time("max"),
                 counted(&flow, &["done"], false),
                 counted(&flow, &["late", "count"], false),
@@ -46,16 +46,12 @@ pub(super) fn outcomes(summary: &Summary, style: Style) -> String {
     for flow in things(summary, "flows") {
         for (name, _) in flow.map(&["outcomes"]).into_iter().flatten() {
             let share = ["outcomes", name, "share"];
-            let half = flow.half_width(summary, &share).filter(|half| *half > 0.0);
             table.row(
                 &format!("{} > {name}", flow.name),
                 [
                     counted(&flow, &["outcomes", name, "count"], false),
                     show::share(flow.number(&share)).into(),
-                    Cell::toned(
-                        half.map_or_else(String::new, |half| format!("\u{b1}{}", show::share_of(half))),
-                        Tone::Quiet,
-                    ),
+                    flow.spread(summary, &share, show::share_of),
                 ],
             );
         }
@@ -81,16 +77,12 @@ pub(super) fn reads(summary: &Summary, style: Style) -> String {
     for read in things(summary, "reads") {
         let time =
             |of: &str, name: &str| Cell::from(read.number(&[of, name]).map(show::seconds_of).unwrap_or_default());
-        let half = read.half_width(summary, &["stale", "probability"]).filter(|half| *half > 0.0);
         table.row(
             read.name,
             [
                 counted(&read, &["looked"], false),
                 Cell::toned(show::share(read.number(&["stale", "probability"])), Tone::Strong),
-                Cell::toned(
-                    half.map_or_else(String::new, |half| format!("\u{b1}{}", show::share_of(half))),
-                    Tone::Quiet,
-                ),
+                read.spread(summary, &["stale", "probability"], show::share_of),
                 time("visible", "p50"),
                 time("visible", "p99"),
                 time("visible", "max"),

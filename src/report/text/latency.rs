@@ -44,16 +44,12 @@ pub(super) fn latency(summary: &Summary, style: Style) -> String {
 
 fn row(consumer: &Thing<'_>, summary: &Summary, of: &str, shape: String) -> Vec<Cell> {
     let time = |name: &str| show::seconds(consumer.number(&[of, name]));
-    let half_width = consumer.half_width(summary, &[of, "p99"]).filter(|half| *half > 0.0);
     vec![
         time("mean").into(),
         time("p50").into(),
         time("p90").into(),
         Cell::toned(time("p99"), Tone::Strong),
-        Cell::toned(
-            half_width.map_or_else(String::new, |half| format!("\u{b1}{}", show::seconds_of(half))),
-            Tone::Quiet,
-        ),
+        consumer.spread(summary, &[of, "p99"], show::seconds_of),
         time("p99.9").into(),
         time("max").into(),
         shape.into(),

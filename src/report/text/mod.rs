@@ -11,6 +11,7 @@ mod head;
 mod journeys;
 mod latency;
 mod paint;
+mod precision;
 mod services;
 mod sizing;
 mod sweep;
@@ -23,9 +24,14 @@ pub use compare::render as comparison;
 pub use estimates::{overloads, render as estimates};
 pub use gate::render as gate;
 pub(super) use head::subject;
+pub use precision::render as precision;
 pub use sizing::{against, render as sizing};
 pub use sweep::render as sweep;
 
+use paint::Tone;
+use table::Cell;
+
+use super::show;
 use crate::summary::{Summary, number_at};
 
 /// How the text is to look.
@@ -130,10 +136,11 @@ impl Thing<'_> {
         number_at(self.metrics, path)
     }
 
-    /// Half the width of the 95 % interval of the number at a path.
-    fn half_width(&self, summary: &Summary, path: &[&str]) -> Option<f64> {
+    /// The 95 % interval of the figure at a path, in short.
+    fn spread(&self, summary: &Summary, path: &[&str], show: impl Fn(f64) -> String) -> Cell {
         let whole: Vec<&str> = [self.section, self.name].into_iter().chain(path.iter().copied()).collect();
-        summary.interval(&whole).map(|(low, high)| (high - low) / 2.0)
+        let spread = summary.interval(&whole).map(|ends| show::spread(ends, show));
+        Cell::toned(spread.unwrap_or_default(), Tone::Quiet)
     }
 
     /// The map at a path below the thing.

@@ -27,7 +27,7 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
             [
                 time("p50"),
                 Cell::toned(show::seconds(service.number(&["response", "p99"])), Tone::Strong),
-                half_width(&service, summary, &["response", "p99"]),
+                service.spread(summary, &["response", "p99"], show::seconds_of),
                 time("max"),
                 share(&service, "availability", |share| share < 0.99),
                 share(&service, "utilisation", |share| share >= 0.95),
@@ -40,11 +40,6 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
     }
     let about = "times from a user's intended arrival to the good answer; held: at work or waiting";
     section("Services", about, &table.content(style), style)
-}
-
-pub(super) fn half_width(thing: &Thing<'_>, summary: &Summary, path: &[&str]) -> Cell {
-    let half = thing.half_width(summary, path).filter(|half| *half > 0.0);
-    Cell::toned(half.map_or_else(String::new, |half| format!("\u{b1}{}", show::seconds_of(half))), Tone::Quiet)
 }
 
 /// A share that stands out where it gives cause for concern.

@@ -71,9 +71,9 @@ fn table(sweep: &Sweep, style: Style) -> String {
             let is_knee = *knee == Some(index);
             let text = if is_knee { format!("knee {shown}") } else { shown };
             cells.push(Cell::toned(text, if is_knee { Tone::Care } else { Tone::Plain }));
-            let half = reading.and_then(|reading| reading.interval).map(|(low, high)| (high - low) / 2.0);
-            let half = half.filter(|half| *half > 0.0).map(|half| format!("\u{b1}{}", value(metric.unit, half)));
-            cells.push(Cell::toned(half.unwrap_or_default(), Tone::Quiet));
+            let interval = reading.and_then(|reading| reading.interval);
+            let spread = interval.map(|interval| show::spread(interval, |end| value(metric.unit, end)));
+            cells.push(Cell::toned(spread.unwrap_or_default(), Tone::Quiet));
         }
         cells.push(
             point.verdict.map_or_else(Cell::default, |verdict| Cell::toned(verdict.word().into(), verdict.into())),

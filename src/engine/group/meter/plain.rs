@@ -86,7 +86,12 @@ impl Meter {
         if self.notes.speaks() {
             self.note_plain(slot, effects.clone());
         }
-        self.measure(effects);
+        self.measure(effects.clone());
+        if !self.intervals.is_empty() {
+            for (record, _, done) in effects {
+                note_intervals(&mut self.intervals, self.warm_up, record.created, done);
+            }
+        }
     }
 
     /// Tells of journeys of which plain records are parts.
@@ -102,33 +107,45 @@ impl Meter {
     /// Latency and stages of those that are measured.
     #[inline(always)]
     fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) {
+        let created = all.clone().map(|(record, ..)| record.created);
+        let (first, last) = created.fold((u64::MAX, 0), |(first, last), at| (at.min(first), at.max(last)));
+        let step = self.course.step_of(first);
+        // A step is long: most often all of them began in one.
+        if step == self.course.step_of(last) {
+            return self.measure_in(step, all);
+        }
+        for one in all {
+            let step = self.course.step_of(one.0.created);
+            self.measure_in(step, std::iter::once(one));
+        }
+    }
+
+    /// The same of those that began in one step of the course; in none: before the warm-up was over.
+    #[inline(always)]
+    fn measure_in<'a>(&mut self, step: Option<usize>, all: impl Iterator<Item = (&'a Record, u64, u64)>) {
+        let Some(step) = step else {
+            self.done += all.map(|(_, _, done)| u64::from(done >= self.warm_up)).sum::<u64>();
+            return;
+        };
+        let latencies = self.course.part_of(step).unwrap_or(&mut self.latency);
         let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
-        let mut late = 0;
-        for (record, start, done) in all.clone() {
-            if record.created < self.warm_up {
-                late += u64::from(done >= self.warm_up);
-                continue;
-            }
+        for (record, start, done) in all {
             let latency = done - record.created;
-            self.latency.tally(latency);
+            latencies.tally(latency);
             effects += 1;
             total += latency;
             publish += record.visible - record.created;
             wait += start - record.visible;
             (min, max) = (latency.min(min), latency.max(max));
         }
-        self.latency.account(effects, min, max);
+        latencies.account(effects, min, max);
+        self.course.add(step, effects, u128::from(total));
         self.deliveries += effects;
         self.attempts += effects;
         self.ledger.effected += effects;
-        self.done += effects + late;
+        self.done += effects;
         self.stages.total += u128::from(total);
         self.stages.publish += u128::from(publish);
         self.stages.wait += u128::from(wait);
-        if !self.intervals.is_empty() {
-            for (record, _, done) in all {
-                note_intervals(&mut self.intervals, self.warm_up, record.created, done);
-            }
-        }
     }
 }

@@ -1,0 +1,223 @@
+//! 95 % intervals of a single run: batches of it in place of runs (batch means).
+//!
+//! A run of which no part differs from another by plan is cut into batches of equal length. Where these do not depend on
+//! each other their figures spread as those of short runs do (Conway, Management Science 10, 1963; Schmeiser, Operations
+//! Research 30, 1982, for their number). Whether they do is seen from each one and the next: batches are made longer until
+//! their correlation is no more than chance explains, and where ten are left that still depend on each other there is no
+//! interval. Means and percentiles of times have one; counts and largest values of a single run have none.
+
+use serde_json::{Map, Value};
+
+use super::jackknife::{LEVEL, Measured, contributions, interval};
+use super::measure::{PERCENTILES, nine_decimals};
+use super::shares::between;
+use crate::plan::Plan;
+use crate::stats::confidence::MeanInterval;
+use crate::stats::{Course, Histogram, PARTS, STEPS, Sum};
+use crate::summary::Batches;
+
+/// Parts that are taken together, until batches do not depend on each other: 30, 20, 15 and 10 batches.
+const TOGETHER: [usize; 4] = [2, 3, 4, 6];
+/// Fewer values than this in a batch say little.
+const FEWEST: u64 = 10;
+/// The correlation that independent batches exceed once in ten times, in standard deviations (von Neumann's ratio; Fishman,
+/// Management Science 24, 1978).
+const BY_CHANCE: f64 = 1.281_551_6;
+
+/// What the batches of a single run say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batched {
+    /// The intervals, in a tree like that of metrics.
+    pub(super) ci95: Map<String, Value>,
+    /// Where they come from.
+    pub(super) about: Batches,
+}
+
+impl Batched {
+    /// The intervals of a single run of a plan that does not change, or why there are none.
+    #[must_use]
+    pub(super) fn of(plan: &Plan, whole: &Measured) -> Self {
+        let without = |why: String| Self {
+            about: Batches { counts: Map::new().into(), none: Some(why), ..Batches::default() },
+            ..Self::default()
+        };
+        if let Some(why) = plan.unsteady() {
+            return without(why);
+        }
+        if whole.pooled.stopped > 0 {
+            return without("the run stopped early".into());
+        }
+        let seen = &whole.pooled.outcome;
+        let mut found = Sections::default();
+        for (policy, seen) in plan.consumers.iter().zip(&seen.consumers) {
+            found.add(whole, ["consumers", &policy.name, "latency"], (&seen.latency, &seen.course));
+        }
+        for (policy, seen) in plan.services.iter().zip(&seen.services).filter(|(policy, _)| policy.arrivals.is_some()) {
+            found.add(whole, ["services", &policy.name, "response"], (&seen.response, &seen.course));
+        }
+        if found.ci95.is_empty() && found.correlated.is_empty() {
+            return without("too few events".into());
+        }
+        let about = Batches { counts: found.counts.into(), none: None, correlated: found.correlated };
+        Self { ci95: found.ci95, about }
+    }
+}
+
+/// Trees in the making.
+#[derive(Default)]
+struct Sections {
+    ci95: Map<String, Value>,
+    counts: Map<String, Value>,
+    correlated: Vec<String>,
+}
+
+impl Sections {
+    /// Adds the figures below a path, of times.
+    fn add(&mut self, whole: &Measured, path: [&str; 3], (all, course): (&Histogram, &Course)) {
+        let figures = path.iter().try_fold(&whole.metrics, |node, key| node.get(key)).and_then(Value::as_object);
+        let batches = TOGETHER.map(|parts| Batch::all(course, parts));
+        if batches[0].iter().any(|batch| batch.count < FEWEST) || batches[0].is_empty() {
+            return;
+        }
+        let (mut ci95, mut counts) = (Map::new(), Map::new());
+        for key in figures.into_iter().flatten().map(|(key, _)| key) {
+            let share = PERCENTILES.iter().find(|(name, _)| name == key).map(|(_, share)| *share);
+            if share.is_none() && key != "mean" {
+                continue;
+            }
+            let found = batches.iter().find_map(|batches| Some((batches.len(), figure(batches, all, share)?)));
+            match found {
+                Some((count, Some((low, high)))) => {
+                    ci95.insert(key.clone(), Value::from(vec![nine_decimals(low), nine_decimals(high)]));
+                    counts.insert(key.clone(), count.into());
+                }
+                Some((_, None)) => {}
+                None => self.correlated.push(format!("{}.{}.{key}", path[1], path[2])),
+            }
+        }
+        insert(&mut self.ci95, path, ci95);
+        insert(&mut self.counts, path, counts);
+    }
+}
+
+fn insert(tree: &mut Map<String, Value>, [section, name, of]: [&str; 3], leaves: Map<String, Value>) {
+    if !leaves.is_empty() {
+        let things = tree.entry(section).or_insert_with(|| Map::new().into());
+        things[name] = Value::from(Map::from_iter([(of.to_owned(), Value::Object(leaves))]));
+    }
+}
+
+/// A batch of a run.
+struct Batch {
+    count: u64,
+    sum: f64,
+    times: Histogram,
+}
+
+impl Batch {
+    fn all(course: &Course, parts: usize) -> Vec<Self> {
+        let sums = course.sums(STEPS / PARTS * parts);
+        let of = |(sum, times): (Sum, Histogram)| Self { count: sum.count, sum: sum.sum as f64, times };
+        sums.into_iter().zip(course.distributions(parts)).map(of).collect()
+    }
+}
+
+/// The interval of the mean, or of the percentile of a share, seconds, if it has one; none where the batches depend on each
+/// other.
+fn figure(batches: &[Batch], all: &Histogram, share: Option<f64>) -> Option<Option<(f64, f64)>> {
+    let value = share.map(|share| all.quantile(share));
+    let total = |batch: &Batch| match value {
+        Some(value) => batch.times.share_to(value) * batch.count as f64,
+        None => batch.sum / 1e9,
+    };
+    let parts: Vec<(f64, f64)> = batches.iter().map(|batch| (total(batch), batch.count as f64)).collect();
+    let (ratio, contributions) = quotient(&parts);
+    if depend(&contributions) {
+        return None;
+    }
+    Some(match share {
+        Some(share) => MeanInterval::of(&contributions, LEVEL).map(|it| between(all, share, it.half)),
+        None => interval(ratio, &contributions),
+    })
+}
+
+/// The quotient of two sums, and what each batch contributes to it.
+fn quotient(parts: &[(f64, f64)]) -> (f64, Vec<f64>) {
+    let (above, below) = parts.iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+    let batches = parts.len() as f64;
+    let rests: Vec<(f64, f64)> =
+        parts.iter().map(|part| ((above - part.0) / (below - part.1), batches - 1.0)).collect();
+    (above / below, contributions(above / below, batches, &rests))
+}
+
+/// Whether values that follow each other are more alike than chance explains.
+fn depend(values: &[f64]) -> bool {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    let pairs = values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>();
+    let chance = ((count - 2.0) / (count * count - 1.0)).sqrt();
+    squares > 0.0 && pairs / squares + 1.0 / count > BY_CHANCE * chance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    fn noise(seed: u64, keeps: f64, count: u64) -> Vec<f64> {
+        let stream = Stream::named(seed, "batches");
+        let mut at = 0.0;
+        (0..count)
+            .map(|i| {
+                at = keeps * at + (stream.unit(i) - 0.5);
+                at
+            })
+            .collect()
+    }
+
+    #[test]
+    fn batches_that_depend_on_each_other_are_told() {
+        for count in [10, 15, 20, 30] {
+            let told = |keeps: f64| (0..2_000).filter(|seed| depend(&noise(*seed, keeps, count))).count();
+            let by_chance = told(0.0);
+            assert!((120..=260).contains(&by_chance), "{by_chance} of 2,000 sets of {count}");
+            assert!(told(0.7) > 1_000, "{} of {count}", told(0.7));
+        }
+        assert!(!depend(&[3.0; 10]));
+    }
+
+    /// Of a quotient of sums the contributions spread as its error does (linearised: (a - r b) / mean b).
+    #[test]
+    fn a_quotient_spreads_as_its_parts() {
+        let parts: Vec<(f64, f64)> =
+            noise(3, 0.0, 30).iter().zip(noise(4, 0.0, 30)).map(|(a, b)| (50.0 + a, 100.0 + b)).collect();
+        let (ratio, contributions) = quotient(&parts);
+        let below = parts.iter().map(|part| part.1).sum::<f64>() / 30.0;
+        for (part, contribution) in parts.iter().zip(&contributions) {
+            let expected = ratio + (part.0 - ratio * part.1) / below;
+            assert!((contribution - expected).abs() < 1e-4, "{contribution} {expected}");
+        }
+    }
+
+    /// Independent times: the interval of the mean is Student's of the batches' means, as they have about the same number.
+    #[test]
+    fn intervals_of_a_run_of_independent_times() {
+        let mut course = Course::over(0, 960_000, true);
+        let mut all = Histogram::default();
+        let stream = Stream::named(5, "times");
+        for i in 0..96_000 {
+            let value = 1_000_000 + stream.bits(i) % 1_000_000_000;
+            course.note(i * 10, value);
+            all.record(value);
+        }
+        let batches = Batch::all(&course, 2);
+        assert_eq!((batches.len(), batches[0].count), (30, 3_200));
+        let (low, high) = figure(&batches, &all, None).expect("independent").expect("an interval");
+        let expected = 2.045 * (1.0 / 12f64).sqrt() / 96_000f64.sqrt();
+        assert!((0.6..1.5).contains(&((high - low) / 2.0 / expected)), "{low} {high}");
+        assert!((low..=high).contains(&0.501), "{low} {high}");
+        let (low, high) = figure(&batches, &all, Some(0.9)).expect("independent").expect("an interval");
+        assert!((low..=high).contains(&0.901) && high - low < 0.01, "{low} {high}");
+    }
+}
