@@ -66,7 +66,7 @@ const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 96] = [
+const PATTERNS: [(&str, &str, Unit, bool); 97] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -79,6 +79,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 96] = [
     ("consumers", "lag.time.max_at", Unit::Seconds, false),
     ("consumers", "drain_time", Unit::Seconds, false),
     ("consumers", "utilisation", Unit::Share, false),
+    ("consumers", "held", Unit::Share, false),
     ("consumers", "offered_load", Unit::Number, false),
     ("consumers", "throughput", Unit::Rate, true),
     ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),

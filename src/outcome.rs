@@ -154,6 +154,8 @@ pub struct ConsumerOutcome {
     pub lag: LagOutcome,
     /// Surplus work cut off: handler runs dropped by a crash.
     pub cut_off: u64,
+    /// What its handlers did, where they do more than work, wait, publish and choose.
+    pub handler: Option<HandlerOutcome>,
 }
 
 /// What one service saw.

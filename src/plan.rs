@@ -875,6 +875,9 @@ pub enum Initiator {
     Consumer(ConsumerId),
 }
 
+/// So many calls one inside the other are followed where calls may go in a circle.
+const MOST_CALLS: u32 = 8;
+
 /// The services that steps call, sorted, each once.
 #[must_use]
 pub fn called(steps: &[Step]) -> Vec<ServiceId> {
@@ -927,6 +930,31 @@ impl Plan {
         }
     }
 
+    /// Mean time of a handler with what it calls, without waiting for a turn anywhere, ns.
+    #[must_use]
+    pub fn mean_time(&self, handler: &Handler) -> f64 {
+        self.mean_of(&handler.steps, 0)
+    }
+
+    /// Of steps so many calls away from the first. Calls may go in a circle: then they are not followed for ever.
+    fn mean_of(&self, steps: &[Step], depth: u32) -> f64 {
+        let of = |step: &Step| match step {
+            Step::Work(time) | Step::Wait(time) | Step::Commit(time) => time.mean(),
+            Step::Publish(_) => 0.0,
+            Step::Choose(branches) => {
+                branches.iter().map(|(share, steps)| share * self.mean_of(steps, depth)).sum::<f64>()
+            }
+            Step::Call(_) if depth >= MOST_CALLS => 0.0,
+            Step::Call(call) => self.mean_of(&self.services[call.to.0 as usize].handler.steps, depth + 1),
+            Step::Parallel { branches, .. } => {
+                branches.iter().map(|steps| self.mean_of(steps, depth)).fold(0.0, f64::max)
+            }
+            Step::Hold { steps, .. } => self.mean_of(steps, depth),
+            Step::Saga(saga) => saga.parts.iter().map(|(act, _)| self.mean_of(act, depth)).sum(),
+        };
+        steps.iter().map(of).sum()
+    }
+
     /// By service: whose requests reach it in the end. Each once, users first.
     #[must_use]
     pub fn initiators(&self) -> Vec<Vec<Initiator>> {
@@ -951,6 +979,13 @@ impl Plan {
             spread(Initiator::Consumer(ConsumerId(id)), called(&consumer.handler.steps));
         }
         initiators
+    }
+
+    /// Most members that a consumer ever has.
+    #[must_use]
+    pub fn most_members(&self, consumer: usize) -> u32 {
+        let changes = self.changes.iter().filter(|change| change.consumer.0 as usize == consumer);
+        changes.map(|change| change.members).chain([self.consumers[consumer].members]).max().unwrap_or(1)
     }
 
     /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the

@@ -216,6 +216,7 @@ const CASES: &[Case] = &[
             ("faults", "resources: { rows: { capacity: 1, per_key: true } }"),
         ],
     ),
+    ("expect-held", &[("expect", "expect: [ email.held < 50% ]")]),
     ("expect-failed", &[("expect", "expect: [ shop.failed == 0 ]")]),
     ("expect-saga-of-nobody", &[("expect", "expect: [ producers.*.saga.stuck == 0 ]")]),
     // Journeys through topics.

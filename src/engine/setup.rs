@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::RunOptions;
 use super::journeys::Follow;
 use super::lineage::Roots;
 use super::log::EventCode;
@@ -153,10 +154,13 @@ pub(super) struct Setup {
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
     /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
     pub(super) sources: Vec<usize>,
+    /// By consumer: whether its handlers run in the mesh.
+    pub(super) delegates: Vec<bool>,
 }
 
 impl Setup {
-    pub(super) fn new(plan: &Plan, seed: u64, coarse: u64) -> Self {
+    pub(super) fn new(plan: &Plan, options: &RunOptions) -> Self {
+        let RunOptions { seed, coarse, delegate, .. } = *options;
         let rounding = Rounding(coarse.max(1));
         let (roots, follow) = (Roots::new(plan.producers.len()), Arc::new(Follow::new(plan)));
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
@@ -178,8 +182,20 @@ impl Setup {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
+        let delegates = plan.consumers.iter().map(|consumer| delegate || !consumer.handler.is_simple()).collect();
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, sources, roots, follow }
+        Self {
+            seed,
+            rounding,
+            warm_up: plan.warm_up.0,
+            end: plan.duration.0,
+            topics,
+            clients,
+            sources,
+            delegates,
+            roots,
+            follow,
+        }
     }
 }
 
@@ -195,9 +211,14 @@ impl Setup {
     pub(super) fn station(&self, who: Publisher) -> Station {
         match who {
             Publisher::Producer(index) => self.sources.binary_search(&index).map_or(Station::Mesh, Station::Source),
-            Publisher::Consumer(index) => Station::Group(index),
-            Publisher::Service(_) => Station::Mesh,
+            Publisher::Consumer(index) if !self.delegates[index] => Station::Group(index),
+            Publisher::Consumer(_) | Publisher::Service(_) => Station::Mesh,
         }
+    }
+
+    /// The consumers whose handlers run in the mesh.
+    pub(super) fn delegating(&self) -> impl Iterator<Item = usize> {
+        (0..self.delegates.len()).filter(|consumer| self.delegates[*consumer])
     }
 
     /// Marks the clients whose topics come before them in the order of stations, and those in the mesh, whose topics may

@@ -191,7 +191,15 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let (drain_time, not_drained) = drained(pooled, index);
     put("drain_time", drain_time);
     put("not_drained", not_drained.into());
-    put("utilisation", ratio(seen.busy as f64, seen.available as f64));
+    match &seen.handler {
+        None => drop(put("utilisation", ratio(seen.busy as f64, seen.available as f64))),
+        Some(handler) => {
+            put("utilisation", ratio(handler.working as f64, seen.available as f64));
+            put("held", ratio(seen.busy as f64, seen.available as f64));
+            let handled = services::handled(plan, &policy.handler, handler);
+            handled.into_iter().for_each(|(name, value)| drop(put(name, value)));
+        }
+    }
     put("offered_load", offered_load(plan, policy, seen, pooled));
     put("throughput", ratio(seen.done as f64, pooled.measured_seconds()));
     put("ledger", ledger(seen));

@@ -245,6 +245,7 @@ impl ConsumerOutcome {
         self.arrived += other.arrived;
         self.lag.merge(other.lag);
         self.cut_off += other.cut_off;
+        merge_handlers(&mut self.handler, other.handler);
     }
 }
 

@@ -5,10 +5,10 @@ use super::publish::Outputs;
 use super::server::Instance;
 use crate::engine::setup::{Publisher, Setup};
 use crate::outcome::{ProducerOutcome, ServiceOutcome};
-use crate::plan::{FailurePlan, Handler, ProducerPlan, ServicePlan};
+use crate::plan::{FailurePlan, Handler, Plan, ProducerPlan, ServicePlan};
 use crate::random::Stream;
 
-/// A service, or a producer. (What only services have is a [`Server`](super::server::Server).)
+/// A service, a consumer, or a producer. (What only services have is a [`Server`](super::server::Server).)
 #[derive(Clone, Debug)]
 pub(super) struct Actor {
     pub(super) program: Program,
@@ -55,6 +55,13 @@ impl Actor {
     pub(super) fn producer(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &ProducerPlan) -> Self {
         let processes = (Publisher::Producer(index), plan.instances.max(1));
         Self { failure: plan.failure, ..Self::new(compiler, setup, &plan.name, &plan.handler, processes) }
+    }
+
+    /// A consumer: as many processes as it ever has members. Its group draws how its handlers fail.
+    pub(super) fn consumer(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &Plan) -> Self {
+        let consumer = &plan.consumers[index];
+        let processes = (Publisher::Consumer(index), plan.most_members(index));
+        Self::new(compiler, setup, &consumer.name, &consumer.handler, processes)
     }
 
     /// What its publishing and its handlers came to, for a producer.

@@ -34,10 +34,10 @@ pub(super) struct Attempt {
 }
 
 /// The number of a request that comes from another: another one for each site, time that it is come to, and attempt.
-fn mixed(number: u64, site: usize, before: u32, attempt: u32) -> u64 {
+fn mixed(number: u64, site: u64, before: u32, attempt: u32) -> u64 {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
-    bytes[8..16].copy_from_slice(&(site as u64).to_le_bytes());
+    bytes[8..16].copy_from_slice(&site.to_le_bytes());
     bytes[16..20].copy_from_slice(&before.to_le_bytes());
     bytes[20..].copy_from_slice(&attempt.to_le_bytes());
     crate::random::fnv1a(&bytes)
@@ -59,14 +59,17 @@ impl Mesh {
         let plan = &self.sites[site].plan;
         let full = plan.pool.is_some_and(|pool| it.in_use >= pool);
         let from = &self.visits[visit];
+        // What an earlier attempt of the same handler called were other requests.
+        let before = before + ((from.attempt - 1) << 16);
         let inherits = self.sites[site].inherits && before == 0;
-        let first = if inherits { from.number } else { mixed(from.number, site, before, 1) };
+        let of_site = self.sites[site].number;
+        let first = if inherits { from.number } else { mixed(from.number, of_site, before, 1) };
         let attempt = Attempt {
             call: Some(key),
             site,
             caller,
             root: from.root,
-            number: if made == 1 { first } else { mixed(from.number, site, before, made) },
+            number: if made == 1 { first } else { mixed(from.number, of_site, before, made) },
             index: from.index,
             piece: first,
             key: from.key,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, StrandKey, VisitKey};
+use crate::engine::delegate::Doom;
 
 /// What is still to come, by whom it is for.
 #[derive(Default)]
@@ -92,7 +93,8 @@ impl Mesh {
             coming.strands.contains(key) || waits.contains(key) || forked.contains(key) || published.contains(key)
         };
         for (key, strand) in &self.strands {
-            if strand.call.is_none() && !wakes(&key) {
+            let hangs = strand.fork.is_none() && self.visits[strand.visit].doom == Doom::Hangs;
+            if strand.call.is_none() && !wakes(&key) && !hangs {
                 return Err(format!("a strand waits for nothing: {strand:?}"));
             }
         }

@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::calls::Fail;
 use super::server::Instance;
-use super::visit::Visit;
+use super::visit::{Asker, Visit};
 use super::{Event, Mesh, VisitKey};
 use crate::dist::About;
 use crate::engine::setup::Setup;
@@ -102,22 +102,10 @@ impl Mesh {
             Control::WarmUp => {}
             Control::Crash => {
                 at.down += 1;
-                // A pause ends with the process that stood still.
-                at.pauses.end(now);
-                self.actors[service].outputs.stand_still(instance, now);
-                let at = &mut self.actors[service].instances[instance];
-                if at.down == 1 {
-                    self.actors[service].outputs.abandon(instance, now);
-                    self.cut_off(service, instance, now);
-                }
+                self.cut_off(service, instance, now);
             }
             Control::Restart => at.down -= 1,
-            Control::Pause(until) => {
-                if at.is_up() && at.pauses.stand_still(now, until) {
-                    self.actors[service].outputs.stand_still(instance, until);
-                    self.schedule(until, Event::Resume(service, instance));
-                }
-            }
+            Control::Pause(until) => self.pause((service, instance), until, now),
             Control::SlowOn(fault, factor) => Instance::note(&mut at.slows, fault, factor),
             Control::SlowOff(fault) => Instance::forget(&mut at.slows, fault),
             Control::FailOn(fault, share) => Instance::note(&mut at.fails, fault, share),
@@ -125,15 +113,28 @@ impl Mesh {
         }
     }
 
-    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
-    fn cut_off(&mut self, service: usize, instance: usize, now: u64) {
-        let is_here = |visit: &Visit| visit.actor == service && visit.instance == instance;
+    /// A process stands still until then, or as long as it would have anyway.
+    pub(super) fn pause(&mut self, (actor, instance): (usize, usize), until: u64, now: u64) {
+        let at = &mut self.actors[actor].instances[instance];
+        if at.is_up() && at.pauses.stand_still(now, until) {
+            self.actors[actor].outputs.stand_still(instance, until);
+            self.schedule(until, Event::Resume(actor, instance));
+        }
+    }
+
+    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections. A pause ends with
+    /// the process that stood still.
+    pub(super) fn cut_off(&mut self, actor: usize, instance: usize, now: u64) {
+        self.actors[actor].instances[instance].pauses.end(now);
+        self.actors[actor].outputs.stand_still(instance, now);
+        self.actors[actor].outputs.abandon(instance, now);
+        let is_here = |visit: &Visit| visit.actor == actor && visit.instance == instance;
         let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
         let strands: Vec<_> =
             self.strands.iter().filter(|(_, strand)| is_here(&self.visits[strand.visit])).map(|(key, _)| key).collect();
         // Nobody of this process takes a place in a pool any more, or is granted what another lets go.
         let Self { callers, sites, .. } = self;
-        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
             callers[instance].waiting.clear();
         }
         for strand in &strands {
@@ -147,18 +148,21 @@ impl Mesh {
             if !visit.answered {
                 if let Some(began) = visit.began {
                     let busy = self.measured_span(began, now);
-                    self.actors[service].outcome.busy += busy;
+                    self.actors[actor].outcome.busy += busy;
                 }
-                self.actors[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
-                self.reply(&visit, Err(Fail::Error), now);
+                self.actors[actor].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
+                // A group has cut off itself what it waited for.
+                if !matches!(visit.asker, Asker::Group { .. }) {
+                    self.reply(&visit, Err(Fail::Error), now);
+                }
             }
             self.let_go(visit.root, now);
         }
-        let at = &mut self.actors[service].instances[instance];
+        let at = &mut self.actors[actor].instances[instance];
         at.busy = 0;
         at.queue.clear();
         let Self { callers, sites, .. } = self;
-        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
             callers[instance] = Caller::new(&site.plan);
         }
     }

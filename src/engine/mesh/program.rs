@@ -3,7 +3,7 @@
 use crate::dist::{Dist, KeySampler};
 use crate::engine::handler::Publishing;
 use crate::plan::{CallStep, Handler, Otherwise, Plan, SagaStep, Step};
-use crate::random::Stream;
+use crate::random::{Stream, fnv1a};
 
 /// Number of a block of steps.
 pub(super) type Block = usize;
@@ -61,6 +61,8 @@ pub(super) struct Saga {
 pub(super) struct Site {
     pub(super) caller: usize,
     pub(super) plan: CallStep,
+    /// A number that no other call step has, whoever else is there.
+    pub(super) number: u64,
     /// Whether its requests have the numbers of the requests that they come from.
     pub(super) inherits: bool,
     pub(super) network: Stream,
@@ -183,6 +185,7 @@ impl Work<'_> {
         self.compiler.sites.push(Site {
             caller: self.compiler.actors,
             plan: plan.clone(),
+            number: fnv1a(format!("{}/calls/{own}", self.name).as_bytes()),
             inherits,
             network: stream("network"),
             backoff: stream("backoff"),

@@ -171,8 +171,8 @@ impl Resource {
         self.slots.values().map(|slot| u64::from(slot.held)).sum()
     }
 
-    /// Whether nobody waits who could have it now.
+    /// Whether nobody waits who could have had it before `now`.
     pub(super) fn keeps_nobody_waiting(&self, now: u64) -> bool {
-        self.ready.is_empty() || self.quota() > now && self.refresh <= self.quota()
+        self.ready.is_empty() || self.quota() >= now && self.refresh <= self.quota()
     }
 }

@@ -5,9 +5,11 @@ use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
 use crate::dist::NO_KEY;
+use crate::engine::delegate::{Begin, Doom, Ended, How};
 use crate::engine::journeys::News;
 use crate::engine::lineage::Lineage;
 use crate::engine::source::instance_of;
+use crate::plan::ConsumerId;
 
 /// A user's request with all that follows from it.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Root {
     pub(super) lineage: Lineage,
     /// Visits and attempts that come from it and are not over.
     pub(super) alive: u32,
+    /// The consumer that begins it; none: it comes in from outside.
+    pub(super) consumer: Option<ConsumerId>,
     /// Pieces of work that are done of it: by whom, and number of the request that asked.
     pub(super) done: Vec<(usize, u64)>,
     pub(super) sagas: Vec<SagaRun>,
@@ -32,6 +36,8 @@ pub(super) enum Asker {
     User,
     /// A caller: this attempt.
     Call(AttemptKey),
+    /// The group of a consumer: this worker of the member, for this attempt.
+    Group { worker: u32, run: u64 },
     /// Nobody: it is an event of a producer.
     Nobody,
 }
@@ -55,8 +61,8 @@ pub(super) struct Visit {
     pub(super) arrived: u64,
     /// When a worker took it.
     pub(super) began: Option<u64>,
-    /// It will fail by itself, after its own first work.
-    pub(super) doomed: bool,
+    /// How it goes wrong by itself, and whether it has done its own first work.
+    pub(super) doom: Doom,
     pub(super) worked: bool,
     /// Its caller has given up, and the service knows.
     pub(super) cancelled: bool,
@@ -90,7 +96,7 @@ impl Visit {
             size: 0,
             arrived: now,
             began: None,
-            doomed: false,
+            doom: Doom::None,
             worked: false,
             cancelled: false,
             answered: false,
@@ -119,6 +125,7 @@ impl Mesh {
                 number: request.number,
                 lineage: Lineage { root: request.root, created: now },
                 alive: 0,
+                consumer: None,
                 done: Vec::new(),
                 sagas: Vec::new(),
             });
@@ -130,7 +137,7 @@ impl Mesh {
                 size: request.size,
                 ..Visit::new(actor, root, now)
             };
-            if actor < self.servers.len() {
+            if self.is_service(actor) {
                 self.ask_service(visit, measured, now);
             } else {
                 self.begin_event(visit, measured, now);
@@ -156,6 +163,37 @@ impl Mesh {
         let instances = u32::try_from(it.instances.len()).expect("processes of a scenario");
         let instance = instance_of(visit.key, visit.index, instances) as usize;
         let visit = Visit { instance, ..visit };
+        self.count_visit(&visit, now);
+        let visit = self.visits.insert(visit);
+        self.begin(visit, now);
+    }
+
+    /// A worker of a consumer's member begins an attempt.
+    pub(super) fn begin_attempt(&mut self, (actor, member): (usize, usize), begin: &Begin, now: u64) {
+        let consumer = self.consumer_of(actor);
+        self.notes.note(now, begin.lineage.root, News::Taken(consumer));
+        let root = self.roots.insert(Root {
+            created: now,
+            number: begin.number,
+            lineage: begin.lineage,
+            alive: 0,
+            consumer: Some(consumer),
+            done: Vec::new(),
+            sagas: Vec::new(),
+        });
+        let visit = Visit {
+            instance: member,
+            asker: Asker::Group { worker: begin.worker, run: begin.run },
+            number: begin.number,
+            index: begin.index,
+            attempt: begin.attempt,
+            key: begin.key,
+            event_type: begin.event_type,
+            // What a consumer publishes has a size of its own, or this one.
+            size: 1024,
+            doom: begin.doom,
+            ..Visit::new(actor, root, now)
+        };
         self.count_visit(&visit, now);
         let visit = self.visits.insert(visit);
         self.begin(visit, now);
@@ -205,9 +243,12 @@ impl Mesh {
         instance.busy += 1;
         visit.began = Some(now);
         visit.strands = 1;
-        visit.doomed = it.streams.transient.unit(visit.number) < it.failure.transient
+        let fails = it.streams.transient.unit(visit.number) < it.failure.transient
             || it.streams.permanent.unit(self.roots[visit.root].number) < it.failure.permanent
             || it.streams.fault.unit(visit.number) < instance.fail();
+        if fails {
+            visit.doom = Doom::Fails;
+        }
         if visit.arrived >= self.warm_up {
             it.outcome.wait.record(now - visit.arrived);
             it.outcome.wait_sum += u128::from(now - visit.arrived);
@@ -317,6 +358,15 @@ impl Mesh {
     pub(super) fn reply(&mut self, visit: &Visit, how: Result<(), Fail>, now: u64) {
         match visit.asker {
             Asker::Call(attempt) => self.answer(attempt, how, now),
+            Asker::Group { worker, run } => {
+                let how = match how {
+                    Ok(()) => How::Done,
+                    Err(_) if visit.doom == Doom::Failed => How::ByItself,
+                    Err(_) => How::Failed,
+                };
+                let consumer = self.consumer_of(visit.actor).0 as usize;
+                self.ended.push((consumer, now, Ended { member: visit.instance, worker, run, how }));
+            }
             Asker::Nobody => {}
             Asker::User => {
                 let Root { created, lineage, .. } = self.roots[visit.root];
@@ -355,7 +405,7 @@ impl Mesh {
         root.alive -= 1;
         if root.alive == 0 {
             let root = self.roots.remove(key).expect("just seen");
-            self.notes.note(now, root.lineage.root, News::Left);
+            self.notes.note(now, root.lineage.root, root.consumer.map_or(News::Left, News::LetGo));
         }
     }
 }
