@@ -19,7 +19,15 @@ fn nothing() -> Step {
 }
 
 fn resource() -> ResourcePlan {
-    ResourcePlan { name: "nothing".into(), capacity: None, per_key: false, rate: None, queue: 0, timeout: None }
+    ResourcePlan {
+        name: "nothing".into(),
+        capacity: None,
+        per_key: false,
+        rate: None,
+        queue: 0,
+        timeout: None,
+        retry_after: false,
+    }
 }
 
 /// Outcomes of a plan, and of the same with `handlers` sent through the mesh.

@@ -348,8 +348,11 @@ impl World {
         for (topic, count) in sources.chain(groups).chain(self.mesh.unsent()) {
             unsent[topic] += count;
         }
-        let MeshOutcome { services, producers: in_mesh, consumers: handlers, resources } =
+        let MeshOutcome { services, producers: in_mesh, consumers: handlers, resources, struck } =
             self.mesh.finish(end).map_err(RunError::Broken)?;
+        for (fault, service, interval) in struck {
+            faults[fault].services.insert(service, interval);
+        }
         let mut consumers = Vec::with_capacity(self.groups.len());
         let mut trace = Vec::new();
         for group in &mut self.groups {
@@ -421,6 +424,7 @@ impl World {
                 Publisher::Producer(index)
             }
             (FaultTarget::ConsumerLink(id), _) => Publisher::Consumer(id.0 as usize),
+            (FaultTarget::ServiceLink(id), _) => Publisher::Service(id.0 as usize),
             _ => return,
         };
         for (setup, seen) in self.setup.topics.iter().zip(topics).filter(|(setup, _)| setup.who.contains(&publisher)) {

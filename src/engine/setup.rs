@@ -12,8 +12,8 @@ use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::partition::KeyTexts;
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Plan,
-    ProducerId, Step, StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Party, Plan,
+    ProducerId, ServiceId, Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 
@@ -41,6 +41,18 @@ pub(super) enum Publisher {
     Consumer(usize),
     /// By index.
     Service(usize),
+}
+
+impl Publisher {
+    /// The same as a party of the plan.
+    pub(super) fn party(self) -> Party {
+        let id = |index| u32::try_from(index).expect("things of a plan fit 32 bits");
+        match self {
+            Self::Producer(index) => Party::Producer(ProducerId(id(index))),
+            Self::Consumer(index) => Party::Consumer(ConsumerId(id(index))),
+            Self::Service(index) => Party::Service(ServiceId(id(index))),
+        }
+    }
 }
 
 /// One topic, ready to run.
@@ -378,13 +390,16 @@ fn client_setup(
     let (list, link) = match who {
         Publisher::Producer(producer) => {
             let link = FaultTarget::ProducerLink(ProducerId(u32::try_from(producer).expect("producers fit 32 bits")));
-            (&plan.producers[producer].clients, Link::of(plan, seed, link))
+            (&plan.producers[producer].clients, Link::of(plan, seed, |target| target == link))
         }
         Publisher::Consumer(consumer) => {
             let link = FaultTarget::ConsumerLink(ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits")));
-            (&plan.consumers[consumer].clients, Link::of(plan, seed, link))
+            (&plan.consumers[consumer].clients, Link::of(plan, seed, |target| target == link))
         }
-        Publisher::Service(service) => (&plan.services[service].clients, Link::default()),
+        Publisher::Service(service) => {
+            let link = FaultTarget::ServiceLink(ServiceId(u32::try_from(service).expect("services fit 32 bits")));
+            (&plan.services[service].clients, Link::of(plan, seed, |target| target == link))
+        }
     };
     let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
     let client = client.expect("a plan has client settings for every topic that is published to");

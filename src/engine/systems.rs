@@ -113,6 +113,7 @@ fn random_resource(dice: &mut Dice, index: u64) -> ResourcePlan {
         rate,
         queue: dice.pick(&[0, 3, u32::MAX]),
         timeout: dice.chance(40).then(|| SimSpan::from_millis(10)),
+        retry_after: dice.chance(30),
     }
 }
 
@@ -148,14 +149,48 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     let service = small(dice, plan.services.len() as u64);
     let one = small(dice, u64::from(plan.services[service as usize].instances));
     let who = dice.pick(&[Members::All, Members::One(one), Members::Any, Members::Each]);
+    let (target, effect) = random_effect(dice, plan, ServiceId(service), who);
     FaultPlan {
         name: format!("s{n}"),
         stream: format!("faults/s{n}"),
         at: Dist::Exponential(400.0 * MS),
         every: dice.chance(50).then_some(Dist::Exponential(500.0 * MS)),
         lasts: Some(Dist::Exponential(100.0 * MS)),
-        target: FaultTarget::Service(ServiceId(service), who),
-        effect: dice.pick(&[Effect::Crash, Effect::Pause, Effect::Slow(5.0), Effect::Fail(0.3)]),
+        target,
+        effect,
+    }
+}
+
+/// What strikes a service, what it publishes, a way on which it is called, or a resource.
+fn random_effect(dice: &mut Dice, plan: &Plan, service: ServiceId, who: Members) -> (FaultTarget, Effect) {
+    let links = [
+        Effect::Drop(0.2),
+        Effect::LostResponse(0.2),
+        Effect::Partition,
+        Effect::Duplicate(0.3),
+        Effect::Delay(random_dist(dice, 3.0 * MS)),
+    ];
+    let consumers = (0..).take(plan.consumers.len()).map(|id| Party::Consumer(ConsumerId(id)));
+    let callers: Vec<Party> =
+        consumers.filter(|caller| called(&plan.handler_of_party(*caller).steps).contains(&service)).collect();
+    match dice.below(8) {
+        0 | 1 if !callers.is_empty() => (FaultTarget::CallLink(dice.pick(&callers), service), dice.pick(&links)),
+        2 => (FaultTarget::ServiceLink(service), dice.pick(&links)),
+        3 => {
+            let resource = ResourceId(small(dice, plan.resources.len() as u64));
+            (FaultTarget::Resource(resource), dice.pick(&[Effect::Pause, Effect::Slow(5.0), Effect::Quota(50.0)]))
+        }
+        _ => {
+            let effects = [
+                Effect::Crash,
+                Effect::Pause,
+                Effect::Slow(5.0),
+                Effect::Fail(0.3),
+                Effect::ColdStart(8.0),
+                Effect::BlackHole,
+            ];
+            (FaultTarget::Service(service, who), dice.pick(&effects))
+        }
     }
 }
 

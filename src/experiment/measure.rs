@@ -439,6 +439,8 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         let counts = json!({ "rejected": unpublished.rejected, "indeterminate": unpublished.indeterminate });
         (plan.producers[*producer].name.clone(), counts)
     });
+    let users =
+        seen.services.iter().map(|(service, users)| (plan.services[*service].name.clone(), services::struck(users)));
     let overlaps = (0..plan.consumers.len()).map(|consumer| (name(consumer), overlaps(plan, pooled, index, consumer)));
     let members = seen.members.iter().take(LISTED_OCCURRENCES).map_while(|member| *member);
     let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
@@ -449,6 +451,7 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         "members": members.collect::<Vec<_>>(),
         "touched": touched.collect::<Map<_, _>>(),
         "producers": producers.collect::<Map<_, _>>(),
+        "services": users.collect::<Map<_, _>>(),
         "overlaps": overlaps.filter(|(_, with)| !with.is_empty()).map(|(who, with)| (who, with.into())).collect::<Map<_, _>>(),
         "noticed": noticed,
         "unnoticed": unnoticed,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{
     CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
-    Outcome, PartitionLag, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums,
-    TopicOutcome, Touched, UserLedger, VisitLedger,
+    Outcome, PartitionLag, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceInterval, ServiceOutcome,
+    StageSums, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::time::{SimSpan, SimTime};
@@ -252,6 +252,11 @@ impl ConsumerOutcome {
 impl ServiceOutcome {
     fn merge(&mut self, other: Self) {
         self.users.merge(other.users);
+        if self.intervals.is_empty() {
+            self.intervals = other.intervals;
+        } else {
+            self.intervals.iter_mut().zip(other.intervals).for_each(|(interval, other)| interval.merge(other));
+        }
         self.response.merge(&other.response);
         self.response_sum += other.response_sum;
         self.visits.merge(other.visits);
@@ -291,6 +296,16 @@ impl UserLedger {
     }
 }
 
+impl ServiceInterval {
+    fn merge(&mut self, other: Self) {
+        self.users.merge(other.users);
+        self.response.merge(&other.response);
+        self.response_sum += other.response_sum;
+        self.done += other.done;
+        self.wasted += other.wasted;
+    }
+}
+
 impl VisitLedger {
     fn merge(&mut self, other: Self) {
         self.arrived += other.arrived;
@@ -301,6 +316,7 @@ impl VisitLedger {
         self.cancelled += other.cancelled;
         self.open += other.open;
         self.wasted += other.wasted;
+        self.swallowed += other.swallowed;
     }
 }
 
@@ -459,6 +475,9 @@ impl FaultOutcome {
         }
         for (consumer, touched) in other.touched {
             self.touched.entry(consumer).or_default().merge(touched);
+        }
+        for (service, users) in other.services {
+            self.services.entry(service).or_default().merge(users);
         }
     }
 }

@@ -131,6 +131,12 @@ fn times<'a>(
                 }
             }
         }
+        ["services", name, "response", ref figure @ ..] => {
+            let interval = plan.intervals_at("services", name).iter().position(|interval| Some(*interval) == during)?;
+            let index = plan.services.iter().position(|service| service.name == name)?;
+            let users = seen.services[index].intervals.get(interval)?;
+            (figure, &users.response, users.users.open)
+        }
         ["consumers", name, "path_latency", ref figure @ ..] => {
             let it = &seen.consumers[consumer(name)?];
             (figure, &it.path.as_ref()?.latency, open_in(&it.ledger))

@@ -29,4 +29,5 @@ mod queue;
 mod recompute;
 mod services;
 mod size;
+mod struck;
 mod support;

@@ -112,7 +112,14 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
         FaultTarget::Producer(id) | FaultTarget::ProducerLink(id) => {
             upstream.contains(&Publisher::Producer(id.0 as usize))
         }
-        FaultTarget::Service(id, _) => upstream.contains(&Publisher::Service(id.0 as usize)),
+        FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => {
+            upstream.contains(&Publisher::Service(id.0 as usize))
+        }
+        FaultTarget::Resource(id) => upstream.iter().any(|who| plan.holds(who.party(), id)),
+        FaultTarget::CallLink(..) => upstream.iter().any(|who| {
+            let services = called(&plan.handler_of_party(who.party()).steps);
+            services.into_iter().any(|to| target.carries(who.party(), to))
+        }),
     };
     let own = |target: FaultTarget| matches!(target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
     let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(fault.target));
@@ -175,21 +182,25 @@ fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
     longest.saturating_add(longest / 4)
 }
 
-/// The consumer itself, all that publish, directly or through others, what it reads, and all that these call.
+/// The consumer itself, all that publish, directly or through others, what it reads, all that these call, and those who
+/// call or hold the same.
 fn upstream(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Publisher> {
+    let producers = (0..plan.producers.len()).map(Publisher::Producer);
+    let consumers = (0..plan.consumers.len()).map(Publisher::Consumer);
+    let services = (0..plan.services.len()).map(Publisher::Service);
+    let all: Vec<Publisher> = producers.chain(consumers).chain(services).collect();
     let mut found = vec![Publisher::Consumer(consumer)];
     let mut at = 0;
     while let Some(who) = found.get(at).copied() {
         at += 1;
-        let handler = match who {
-            Publisher::Consumer(index) => &plan.consumers[index].handler,
-            Publisher::Producer(index) => &plan.producers[index].handler,
-            Publisher::Service(index) => &plan.services[index].handler,
-        };
-        let called = called(&handler.steps).into_iter().map(|service| Publisher::Service(service.0 as usize));
+        let called = called(&plan.handler_of_party(who.party()).steps)
+            .into_iter()
+            .map(|service| Publisher::Service(service.0 as usize));
         let reads = |readers: &[usize]| readers.iter().any(|reader| who == Publisher::Consumer(*reader));
         let topics = setup.topics.iter().filter(|topic| reads(&topic.readers));
-        let more: Vec<Publisher> = called.chain(topics.flat_map(|topic| topic.who.iter().copied())).collect();
+        let peers = all.iter().copied().filter(|other| plan.meet(who.party(), other.party()));
+        let more: Vec<Publisher> =
+            called.chain(peers).chain(topics.flat_map(|topic| topic.who.iter().copied())).collect();
         for who in more {
             if !found.contains(&who) {
                 found.push(who);

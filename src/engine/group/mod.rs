@@ -711,7 +711,7 @@ fn wire(plan: &Plan, setup: &Setup, index: usize, members: usize) -> Wire {
         Dispatch::Queue(dispatch) => (&dispatch.network, stream("push")),
     };
     let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
-    let link = Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id));
+    let link = Link::of(plan, setup.seed, |target| target == FaultTarget::ConsumerLink(id));
     Wire::new(network, link, [draws, stream("link")], setup.rounding, members)
 }
 

@@ -123,7 +123,8 @@ impl Mesh {
             *placed.entry((attempt.site, attempt.caller)).or_default() += u32::from(attempt.placed);
             let visited = attempt.visit.is_some_and(|visit| self.visits.contains_key(visit));
             let called = attempt.call.is_none_or(|call| self.calls.contains_key(call));
-            if !called || !(visited || waiting.contains(&key) || coming.attempts.contains(&key)) {
+            let lost = attempt.lost && attempt.call.is_some();
+            if !called || !(visited || lost || waiting.contains(&key) || coming.attempts.contains(&key)) {
                 return Err(format!("an attempt is lost: {attempt:?}"));
             }
         }

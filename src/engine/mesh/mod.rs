@@ -55,7 +55,7 @@ use super::delegate::{Ended, Job};
 use super::journeys::Notes;
 use super::setup::{Rounding, Setup};
 use super::topic::Inbox;
-use crate::outcome::{HandlerOutcome, ProducerOutcome, ResourceOutcome, ServiceOutcome};
+use crate::outcome::{HandlerOutcome, ProducerOutcome, ResourceOutcome, ServiceInterval, ServiceOutcome};
 use crate::plan::{ConsumerId, Plan};
 
 new_key_type! {
@@ -139,6 +139,8 @@ pub(super) struct MeshOutcome {
     /// Of the consumers that are here, by index: what their handlers did, and how many are at work.
     pub(super) consumers: Vec<(usize, HandlerOutcome, u64)>,
     pub(super) resources: Vec<ResourceOutcome>,
+    /// By fault and service: users who came while it lasted.
+    pub(super) struck: Vec<(usize, usize, ServiceInterval)>,
 }
 
 /// All services of a run, and the handlers of producers and consumers that do more than work, wait, publish and choose.
@@ -381,6 +383,11 @@ impl Mesh {
     pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
         self.audit(end)?;
         self.close(end);
+        let actors = self.actors.iter_mut().take(self.servers.len()).enumerate();
+        let struck = actors.flat_map(|(index, actor)| {
+            actor.take_struck().into_iter().map(move |(fault, interval)| (fault, index, interval))
+        });
+        let struck: Vec<_> = struck.collect();
         let (services, others) = self.actors.split_at(self.servers.len());
         let services: Vec<_> = services.iter().map(|actor| actor.outcome.clone()).collect();
         let (consumers, producers) = others.split_at(self.consumers.len());
@@ -390,7 +397,7 @@ impl Mesh {
         let consumers: Vec<_> = consumers.collect();
         let producers: Vec<_> = self.producers.iter().copied().zip(producers.iter().map(Actor::as_producer)).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
-        let outcome = MeshOutcome { services, producers, consumers, resources };
+        let outcome = MeshOutcome { services, producers, consumers, resources, struck };
         self.check_actors()?;
         meter::check(&outcome)?;
         Ok(outcome)

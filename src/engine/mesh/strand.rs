@@ -1,5 +1,6 @@
 //! Strands: a handler at work, step by step, until one needs time, an answer, a grant or an acknowledgement.
 
+use super::pauses::Pauses;
 use super::program::{Block, Spend, What};
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
@@ -107,12 +108,14 @@ impl Mesh {
         }
     }
 
-    /// The time of a step is over, unless its process has stood still meanwhile.
+    /// The time of a step is over, unless its process, or something that it holds, has stood still meanwhile.
     pub(super) fn spent(&mut self, key: StrandKey, now: u64) {
-        let Some(strand) = self.strands.get_mut(key) else { return };
-        let visit = &mut self.visits[strand.visit];
+        let Some(strand) = self.strands.get(key) else { return };
+        let visit = &self.visits[strand.visit];
         if strand.works {
-            let frozen = self.actors[visit.actor].instances[visit.instance].pauses.frozen(strand.since);
+            let process = &self.actors[visit.actor].instances[visit.instance].pauses;
+            let all = self.holds_of(key).map(|resource| &resource.pauses).chain([process]);
+            let frozen = Pauses::frozen(all, strand.since);
             let ends = strand.since.saturating_add(strand.needs).saturating_add(frozen);
             if ends > now {
                 return self.schedule(ends, Event::Spent(key));
@@ -208,6 +211,7 @@ impl Mesh {
 
     /// A step that takes time. Whether the strand must wait for it.
     fn spend(&mut self, key: StrandKey, spend: &Spend, now: u64) -> bool {
+        let slow = self.slowed_by(key);
         let strand = &mut self.strands[key];
         let visit = &mut self.visits[strand.visit];
         let service = &self.actors[visit.actor];
@@ -217,7 +221,7 @@ impl Mesh {
         let instance = &service.instances[visit.instance];
         let mut time = self.rounding.up(spend.time.whole(&mut draws, about));
         if spend.works {
-            time = slowed(time, instance.slow());
+            time = slowed(time, instance.slow(now) * slow);
         }
         if time == 0 {
             if spend.commits {

@@ -9,7 +9,9 @@ use crate::engine::delegate::{Begin, Doom, Ended, How};
 use crate::engine::journeys::News;
 use crate::engine::lineage::Lineage;
 use crate::engine::source::instance_of;
+use crate::outcome::UserLedger;
 use crate::plan::ConsumerId;
+use crate::stats::Histogram;
 
 /// A user's request with all that follows from it.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub(super) struct Visit {
     /// The call steps that it has come to, in order, and the calls that are not over.
     pub(super) called: Vec<usize>,
     pub(super) calls: Vec<CallKey>,
+    /// When its caller shall come again, if it was turned away and told so.
+    pub(super) again: Option<u64>,
     /// Since when the business fact exists, where a commit made it.
     pub(super) fact: Option<u64>,
 }
@@ -105,6 +109,7 @@ impl Visit {
             works_since: 0,
             called: Vec::new(),
             calls: Vec::new(),
+            again: None,
             fact: None,
         }
     }
@@ -150,6 +155,7 @@ impl Mesh {
     fn ask_service(&mut self, visit: Visit, measured: bool, now: u64) {
         let it = &mut self.actors[visit.actor];
         it.outcome.users.arrived += u64::from(measured);
+        it.intervals_at(now).for_each(|interval| interval.users.arrived += u64::from(measured));
         let draw = (it.streams.balance, visit.number);
         let chosen = self.servers[visit.actor].choose(&it.instances, &mut None, draw);
         let visit = Visit { instance: chosen.unwrap_or(0), asker: Asker::User, ..visit };
@@ -207,6 +213,10 @@ impl Mesh {
         let it = &mut self.actors[actor];
         let (at, server) = (&it.instances[instance], &self.servers[actor]);
         let reachable = reachable && at.is_up();
+        if reachable && at.holes > 0 {
+            self.swallow(&visit, now);
+            return None;
+        }
         let free = at.busy < server.workers && at.pauses.until() <= now;
         if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
@@ -226,6 +236,26 @@ impl Mesh {
             }
         }
         Some(key)
+    }
+
+    /// A request is accepted, and nothing is ever done about it: a user gets no answer, and a caller waits for one.
+    fn swallow(&mut self, visit: &Visit, now: u64) {
+        let measured = self.measured(now);
+        let it = &mut self.actors[visit.actor];
+        it.outcome.visits.swallowed += u64::from(measured);
+        match visit.asker {
+            Asker::Call(attempt) => {
+                let request = &mut self.attempts[attempt];
+                // Whoever chooses by the requests that are open sees those that will stay so.
+                if request.call.is_some() {
+                    request.swallowed = true;
+                    it.instances[visit.instance].swallowed += 1;
+                }
+                self.lose(attempt, now);
+            }
+            _ => self.reply(visit, Err(Fail::Error), now),
+        }
+        self.let_go(visit.root, now);
     }
 
     /// Something is asked of an actor.
@@ -332,6 +362,10 @@ impl Mesh {
                 Err(()) => visits.failed += 1,
             }
             visits.wasted += u64::from(how.is_ok() && wasted);
+            for interval in it.intervals_at(now).filter(|_| how.is_ok()) {
+                interval.done += 1;
+                interval.wasted += u64::from(wasted);
+            }
         }
         if how.is_ok() {
             self.piece_done(&visit, now);
@@ -339,7 +373,7 @@ impl Mesh {
                 self.late_success(visit.root, saga);
             }
         }
-        self.reply(&visit, how.map_err(|()| Fail::Error), now);
+        self.reply(&visit, how.map_err(|()| visit.again.map_or(Fail::Error, Fail::Later)), now);
         self.start_next(actor, instance, now);
     }
 
@@ -374,15 +408,12 @@ impl Mesh {
                 if created < self.warm_up {
                     return;
                 }
-                let outcome = &mut self.actors[visit.actor].outcome;
-                match how {
-                    Ok(()) => {
-                        outcome.users.answered += 1;
-                        outcome.response.record(now - created);
-                        outcome.response_sum += u128::from(now - created);
-                    }
-                    Err(Fail::Refused) => outcome.users.refused += 1,
-                    Err(_) => outcome.users.failed += 1,
+                let it = &mut self.actors[visit.actor];
+                let outcome = &mut it.outcome;
+                count_user(&mut outcome.users, (&mut outcome.response, &mut outcome.response_sum), how, now - created);
+                for interval in it.intervals_at(created) {
+                    let response = (&mut interval.response, &mut interval.response_sum);
+                    count_user(&mut interval.users, response, how, now - created);
                 }
             }
         }
@@ -407,5 +438,18 @@ impl Mesh {
             let root = self.roots.remove(key).expect("just seen");
             self.notes.note(now, root.lineage.root, root.consumer.map_or(News::Left, News::LetGo));
         }
+    }
+}
+
+/// Counts how a user's request has ended, after so long.
+fn count_user(users: &mut UserLedger, response: (&mut Histogram, &mut u128), how: Result<(), Fail>, took: u64) {
+    match how {
+        Ok(()) => {
+            users.answered += 1;
+            response.0.record(took);
+            *response.1 += u128::from(took);
+        }
+        Err(Fail::Refused) => users.refused += 1,
+        Err(_) => users.failed += 1,
     }
 }
