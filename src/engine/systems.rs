@@ -273,7 +273,7 @@ fn much_happens_in_random_systems() {
         note(10, producers.map(|producer| producer.failed).sum());
         note(11, outcome.resources.iter().map(|resource| resource.left).sum());
     }
-    assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn a_call_that_outlasts_the_poll_interval_costs_the_membership() {
         once(&plan(&format!(
             "duration: 10m\n\
              buses: {{ main: {{ profile: kafka, topics: {{ orders: {{ partitions: 2 }} }} }} }}\n\
-             producers: {{ shop: {{ publishes: orders, arrivals: {{ constant: 1/m }}, key: {{ uniform: 1 }} }} }}\n\
+             producers: {{ shop: {{ publishes: orders, arrivals: {{ constant: 1/min }}, key: {{ uniform: 1 }} }} }}\n\
              consumers:\n\
             \x20 email:\n\
             \x20   subscribes: orders\n\
@@ -206,7 +206,6 @@ fn what_a_consumer_cannot_call_goes_back_to_its_queue() {
         \x20 hooks-out:\n\
         \x20   subscribes: hooks\n\
         \x20   workers: 100\n\
-        \x20   settings: { prefetch: 1000 }\n\
         \x20   handler: [ { call: { to: customer, timeout: 4s } } ]\n\
         \x20   retry: { attempts: 3, mode: requeue, backoff: [10s, 20s] }\n\
         \x20   dead_letter: dead\n\
@@ -252,7 +251,9 @@ fn a_consumer_and_a_service_of_one_name_draw_alike() {
     };
     let handler = "handler: [ { work: { exponential: 20ms } }, { call: { to: provider, retry: { attempts: 3 } } } ]";
     let rest = text("{ call: email }", &format!("\x20 email: {{ profile: ideal, {handler} }}\n"));
-    let consumer = format!("consumers: {{ email: {{ subscribes: orders, workers: 1000, order: none, {handler} }} }}\n");
+    let consumer = format!(
+        "consumers: {{ email: {{ subscribes: orders, workers: 1000, order: none, retry: {{ attempts: 1 }}, {handler} }} }}\n"
+    );
     let bus = text("{ publish: orders }", &consumer);
     let [rest, bus] = [once(&rest), once(&bus)];
     let provider = |outcome: &Outcome| outcome.services.last().expect("the last by name").handler.working;

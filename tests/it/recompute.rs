@@ -134,7 +134,9 @@ impl<'a> Deliveries<'a> {
             let place = lane.entry(record.offset).or_insert((record.visible.0, record.created.0, u64::MAX));
             place.2 = place.2.min(record.settled.0);
         }
-        let stored: u64 = outcome.topics.iter().flat_map(|topic| &topic.records).sum();
+        let read = |topic: u32| settled.keys().any(|lane| lane.0 == topic);
+        let topics = outcome.topics.iter().zip(0..).filter(|(_, index)| read(*index));
+        let stored: u64 = topics.flat_map(|(topic, _)| &topic.records).sum();
         let found: usize = settled.values().map(BTreeMap::len).sum();
         assert_eq!(found as u64, stored, "every record was delivered, or the lag cannot be told from deliveries");
         let lanes = outcome
@@ -355,6 +357,8 @@ fn groups_whose_handlers_call_and_hold() {
     ];
     for bus in buses {
         let queue = bus.contains("rabbit");
+        // A group that misses a member only after its session gets over few crashes in its time.
+        let crashes = if bus.contains("kafka") { "for: 20s" } else { "every: 25s, for: 5s" };
         let settings = if bus.contains("kafka") {
             "settings: { session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }"
         } else {
@@ -383,14 +387,14 @@ fn groups_whose_handlers_call_and_hold() {
             \x20 provider: {{ workers: 8, service_time: {{ lognormal: {{ median: 30ms, p99: 300ms }} }}, failure: 2% }}\n\
              resources: {{ rows: {{ capacity: 1, per_key: true }} }}\n\
              faults:\n\
-            \x20 - {{ at: 60s, for: 20s, target: consumers.group.members.1, effect: crash }}\n\
+            \x20 - {{ at: 60s, {crashes}, target: consumers.group.members.1, effect: crash }}\n\
             \x20 - {{ at: 120s, for: 15s, target: consumers.group.members.0, effect: pause }}\n\
             \x20 - {{ at: 150s, for: 5s, target: services.provider, effect: {{ slow: 5x }} }}\n\
              changes: [ {{ at: 160s, target: consumers.group, action: {{ scale: 5 }} }} ]\n",
             if queue { "requeue" } else { "blocking" }
         ));
         let group = &outcome.consumers[0];
-        assert!(group.duplicates_deliveries > 0 && group.cut_off > 0 && group.failures > 100, "{bus}: {group:?}");
+        assert!(group.duplicates_deliveries > 0 && group.cut_off > 0 && group.failures > 80, "{bus}: {group:?}");
         let handler = group.handler.as_ref().expect("its handlers run in the mesh");
         let calls = handler.calls[&0];
         assert!(calls.open > 0 && calls.succeeded > 10_000, "calls are cut off with their process: {calls:?}");

@@ -72,12 +72,13 @@ fn add_callers(scenario: &mut Value) {
     scenario["consumers"]["reminder"] = json!({
         "subscribes": "orders",
         "members": 2,
-        "workers": 3,
+        "workers": 20,
+        "order": "key",
         "startup": "2s",
         "handler": [
             { "hold": { "of": "rows", "do": [ { "work": { "exponential": "4ms" } } ] } },
             { "parallel": { "do": [ { "call": { "to": "advice", "timeout": "80ms" } }, { "wait": "2ms" } ], "quorum": 1 } },
-            { "saga": { "steps": [ { "do": [ { "call": "pay" } ], "undo": [ { "work": "1ms" } ] } ], "else": [] } },
+            { "saga": { "steps": [ { "do": [ { "call": { "to": "pay", "timeout": "50ms" } } ], "undo": [ { "work": "1ms" } ] } ], "else": [] } },
             { "publish": { "to": "later", "probability": "20%", "else": [] } }
         ],
         "failure": { "transient": "2%", "hang": "0.1%" },
