@@ -325,7 +325,7 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     }
 }
 
-fn random_plan(dice: &mut Dice) -> Plan {
+pub(super) fn random_plan(dice: &mut Dice) -> Plan {
     let mut p = plan(2);
     let topics = 1 + u32::try_from(dice.below(3)).unwrap();
     for t in 0..topics {
@@ -376,7 +376,7 @@ pub(super) fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
     run(plan, options, &Always).unwrap_or_else(|error| panic!("{error} {options:?} {plan:#?}")).expect("never stopped")
 }
 
-fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
+pub(super) fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
     let base = RunOptions { seed, coarse, trace: true, in_parts: case.is_multiple_of(2), ..RunOptions::default() };
     let windowed = outcome(plan, &base);
     for consumer in &windowed.consumers {

@@ -29,5 +29,6 @@ mod queue;
 mod recompute;
 mod services;
 mod size;
+mod struck;
 mod support;
 mod warm_up;
