@@ -15,6 +15,10 @@ use crate::time::{SimSpan, SimTime};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub u32);
 
+/// Index of a bus in [`Plan::buses`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BusId(pub u32);
+
 /// Index of a producer in [`Plan::producers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerId(pub u32);
@@ -44,6 +48,8 @@ pub struct Plan {
     pub duration: SimSpan,
     /// Messages created before this are not measured.
     pub warm_up: SimSpan,
+    /// Buses, sorted by name.
+    pub buses: Vec<BusPlan>,
     /// Topics and queues of all buses, sorted by full name.
     pub topics: Vec<TopicPlan>,
     /// Producers, sorted by name.
@@ -74,6 +80,37 @@ pub struct Plan {
     pub backlog_bound: u64,
 }
 
+/// One bus: its nodes, and what follows when one fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BusPlan {
+    /// Name.
+    pub name: String,
+    /// Nodes.
+    pub brokers: u32,
+    /// How it notices and survives the loss of a node; none: its nodes do not fail.
+    pub failover: Option<FailoverPlan>,
+}
+
+/// How a bus whose copies are pulled from a leader notices and survives the loss of a node: a controller hears heartbeats,
+/// fences a node that is silent, and lets another in-sync copy lead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailoverPlan {
+    /// Time between two heartbeats of a node.
+    pub heartbeat: SimSpan,
+    /// A node without heartbeats for so long is fenced.
+    pub session_timeout: SimSpan,
+    /// From a decision about leaders until the nodes follow it, ns.
+    pub election: Dist,
+    /// A copy that has not caught up for so long is not in sync any more.
+    pub lag_limit: SimSpan,
+    /// From the return of a node until its copies are in sync again, ns.
+    pub catch_up: Dist,
+    /// From the start of a node until it is ready, ns.
+    pub startup: Dist,
+    /// How often leadership is given back to the copies that are to have it; none: never.
+    pub rebalance: Option<SimSpan>,
+}
+
 /// One topic (every subscription gets every event) or queue (every event goes to one consumer).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicPlan {
@@ -81,14 +118,39 @@ pub struct TopicPlan {
     pub name: String,
     /// Name of the bus.
     pub bus: String,
+    /// The bus.
+    pub bus_id: BusId,
     /// Whether every subscription gets every event.
     pub fan_out: bool,
     /// Ordered lanes.
     pub partitions: u32,
     /// Nodes that lead the partitions: partition p is led by broker `p % brokers`.
     pub brokers: u32,
+    /// Copies of each partition; those of partition p are on the brokers from `p % brokers` on.
+    pub copies: u32,
+    /// Copies in sync without which nothing is stored that is to be acknowledged by all.
+    pub min_in_sync: u32,
+    /// Whether a copy that is not in sync may lead when no other can.
+    pub unclean_election: bool,
     /// How records are stored and become visible.
     pub store: StorePolicy,
+    /// What is deleted; none: nothing in the time of a run.
+    pub retention: Option<RetentionPlan>,
+}
+
+/// How long records are kept. What goes are whole segments, when the log is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionPlan {
+    /// A segment goes whose youngest record is older.
+    pub time: SimSpan,
+    /// The oldest goes while the others hold so many bytes; none: no limit.
+    pub bytes: Option<u64>,
+    /// A segment is closed before it holds more bytes.
+    pub segment_bytes: u64,
+    /// Or when its first record was appended so long ago, and another comes.
+    pub segment_age: SimSpan,
+    /// Time between two looks.
+    pub check: SimSpan,
 }
 
 /// Time from a request's arrival at the bus until its records are visible and acknowledged.
@@ -175,6 +237,8 @@ pub struct ClientPlan {
     pub idempotent: bool,
     /// What happens after a request without an answer.
     pub retry: PublishRetry,
+    /// How it learns of new leaders.
+    pub refresh: Refresh,
 }
 
 /// Client-side batching, per partition.
@@ -411,6 +475,30 @@ pub struct LogDispatch {
     pub commit_each: bool,
     /// A fetch without an answer for so long is sent again.
     pub request_timeout: SimSpan,
+    /// How a member learns of new leaders.
+    pub refresh: Refresh,
+    /// Where a member goes on when what it is to read next has been deleted.
+    pub reset: Reset,
+}
+
+/// Where a reader goes on whose position has been deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// With the oldest record that is kept.
+    Earliest,
+    /// With the next one that comes.
+    Latest,
+}
+
+/// How a client learns of new leaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// How often it asks, if nothing makes it.
+    pub age: SimSpan,
+    /// Wait before it asks again in vain; doubles each time, with a jitter of +-20 %.
+    pub backoff: SimSpan,
+    /// Longest wait.
+    pub backoff_max: SimSpan,
 }
 
 /// Reading a queue.
@@ -759,6 +847,10 @@ pub enum FaultTarget {
     ConsumerLink(ConsumerId),
     /// Instances of a service, or (a burst) its arrivals.
     Service(ServiceId, Members),
+    /// Nodes of a bus.
+    Broker(BusId, Members),
+    /// The node that leads a partition of a topic when the fault strikes.
+    Leader(TopicId, u32),
 }
 
 /// Which members.

@@ -216,7 +216,7 @@ pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(Sim
             station => {
                 due.set(who, world.advance(station, now + 1));
                 for (topic, at) in &hearers[who] {
-                    due.set(*at, world.inboxes[*topic].next());
+                    due.set(*at, world.next_of_topic(*topic));
                 }
             }
         }

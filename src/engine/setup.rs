@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cluster::{Cluster, Clusters};
 use super::journeys::Follow;
 use super::lineage::Roots;
 use super::log::EventCode;
@@ -75,6 +76,7 @@ pub(super) struct ClientStreams {
     pub(super) backoff: Stream,
     pub(super) sticky: Stream,
     pub(super) link: Stream,
+    pub(super) metadata: Stream,
 }
 
 /// One kind of client (one producer or consumer, one topic), ready to run.
@@ -89,6 +91,8 @@ pub(super) struct ClientSetup {
     pub(super) store: StorePolicy,
     pub(super) streams: ClientStreams,
     pub(super) link: Link,
+    /// The topic's bus, where its nodes fail.
+    pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) rounding: Rounding,
     pub(super) warm_up: u64,
     /// What is published arrives 1 ns later at least: the topic comes before its publisher in the order of stations, or
@@ -130,6 +134,7 @@ impl ClientSetup {
             && !self.plan.fifo_connection
             && self.plan.retry.retries == 0
             && self.link.is_clean()
+            && self.cluster.is_none()
             && (self.store.visible_when_replicated || unreplicated)
             && self.plan.acks == Acks::All
             && self.plan.partitioning.keyless == Keyless::Turn
@@ -149,6 +154,8 @@ pub(super) struct Setup {
     pub(super) roots: Roots,
     /// Which of them somebody follows, and where.
     pub(super) follow: Arc<Follow>,
+    /// Buses whose nodes fail.
+    pub(super) clusters: Clusters,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
     /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
@@ -162,24 +169,42 @@ impl Setup {
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
         let keys = Arc::new(KeyTexts::of(plan));
+        let clusters = Clusters::new(plan, seed, rounding);
         let mut clients = BTreeMap::new();
         let mut tables = BTreeMap::new();
         for (index, topic) in topics.iter().enumerate() {
             for (publisher, who) in topic.who.iter().enumerate() {
-                let client = client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                let mut client =
+                    client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                if let Some(cluster) = clusters.topics.get(&index) {
+                    client.brokers = plan.topics[index].brokers;
+                    client.cluster = Some(cluster.clone());
+                }
                 clients.insert((*who, index), Arc::new(client));
             }
         }
         for (index, topic) in topics.iter_mut().enumerate() {
             topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
             topic.followed = follow.topics[index] && !topic.readers.is_empty();
-            topic.rich = topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
+            topic.rich = plan.topics[index].retention.is_some();
+            topic.rich |= topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
             if !topic.rich {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
-        Self { seed, rounding, warm_up: plan.warm_up.0, end: plan.duration.0, topics, clients, sources, roots, follow }
+        Self {
+            seed,
+            rounding,
+            warm_up: plan.warm_up.0,
+            end: plan.duration.0,
+            topics,
+            roots,
+            follow,
+            clusters,
+            clients,
+            sources,
+        }
     }
 }
 
@@ -378,6 +403,7 @@ fn client_setup(
         backoff: stream("backoff"),
         sticky: stream("sticky"),
         link: stream("link"),
+        metadata: stream("metadata"),
     };
     let size = topic.key_space.min(TABLE_KEYS);
     let hash = client.partitioning.hash;
@@ -394,6 +420,7 @@ fn client_setup(
         store: topic_plan.store.clone(),
         streams,
         link,
+        cluster: None,
         rounding,
         warm_up: plan.warm_up.0,
         back_edge: false,

@@ -8,8 +8,9 @@ use super::client::Message;
 use super::earliest::Earliest;
 use super::journeys::{Delta, Follow, News, Notes};
 use super::log::{Column, EventCode, Extra, Lane, Log, Record, leading};
+use super::retention::Retention;
 use super::setup::{ClientSetup, Setup, TopicSetup};
-use crate::outcome::TopicOutcome;
+use crate::outcome::{LossCause, TopicOutcome};
 use crate::plan::TopicId;
 
 /// One record on its way into a partition.
@@ -25,6 +26,8 @@ pub(super) struct Append {
     pub(super) lane: u32,
     /// Size, bytes.
     pub(super) bytes: u32,
+    /// When it is lost from the log, and what that is called.
+    pub(super) lost: Option<(u64, LossCause)>,
 }
 
 /// How an event ended that was never stored.
@@ -295,6 +298,10 @@ pub(super) struct Topic {
     pub(super) surplus: u64,
     notes: Notes,
     id: TopicId,
+    /// Measured events by the time at which they are lost from the log.
+    lost: BTreeMap<u64, u64>,
+    /// What deletes old records, if anything does.
+    retention: Option<Box<Retention>>,
 }
 
 impl Inbox {
@@ -392,7 +399,7 @@ impl Inbox {
 }
 
 impl Topic {
-    pub(super) fn new(setup: &Setup, index: usize) -> Self {
+    pub(super) fn new(setup: &Setup, index: usize, retention: Option<Retention>) -> Self {
         let (follow, warm_up, setup) = (&setup.follow, setup.warm_up, &setup.topics[index]);
         let log = Log {
             lanes: vec![Lane::default(); setup.partitions as usize],
@@ -411,6 +418,8 @@ impl Topic {
             surplus: 0,
             notes: Notes::new(follow, follow.stored[index]),
             id: TopicId(u32::try_from(index).expect("topics fit 32 bits")),
+            lost: BTreeMap::new(),
+            retention: retention.map(Box::new),
         }
     }
 
@@ -430,6 +439,22 @@ impl Topic {
                 self.release_rich(&mut inbox.rich[lane], lane, until)
             };
             inbox.due.set(lane, next);
+        }
+        self.look(until);
+    }
+
+    /// When it next looks for what it may delete.
+    #[inline]
+    pub(super) fn next_look(&self) -> u64 {
+        self.retention.as_ref().map_or(u64::MAX, |retention| retention.next())
+    }
+
+    /// Deletes what may go of all partitions, strictly before `until`.
+    fn look(&mut self, until: u64) {
+        let Some(retention) = &mut self.retention else { return };
+        while retention.next() < until {
+            let (now, lane) = (retention.next(), retention.position());
+            retention.look(lane, &mut self.log.lanes[lane], now);
         }
     }
 
@@ -463,12 +488,23 @@ impl Topic {
     fn release_rich(&mut self, pending: &mut Pending<Append>, lane: usize, until: u64) -> u64 {
         pending.take(until, |appends| {
             let log = &mut self.log.lanes[lane];
-            for Append { append, mut record, extra, .. } in appends.iter().copied() {
+            for Append { append, mut record, extra, lost, bytes, .. } in appends.iter().copied() {
                 record.visible = record.visible.max(log.last_visible());
+                if let Some(retention) = &mut self.retention {
+                    while retention.next_of(lane) <= append {
+                        let now = retention.next_of(lane);
+                        retention.look(lane, log, now);
+                    }
+                    retention.append(lane, log.end(), (u64::from(bytes), record.created), append);
+                }
+                let measured = record.created >= self.warm_up;
+                if let Some((at, cause)) = lost {
+                    log.lose(at, cause);
+                    *self.lost.entry(at).or_default() += u64::from(measured);
+                }
                 log.push(record, extra);
                 let first = !record.is_copied()
                     || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
-                let measured = record.created >= self.warm_up;
                 if first {
                     self.notes.note(append, extra.lineage.root, News::Stored(self.id, extra.event_type));
                 }
@@ -501,10 +537,13 @@ impl Topic {
     }
 
     /// The topic's own part of the outcome.
-    pub(super) fn outcome(&self, inbox: &Inbox) -> TopicOutcome {
+    pub(super) fn outcome(&self, inbox: &Inbox, end: u64) -> TopicOutcome {
         let records: Vec<u64> = self.log.lanes.iter().map(Lane::end).collect();
         let bytes = inbox.bytes + inbox.bytes_each * records.iter().sum::<u64>();
-        TopicOutcome { created: inbox.created, stored: self.stored, records, bytes, ..TopicOutcome::default() }
+        let lost = self.lost.range(..end).map(|(_, events)| events).sum();
+        let storage = self.retention.as_ref().map(|retention| retention.outcome(end));
+        let (created, stored) = (inbox.created, self.stored);
+        TopicOutcome { created, stored, lost, records, bytes, storage, ..TopicOutcome::default() }
     }
 }
 

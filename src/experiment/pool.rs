@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{
     CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
-    Outcome, PartitionLag, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceOutcome, StageSums,
-    TopicOutcome, Touched, UserLedger, VisitLedger,
+    Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceOutcome,
+    StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::time::{SimSpan, SimTime};
@@ -199,6 +199,10 @@ impl ProducerOutcome {
 impl TopicOutcome {
     fn merge(&mut self, other: Self) {
         self.created += other.created;
+        if let Some(storage) = other.storage {
+            self.storage.get_or_insert_default().merge(&storage);
+        }
+        self.lost += other.lost;
         self.stored += other.stored;
         pointwise(&mut self.records, &other.records, |a, b| a + b);
         self.not_stored += other.not_stored;
@@ -207,6 +211,15 @@ impl TopicOutcome {
         self.converged.merge(&other.converged);
         self.converged_sum += other.converged_sum;
         self.not_converged += other.not_converged;
+    }
+}
+
+impl StorageOutcome {
+    fn merge(&mut self, other: &Self) {
+        self.interval = self.interval.max(other.interval);
+        pointwise(&mut self.samples, &other.samples, u64::max);
+        self.end += other.end;
+        self.max = self.max.max(other.max);
     }
 }
 
@@ -395,6 +408,8 @@ impl Ledger {
         self.stored += other.stored;
         self.effected += other.effected;
         self.filtered += other.filtered;
+        self.acked_lost += other.acked_lost;
+        self.expired += other.expired;
         self.skipped += other.skipped;
         self.discarded += other.discarded;
         self.dead_lettered += other.dead_lettered;
@@ -456,9 +471,23 @@ impl FaultOutcome {
             mine.rejected += unpublished.rejected;
             mine.indeterminate += unpublished.indeterminate;
         }
+        for (topic, hit) in other.partitions {
+            self.partitions.entry(topic).or_default().merge(hit);
+        }
         for (consumer, touched) in other.touched {
             self.touched.entry(consumer).or_default().merge(touched);
         }
+    }
+}
+
+impl PartitionsHit {
+    fn merge(&mut self, other: Self) {
+        self.unserved += other.unserved;
+        self.unserved_longest = self.unserved_longest.max(other.unserved_longest);
+        self.unserved_sum = self.unserved_sum + other.unserved_sum;
+        self.refused += other.refused;
+        self.refused_longest = self.refused_longest.max(other.refused_longest);
+        self.refused_sum = self.refused_sum + other.refused_sum;
     }
 }
 

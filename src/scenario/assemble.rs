@@ -50,6 +50,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.resources = resources;
     one_name_space(reader, tree);
     one_consumer_per_queue(reader, &read, &buses);
+    plan.buses = buses.plans();
     plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
     let fetch: Vec<u64> = read.iter().map(|consumer| consumer.max_fetch_bytes).collect();
     let shares: Vec<Option<Place>> = read.iter().map(|consumer| consumer.keys.map(|(_, place)| place)).collect();
@@ -159,6 +160,7 @@ fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
         replications: replications.unwrap_or(10),
         duration: duration.unwrap_or(SimSpan::FOREVER),
         warm_up: warm_up.map_or(SimSpan::ZERO, |(span, _)| span),
+        buses: Vec::new(),
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),

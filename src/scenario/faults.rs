@@ -1,5 +1,6 @@
 //! Faults and changes: when, whom, what.
 
+use super::brokers;
 use super::buses::Buses;
 use super::diagnostics::{Diagnostic, listed, nearest};
 use super::distributions::{self, Of};
@@ -21,6 +22,7 @@ const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"]
 const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
 const SERVICE_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "burst"];
 const LINK_EFFECTS: [&str; 4] = ["drop", "delay", "duplicate", "lost_response"];
+const BROKER_EFFECTS: [&str; 2] = ["crash", "pause"];
 /// Effects of the format that this version does not have, on any target.
 const NOT_YET: [&str; 8] =
     ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss", "quota", "partition"];
@@ -194,7 +196,7 @@ fn time(reader: &mut Reader, fields: &mut Fields<'_>, key: &'static str) -> Opti
 }
 
 /// The name at the start of a path, the longest that is declared, and the rest after the dot.
-fn longest<'a, 'b>(path: &'a str, names: impl Iterator<Item = &'b str>) -> Option<(usize, &'a str)> {
+pub(super) fn longest<'a, 'b>(path: &'a str, names: impl Iterator<Item = &'b str>) -> Option<(usize, &'a str)> {
     let fits = names.enumerate().filter_map(|(index, name)| {
         let tail = path.strip_prefix(name)?;
         let tail = if tail.is_empty() { tail } else { tail.strip_prefix('.')? };
@@ -250,9 +252,9 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             }
         },
         "links" => link(reader, node, tail, things),
-        "buses" | "zones" | "resources" => {
-            let what = if path.ends_with(".leader") { "the leader of a partition" } else { section };
-            reader.not_yet(node.place, &format!("{what} as a target (`{path}`)"));
+        "buses" => brokers::target(reader, node, tail, things),
+        "zones" | "resources" => {
+            reader.not_yet(node.place, &format!("{section} as a target (`{path}`)"));
             None
         }
         _ => {
@@ -263,7 +265,7 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             let help = named.map_or_else(
                 || {
                     "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, \
-                     `services.NAME`, `links.A.B`"
+                     `services.NAME`, `buses.NAME.brokers.0`, `links.A.B`"
                         .into()
                 },
                 |path| format!("write the whole path: `{path}`"),
@@ -299,14 +301,17 @@ fn members(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>, co
 }
 
 /// The numbered parts of a thing: members of a consumer, instances of a service.
-struct Parts<'a> {
-    of: &'a str,
-    word: &'static str,
-    count: u32,
+pub(super) struct Parts<'a> {
+    /// Name of the thing.
+    pub(super) of: &'a str,
+    /// What its parts are called.
+    pub(super) word: &'static str,
+    /// How many there are.
+    pub(super) count: u32,
 }
 
 /// What the end of a path names: nothing or `members`, then `0`, `any` or `each`.
-fn part(reader: &mut Reader, node: &Node, tail: &str, parts: &Parts<'_>) -> Option<Members> {
+pub(super) fn part(reader: &mut Reader, node: &Node, tail: &str, parts: &Parts<'_>) -> Option<Members> {
     let Parts { of, word, count } = parts;
     match tail.strip_prefix(word).map(|tail| tail.strip_prefix('.').unwrap_or(tail)) {
         Some("any") => Some(Members::Any),
@@ -436,10 +441,13 @@ fn effect_of(
         FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
         FaultTarget::Service(..) => &SERVICE_EFFECTS,
         FaultTarget::ProducerLink(_) | FaultTarget::ConsumerLink(_) => &LINK_EFFECTS,
+        FaultTarget::Broker(..) | FaultTarget::Leader(..) => &BROKER_EFFECTS,
     };
     if !fits.contains(&name) {
         if matches!(target, Some(FaultTarget::Producer(_))) && ["crash", "pause", "slow", "fail"].contains(&name) {
             reader.not_yet(place, &format!("the effect `{name}` on a producer"));
+        } else if matches!(target, Some(FaultTarget::Broker(..) | FaultTarget::Leader(..))) && name == "slow" {
+            reader.not_yet(place, "the effect `slow` on a broker");
         } else {
             let message = format!("`{name}` does not fit `{target_text}`");
             reader.error(Diagnostic::at(place, message).help(format!("what fits is {}", listed(fits.iter().copied()))));

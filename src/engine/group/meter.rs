@@ -43,6 +43,8 @@ pub(super) struct Times {
 /// How an event ended for the subscription, the better the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Conclusion {
+    /// It is not in the log any more.
+    Lost(LossCause),
     Waiting,
     InFlight,
     /// The position moved past it.
@@ -303,7 +305,10 @@ impl Meter {
     /// The subscription is done with a record that takes no effect.
     pub(super) fn miss(&mut self, slot: usize, record: &Record, extra: Extra, how: Conclusion) {
         let closed = if how == Conclusion::Filtered { Completion::NOT_WANTED } else { Completion::NEVER };
-        self.close(slot, record.event, extra.lineage.root, closed);
+        // Where one copy of an event is gone, another may still come.
+        if !(record.is_copied() && matches!(how, Conclusion::Lost(_))) {
+            self.close(slot, record.event, extra.lineage.root, closed);
+        }
         self.conclude(slot, record, how);
     }
 
@@ -441,6 +446,15 @@ impl Meter {
 
 fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusion) {
     match how {
+        Conclusion::Lost(cause) => {
+            let entry = match cause {
+                LossCause::Expired => &mut ledger.expired,
+                LossCause::OffsetReset => &mut ledger.skipped,
+                _ => &mut ledger.acked_lost,
+            };
+            *entry += 1;
+            *lost.entry(cause).or_default() += 1;
+        }
         Conclusion::Waiting => ledger.waiting += 1,
         Conclusion::InFlight => ledger.in_flight += 1,
         Conclusion::Filtered => ledger.filtered += 1,

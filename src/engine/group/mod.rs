@@ -22,6 +22,7 @@ mod serial;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(super) use fate::slowed;
 
@@ -36,6 +37,7 @@ use run::{Held, Item};
 use serial::Serial;
 use wire::Wire;
 
+use super::cluster::Cluster;
 use super::journeys::Notes;
 use super::log::{EventCode, Extra, Lane, Log, Record};
 use super::setup::{Publisher, Rounding, Setup};
@@ -115,6 +117,8 @@ pub(super) struct Core {
     serial_is_plain: bool,
     outputs: Outputs,
     wire: Wire,
+    /// By slot: the topic's bus, where its nodes fail.
+    clusters: Vec<Option<Arc<Cluster>>>,
     held: Held,
     /// Longest time without progress, of a handler that never returns or of a member between two polls.
     progress_timeout: u64,
@@ -509,6 +513,7 @@ impl Core {
             poisoned: BTreeSet::new(),
             outputs: Outputs::new(setup, index, members),
             wire: wire(plan, setup, index, members as usize),
+            clusters: topics.iter().map(|topic| setup.clusters.topics.get(topic).cloned()).collect(),
             held: Held::default(),
             progress_timeout: match &consumer.membership {
                 Membership::Immediate => u64::MAX,
@@ -661,6 +666,8 @@ fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
         && consumer.failure.hang <= 0.0
         && consumer.failure.crash <= 0.0
         && core.wire.is_clean()
+        && core.clusters.iter().all(Option::is_none)
+        && consumer.subscribes.iter().all(|topic| plan.topics[topic.0 as usize].retention.is_none())
         // Which event is the next to be taken, and so poisoned, depends on all members together.
         && !plan.faults.iter().any(|fault| {
             matches!(fault.effect, Effect::Poison(_))

@@ -84,6 +84,7 @@ fn plan(seconds: u64, services: Vec<ServicePlan>) -> Plan {
         replications: 1,
         duration: SimSpan::from_seconds(seconds),
         warm_up: SimSpan::ZERO,
+        buses: Vec::new(),
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),

@@ -9,12 +9,14 @@ use crate::report::show;
 use crate::summary::Summary;
 
 /// The ledger's entries: name in the tree, title. `stored` is left out: it is the sum of those from `effected` on.
-const ENTRIES: [(&str, &str); 10] = [
+const ENTRIES: [(&str, &str); 12] = [
     ("rejected", "rejected"),
     ("indeterminate", "no answer"),
     ("publishing", "under way"),
     ("effected", "effected"),
     ("filtered", "filtered"),
+    ("acked_lost", "lost by bus"),
+    ("expired", "expired"),
     ("skipped", "skipped"),
     ("discarded", "discarded"),
     ("dead_lettered", "dead letter"),
@@ -31,7 +33,7 @@ pub(super) fn ledger(summary: &Summary, style: Style) -> String {
     for consumer in things(summary, "consumers").iter().filter(|consumer| consumer.map(&["ledger"]).is_some()) {
         let entry = |name: &str| consumer.number(&["ledger", name]);
         let cells = ENTRIES.map(|(name, _)| match entry(name) {
-            Some(count) if count > 0.0 && matches!(name, "skipped" | "discarded") => {
+            Some(count) if count > 0.0 && matches!(name, "acked_lost" | "expired" | "skipped" | "discarded") => {
                 Cell::toned(show::count_of(count), Tone::Bad)
             }
             count => show::count(count).into(),
