@@ -374,6 +374,7 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
             touched: [(0, touched(extra))].into(),
         }],
         trace: Vec::new(),
+        story: Vec::new(),
     }
 }
 

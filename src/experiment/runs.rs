@@ -191,6 +191,7 @@ impl<'a, 'p> Crew<'a, 'p> {
             coarse: request.coarse,
             trace: request.trace && replication == 0,
             general: request.general,
+            watch: None,
         }
     }
 

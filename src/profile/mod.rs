@@ -166,6 +166,7 @@ pub const VALUES: [(&str, Kind, &str); 64] = [
         "whether a batch takes all that it may grow to of the buffer (`batch`, the usual), or what is in it (`message`)",
     ),
     ("buffer_messages", Kind::CountOrUnlimited, "most messages that a client may hold; without it there is no limit"),
+    ("unsynced", Kind::Dist, "age of the oldest records that are not on a node's disk yet"),
     ("catch_up", Kind::Dist, "from the return of a node until its copies are in sync again"),
     ("commit_each", FLAG, "whether every effect is committed at once, or at the next poll"),
     (

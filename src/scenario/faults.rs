@@ -22,10 +22,9 @@ const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"]
 const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
 const SERVICE_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "burst"];
 const LINK_EFFECTS: [&str; 4] = ["drop", "delay", "duplicate", "lost_response"];
-const BROKER_EFFECTS: [&str; 2] = ["crash", "pause"];
+const BROKER_EFFECTS: [&str; 3] = ["crash", "pause", "power_loss"];
 /// Effects of the format that this version does not have, on any target.
-const NOT_YET: [&str; 8] =
-    ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss", "quota", "partition"];
+const NOT_YET: [&str; 7] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "quota", "partition"];
 /// Actions of the format that this version does not have.
 const NOT_YET_ACTIONS: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
 
@@ -423,7 +422,8 @@ fn effect_of(
 ) -> Option<(Effect, String)> {
     let choice = Choice::of(reader, node, "an effect", "{ slow: 10x }")?;
     let (name, place) = choice.name(node);
-    let all = || CONSUMER_EFFECTS.into_iter().chain(PRODUCER_EFFECTS).chain(LINK_EFFECTS).chain(NOT_YET);
+    let others = || PRODUCER_EFFECTS.into_iter().chain(LINK_EFFECTS).chain(["power_loss"]).chain(NOT_YET);
+    let all = || CONSUMER_EFFECTS.into_iter().chain(others());
     if NOT_YET.contains(&name) {
         reader.not_yet(place, &format!("the effect `{name}`"));
         return None;
@@ -462,12 +462,13 @@ fn effect_with_value(reader: &mut Reader, choice: &Choice<'_>, name: &str, place
     match choice {
         Choice::Word("crash") => Some(Effect::Crash),
         Choice::Word("pause") => Some(Effect::Pause),
+        Choice::Word("power_loss") => Some(Effect::PowerLoss),
         Choice::Word(word) => {
             let error = Diagnostic::at(place, format!("`{word}` needs a value"));
             reader.error(error.help(format!("write `{{ {word}: {} }}`", example_of(word))));
             None
         }
-        Choice::Map(entry) if matches!(name, "crash" | "pause") => {
+        Choice::Map(entry) if matches!(name, "crash" | "pause" | "power_loss") => {
             let error = Diagnostic::at(entry.place, format!("`{name}` has no value"));
             reader.error(error.help(format!("write `effect: {name}`")));
             None

@@ -67,12 +67,14 @@ impl Meter {
             let place = (record.key < *key_space).then(|| key_index.of(record.key));
             (record, code.sequence(record.event), place, done)
         });
+        let mut misplaced = Vec::new();
         // A loop of its own for the usual topic, which has one publisher.
         if let [events] = &mut events[..] {
             for (record, sequence, place, done) in judged {
                 let late = events.done(sequence, place, done);
                 if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                     self.order.note(late);
+                    misplaced.push((*record, done));
                 }
             }
         } else if !events.is_empty() {
@@ -80,13 +82,32 @@ impl Meter {
                 let late = events[code.publisher(record.event)].done(sequence, place, done);
                 if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                     self.order.note(late);
+                    misplaced.push((*record, done));
                 }
             }
+        }
+        for (record, done) in misplaced {
+            // Whoever takes them one by one finds them so in the log.
+            let example = self.slots[slot].example(&record, done);
+            self.defects.entry(Defect::Late(LateCause::StoredLate)).or_default().note(example);
         }
         if self.notes.speaks() {
             self.note_plain(slot, effects.clone());
         }
-        self.measure(effects);
+        let longest = self.measure(effects.clone());
+        if longest.is_some_and(|longest| self.slowest.is_none_or(|slowest| longest >= slowest.latency.0)) {
+            self.note_longest(slot, effects);
+        }
+    }
+
+    /// Keeps the slowest of plain records, if none before was slower.
+    #[cold]
+    fn note_longest<'a>(&mut self, slot: usize, effects: impl Iterator<Item = (&'a Record, u64, u64)>) {
+        for (record, _, done) in effects.filter(|(record, ..)| record.created >= self.warm_up) {
+            if self.slowest.is_none_or(|slowest| done - record.created >= slowest.latency.0) {
+                self.note_slow(slot, record, done);
+            }
+        }
     }
 
     /// Tells of journeys of which plain records are parts.
@@ -99,9 +120,9 @@ impl Meter {
         }
     }
 
-    /// Latency and stages of those that are measured.
+    /// Latency and stages of those that are measured; the longest latency.
     #[inline(always)]
-    fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) {
+    fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) -> Option<u64> {
         let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
         let mut late = 0;
         for (record, start, done) in all.clone() {
@@ -130,5 +151,6 @@ impl Meter {
                 note_intervals(&mut self.intervals, self.warm_up, record.created, done);
             }
         }
+        (effects > 0).then_some(max)
     }
 }
