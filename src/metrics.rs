@@ -66,7 +66,7 @@ const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 97] = [
+const PATTERNS: [(&str, &str, Unit, bool); 100] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -83,13 +83,19 @@ const PATTERNS: [(&str, &str, Unit, bool); 97] = [
     ("consumers", "offered_load", Unit::Number, false),
     ("consumers", "throughput", Unit::Rate, true),
     ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),
-    ("consumers", "ledger.{effected,filtered,skipped,discarded,dead_lettered}", Unit::Count, false),
+    ("consumers", "ledger.{effected,filtered,acked_lost,expired,skipped,discarded,dead_lettered}", Unit::Count, false),
     ("consumers", "ledger.{waiting,in_flight}", Unit::Count, false),
     ("consumers", "duplicates.{log,deliveries,effects,suppressed}", Unit::Count, false),
     ("consumers", "lost.total", Unit::Count, false),
     ("consumers", "lost.by_cause.committed_before_effect", Unit::Count, false),
     ("consumers", "lost.by_cause.attempts_exhausted", Unit::Count, false),
     ("consumers", "lost.by_cause.acked_before_effect", Unit::Count, false),
+    (
+        "consumers",
+        "lost.by_cause.{lost_before_replication,unclean_election,not_synced,expired,offset_reset}",
+        Unit::Count,
+        false,
+    ),
     ("consumers", "order_violations", Unit::Count, false),
     ("consumers", "reordered.ratio", Unit::Share, false),
     ("consumers", "reordered.extent.max", Unit::Count, false),
@@ -111,8 +117,10 @@ const PATTERNS: [(&str, &str, Unit, bool); 97] = [
     ("producers", "publish.retries", Unit::Count, false),
     ("topics", "created", Unit::Count, false),
     ("topics", "stored", Unit::Count, false),
+    ("topics", "lost", Unit::Count, false),
     ("topics", "records", Unit::Count, false),
     ("topics", "bytes", Unit::Bytes, false),
+    ("topics", "storage.{end_bytes,max_bytes}", Unit::Bytes, false),
     ("topics", "hot_partition.share", Unit::Share, false),
     ("topics", "hot_partition.lag.{max,median}", Unit::Count, false),
     ("topics", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
@@ -168,7 +176,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 97] = [
 
 /// Last keys of figures that are those of the worst run, its time or its place: however many runs there are, they are
 /// not pooled. They are judged run by run, and there is no interval about them.
-const OF_THE_WORST_RUN: [&str; 5] = ["max", "max_at", "median", "partition", "drain_time"];
+const OF_THE_WORST_RUN: [&str; 6] = ["max", "max_at", "max_bytes", "median", "partition", "drain_time"];
 
 /// Whether the figure with this last key is that of the worst run.
 #[must_use]
@@ -179,7 +187,7 @@ pub fn is_of_the_worst_run(key: &str) -> bool {
 /// Whether the figure with this last key can only grow while a run goes on.
 #[must_use]
 pub fn only_grows(key: &str) -> bool {
-    matches!(key, "max" | "drain_time")
+    matches!(key, "max" | "max_bytes" | "drain_time")
 }
 
 /// Whether the things of this section run handlers.

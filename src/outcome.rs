@@ -2,7 +2,11 @@
 //!
 //! Everything is about *measured* events (created at or after the end of the warm-up) unless it says otherwise.
 
+mod story;
+
 use std::collections::BTreeMap;
+
+pub use story::{Chapter, Defect, Defects, EventId, Example, LateCause, Seen, Slowest, Story, Told, TwiceCause};
 
 use crate::stats::{Course, Histogram};
 use crate::time::{SimSpan, SimTime};
@@ -30,6 +34,8 @@ pub struct Outcome {
     pub faults: Vec<FaultOutcome>,
     /// Per-delivery records, where the run was asked for them.
     pub trace: Vec<TraceRecord>,
+    /// What happened to the event that the run was asked to watch.
+    pub story: Story,
 }
 
 /// How a run ended.
@@ -89,6 +95,8 @@ pub struct TopicOutcome {
     pub created: u64,
     /// Distinct events stored.
     pub stored: u64,
+    /// Of the measured records stored, those that were lost from the log again (whoever had read them before).
+    pub lost: u64,
     /// Records stored by partition (copies included, warm-up included).
     pub records: Vec<u64>,
     /// Events whose publisher gave them up, refused or without an answer, and that were not stored.
@@ -97,12 +105,27 @@ pub struct TopicOutcome {
     pub copies: u64,
     /// Bytes stored (copies included, warm-up included).
     pub bytes: u64,
+    /// Bytes kept over time, of a topic that deletes what is old.
+    pub storage: Option<StorageOutcome>,
     /// Creation to the last first effect, of events that took effect at *every* subscription. Empty with one subscription or none.
     pub converged: Histogram,
     /// Sum of the same, ns.
     pub converged_sum: u128,
     /// Stored events that some subscription had not (or never will have) effected when the run ended.
     pub not_converged: u64,
+}
+
+/// Bytes that one copy of a topic keeps, over virtual time. Sample `i` was taken at `interval x (i + 1)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StorageOutcome {
+    /// Time between two samples.
+    pub interval: SimSpan,
+    /// Largest value of all runs at each time.
+    pub samples: Vec<u64>,
+    /// At the end, summed over runs.
+    pub end: u64,
+    /// Largest of all.
+    pub max: u64,
 }
 
 /// What one subscription saw.
@@ -122,6 +145,10 @@ pub struct ConsumerOutcome {
     pub ledger: Ledger,
     /// Events not effected, by cause, that are true losses.
     pub lost: BTreeMap<LossCause, u64>,
+    /// Lost, done twice, or late: by what, how often, and who was the first.
+    pub defects: Defects,
+    /// The event with the longest latency.
+    pub slowest: Option<Slowest>,
     /// Stored more than once (D1): surplus copies handed to this subscription's log.
     pub duplicates_log: u64,
     /// Delivered again (D2): hand-overs of a stored record beyond its first.
@@ -424,7 +451,7 @@ pub struct IntervalOutcome {
 
 /// Where every measured event of a subscription ended. The books close:
 /// `created = rejected + indeterminate + publishing + stored` and
-/// `stored = effected + filtered + skipped + discarded + dead_lettered + waiting + in_flight`.
+/// `stored = effected + filtered + acked_lost + expired + skipped + discarded + dead_lettered + waiting + in_flight`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Events published for the subscription's topics.
@@ -441,6 +468,10 @@ pub struct Ledger {
     pub effected: u64,
     /// Not for this subscription (types, keys).
     pub filtered: u64,
+    /// Taken from the log before its effect: the bus lost it.
+    pub acked_lost: u64,
+    /// Deleted before it was read.
+    pub expired: u64,
     /// The position moved past it, or it was acknowledged, without an effect.
     pub skipped: u64,
     /// Given up, nowhere kept.
@@ -462,6 +493,16 @@ pub enum LossCause {
     AttemptsExhausted,
     /// It was acknowledged to its queue before its effect, and the effect never came.
     AckedBeforeEffect,
+    /// Its leader was lost before another copy had it.
+    LostBeforeReplication,
+    /// A copy that had not been in sync became the leader.
+    UncleanElection,
+    /// Its copies were on no disk when the power failed.
+    NotSynced,
+    /// It was deleted before it was read.
+    Expired,
+    /// It was passed over because what was to be read next had been deleted.
+    OffsetReset,
 }
 
 /// Per-key order of first effects, in the terms of RFC 4737.
@@ -536,14 +577,33 @@ pub struct FaultOutcome {
     pub occurrences: Vec<(SimTime, SimTime)>,
     /// Number of occurrences.
     pub count: u64,
-    /// Whom each of these struck: the member, where it was one.
+    /// Whom each of these struck: the member or node, where it was one.
     pub members: Vec<Option<u32>>,
+    /// By topic of the bus whose nodes it strikes: what became of its partitions.
+    pub partitions: BTreeMap<usize, PartitionsHit>,
     /// By producer whose publishing the fault disturbs: what came of it.
     pub producers: BTreeMap<usize, Unpublished>,
     /// By consumer that the fault's target or something downstream of it touches: what was seen there.
     pub touched: BTreeMap<usize, Touched>,
     /// By service with users whose requests the fault can reach: those who came while it lasted.
     pub services: BTreeMap<usize, ServiceInterval>,
+}
+
+/// What a fault of nodes did to the partitions of one topic, in the whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionsHit {
+    /// Times that a partition was served by nobody.
+    pub unserved: u64,
+    /// Longest time of these.
+    pub unserved_longest: SimSpan,
+    /// Sum of these over partitions.
+    pub unserved_sum: SimSpan,
+    /// Times that a partition had too few copies in sync for what is to be acknowledged by all.
+    pub refused: u64,
+    /// Longest time of these.
+    pub refused_longest: SimSpan,
+    /// Sum of these over partitions.
+    pub refused_sum: SimSpan,
 }
 
 /// Measured events of a producer that were not published, in the whole run: what a fault of its link or a burst may cause.
@@ -620,7 +680,7 @@ pub struct TraceRecord {
 }
 
 /// What came of one delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryResult {
     /// First effect of the event.
     Effect,

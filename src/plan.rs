@@ -17,6 +17,10 @@ use crate::time::{SimSpan, SimTime};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub u32);
 
+/// Index of a bus in [`Plan::buses`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BusId(pub u32);
+
 /// Index of a producer in [`Plan::producers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerId(pub u32);
@@ -48,6 +52,8 @@ pub struct Plan {
     pub warm_up: SimSpan,
     /// Where that comes from.
     pub warm_up_from: WarmUp,
+    /// Buses, sorted by name.
+    pub buses: Vec<BusPlan>,
     /// Topics and queues of all buses, sorted by full name.
     pub topics: Vec<TopicPlan>,
     /// Producers, sorted by name.
@@ -78,6 +84,39 @@ pub struct Plan {
     pub backlog_bound: u64,
 }
 
+/// One bus: its nodes, and what follows when one fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BusPlan {
+    /// Name.
+    pub name: String,
+    /// Nodes.
+    pub brokers: u32,
+    /// How it notices and survives the loss of a node; none: its nodes do not fail.
+    pub failover: Option<FailoverPlan>,
+}
+
+/// How a bus whose copies are pulled from a leader notices and survives the loss of a node: a controller hears heartbeats,
+/// fences a node that is silent, and lets another in-sync copy lead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailoverPlan {
+    /// Time between two heartbeats of a node.
+    pub heartbeat: SimSpan,
+    /// A node without heartbeats for so long is fenced.
+    pub session_timeout: SimSpan,
+    /// From a decision about leaders until the nodes follow it, ns.
+    pub election: Dist,
+    /// A copy that has not caught up for so long is not in sync any more.
+    pub lag_limit: SimSpan,
+    /// From the return of a node until its copies are in sync again, ns.
+    pub catch_up: Dist,
+    /// From the start of a node until it is ready, ns.
+    pub startup: Dist,
+    /// Age of the oldest records that are not on a node's disk yet, ns.
+    pub unsynced: Dist,
+    /// How often leadership is given back to the copies that are to have it; none: never.
+    pub rebalance: Option<SimSpan>,
+}
+
 /// One topic (every subscription gets every event) or queue (every event goes to one consumer).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicPlan {
@@ -85,14 +124,39 @@ pub struct TopicPlan {
     pub name: String,
     /// Name of the bus.
     pub bus: String,
+    /// The bus.
+    pub bus_id: BusId,
     /// Whether every subscription gets every event.
     pub fan_out: bool,
     /// Ordered lanes.
     pub partitions: u32,
     /// Nodes that lead the partitions: partition p is led by broker `p % brokers`.
     pub brokers: u32,
+    /// Copies of each partition; those of partition p are on the brokers from `p % brokers` on.
+    pub copies: u32,
+    /// Copies in sync without which nothing is stored that is to be acknowledged by all.
+    pub min_in_sync: u32,
+    /// Whether a copy that is not in sync may lead when no other can.
+    pub unclean_election: bool,
     /// How records are stored and become visible.
     pub store: StorePolicy,
+    /// What is deleted; none: nothing in the time of a run.
+    pub retention: Option<RetentionPlan>,
+}
+
+/// How long records are kept. What goes are whole segments, when the log is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionPlan {
+    /// A segment goes whose youngest record is older.
+    pub time: SimSpan,
+    /// The oldest goes while the others hold so many bytes; none: no limit.
+    pub bytes: Option<u64>,
+    /// A segment is closed before it holds more bytes.
+    pub segment_bytes: u64,
+    /// Or when its first record was appended so long ago, and another comes.
+    pub segment_age: SimSpan,
+    /// Time between two looks.
+    pub check: SimSpan,
 }
 
 /// Time from a request's arrival at the bus until its records are visible and acknowledged.
@@ -179,6 +243,8 @@ pub struct ClientPlan {
     pub idempotent: bool,
     /// What happens after a request without an answer.
     pub retry: PublishRetry,
+    /// How it learns of new leaders.
+    pub refresh: Refresh,
 }
 
 /// Client-side batching, per partition.
@@ -415,6 +481,30 @@ pub struct LogDispatch {
     pub commit_each: bool,
     /// A fetch without an answer for so long is sent again.
     pub request_timeout: SimSpan,
+    /// How a member learns of new leaders.
+    pub refresh: Refresh,
+    /// Where a member goes on when what it is to read next has been deleted.
+    pub reset: Reset,
+}
+
+/// Where a reader goes on whose position has been deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// With the oldest record that is kept.
+    Earliest,
+    /// With the next one that comes.
+    Latest,
+}
+
+/// How a client learns of new leaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// How often it asks, if nothing makes it.
+    pub age: SimSpan,
+    /// Wait before it asks again in vain; doubles each time, with a jitter of +-20 %.
+    pub backoff: SimSpan,
+    /// Longest wait.
+    pub backoff_max: SimSpan,
 }
 
 /// Reading a queue.
@@ -771,6 +861,10 @@ pub enum FaultTarget {
     ServiceLink(ServiceId),
     /// The connection between somebody and a service that it calls; both ways, where both call.
     CallLink(Party, ServiceId),
+    /// Nodes of a bus.
+    Broker(BusId, Members),
+    /// The node that leads a partition of a topic when the fault strikes.
+    Leader(TopicId, u32),
 }
 
 impl FaultTarget {
@@ -800,6 +894,8 @@ pub enum Members {
 pub enum Effect {
     /// The process ends; handlers in hand are cut off. It starts again at the fault's end.
     Crash,
+    /// The same of a node, which loses what is not on its disk yet, too.
+    PowerLoss,
     /// Stands still; timers elsewhere run.
     Pause,
     /// Service takes so many times as long.
@@ -833,7 +929,7 @@ impl Effect {
     #[must_use]
     pub fn may_act(&self) -> bool {
         match self {
-            Self::Crash | Self::Pause | Self::Quota(_) | Self::Partition | Self::BlackHole => true,
+            Self::Crash | Self::Pause | Self::Quota(_) | Self::Partition | Self::BlackHole | Self::PowerLoss => true,
             Self::Slow(factor) | Self::Burst(factor) | Self::ColdStart(factor) => (factor - 1.0).abs() > 0.0,
             Self::Fail(share) | Self::Drop(share) | Self::Duplicate(share) | Self::LostResponse(share) => *share > 0.0,
             Self::Poison(events) => *events > 0,
@@ -927,6 +1023,18 @@ pub fn sequence_bits(publishers: usize) -> u32 {
 }
 
 impl Plan {
+    /// The text of a key id; none without key.
+    #[must_use]
+    pub fn key_text(&self, key: u32) -> Option<String> {
+        match key {
+            crate::dist::NO_KEY => None,
+            key if key < self.numeric_keys => Some(key.to_string()),
+            key => Some(
+                self.key_labels.get((key - self.numeric_keys) as usize).cloned().unwrap_or_else(|| key.to_string()),
+            ),
+        }
+    }
+
     /// The names of all that is measured by name, by the section of the result document in which it stands.
     #[must_use]
     pub fn names(&self) -> [(&'static str, Vec<&str>); 7] {

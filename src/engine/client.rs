@@ -4,16 +4,23 @@
 //! request, and whether a fault on the link swallows it), so that it knows every acknowledgement without asking another
 //! station; the topic only merges what several clients append.
 
+mod leaders;
+mod open;
+mod requests;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::ahead::Delays;
+use leaders::Leaders;
+use open::Open;
+use requests::{Request, Sent, Stages};
+
 use super::lineage::Lineage;
-use super::log::{EventCode, Extra, NO_KEY, Record};
+use super::log::NO_KEY;
 use super::partitioner::KeylessLanes;
 use super::setup::{ClientSetup, Rounding};
-use super::timeline::Verdict;
-use super::topic::{Append, NotStored, Port};
+use super::topic::{NotStored, Port};
+use crate::outcome::Told;
 use crate::plan::{Acks, ClientBuffer};
 use crate::time::SimSpan;
 
@@ -61,69 +68,12 @@ struct Batch {
     opened: u64,
     sent: Option<u64>,
     attempts: u32,
+    /// Whether a copy has been written to the log, and whether the bus still has one.
+    written: bool,
     stored: bool,
+    /// When the copy that is stored is lost from the log.
+    lost: Option<u64>,
     copied: bool,
-}
-
-/// Batches, or requests, that are not finished, each with its number in the order in which they were opened.
-#[derive(Clone, Debug)]
-struct Open<T> {
-    first: u64,
-    /// The first one is there, if any is.
-    slots: VecDeque<Option<T>>,
-}
-
-impl<T> Open<T> {
-    fn new() -> Self {
-        Self { first: 0, slots: VecDeque::new() }
-    }
-
-    /// The number that the next one will have.
-    fn next(&self) -> u64 {
-        self.first + self.slots.len() as u64
-    }
-
-    fn open(&mut self, one: T) -> u64 {
-        self.slots.push_back(Some(one));
-        self.next() - 1
-    }
-
-    /// Gives all up; numbers go on.
-    fn clear(&mut self) {
-        self.first = self.next();
-        self.slots.clear();
-    }
-
-    fn place(&self, number: u64) -> Option<usize> {
-        number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
-    }
-
-    fn get(&self, number: u64) -> Option<&T> {
-        self.slots.get(self.place(number)?)?.as_ref()
-    }
-
-    fn get_mut(&mut self, number: u64) -> Option<&mut T> {
-        let place = self.place(number)?;
-        self.slots.get_mut(place)?.as_mut()
-    }
-
-    fn remove(&mut self, number: u64) -> Option<T> {
-        let place = self.place(number)?;
-        let one = self.slots.get_mut(place)?.take();
-        while self.slots.front().is_some_and(Option::is_none) {
-            self.slots.pop_front();
-            self.first += 1;
-        }
-        one
-    }
-
-    fn oldest(&self) -> Option<&T> {
-        self.slots.front()?.as_ref()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten()
-    }
 }
 
 /// Batches of one partition, by number.
@@ -151,23 +101,28 @@ struct Connection {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
-    Linger { lane: u32, batch: u64 },
-    Answered { request: u64 },
-    TimedOut { request: u64 },
-    Retry { lane: u32, batch: u64 },
-}
-
-#[derive(Clone, Debug)]
-struct Request {
-    broker: u32,
-    batches: Vec<Sent>,
-}
-
-/// A batch in a request, by number, and whether the bus refuses it as out of sequence.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    batch: u64,
-    refused: bool,
+    Linger {
+        lane: u32,
+        batch: u64,
+    },
+    Answered {
+        request: u64,
+    },
+    TimedOut {
+        request: u64,
+    },
+    Retry {
+        lane: u32,
+        batch: u64,
+    },
+    /// The client knows who leads.
+    Known {
+        lane: u32,
+    },
+    /// It hears that someone does not.
+    Told {
+        lane: u32,
+    },
 }
 
 /// A message whose publish call waits for room in the client's buffer.
@@ -176,40 +131,6 @@ struct Blocked {
     until: u64,
     lane: u32,
     message: Message,
-}
-
-/// What the bus does with a request, as far as it does not depend on what is in it.
-#[derive(Clone, Copy, Debug)]
-struct Journey {
-    verdict: Verdict,
-    /// Append of a copy that the link makes.
-    again: u64,
-    appended: u64,
-    visible: u64,
-    replicated: u64,
-    fsync: u64,
-    back: u64,
-}
-
-/// The stages of requests.
-#[derive(Clone, Debug)]
-struct Stages {
-    network: Delays,
-    append: Delays,
-    replicate: Delays,
-    fsync: Delays,
-}
-
-impl Stages {
-    fn new(setup: &ClientSetup) -> Self {
-        let (store, streams) = (&setup.store, &setup.streams);
-        Self {
-            network: Delays::new(&setup.network, streams.network, setup.rounding),
-            append: Delays::new(&store.append, streams.append, setup.rounding),
-            replicate: Delays::new(&store.replicate, streams.replicate, setup.rounding),
-            fsync: Delays::new(&store.fsync, streams.fsync, setup.rounding),
-        }
-    }
 }
 
 /// The client's state.
@@ -225,6 +146,8 @@ pub(super) struct Client {
     calendar: BinaryHeap<Reverse<(u64, u64, Due)>>,
     entries: u64,
     requests: Open<Request>,
+    /// Who leads, where nodes fail.
+    leaders: Option<Box<Leaders>>,
     /// Lists that are used again.
     messages: Vec<Vec<Message>>,
     sent: Vec<Vec<Sent>>,
@@ -247,6 +170,7 @@ impl Client {
         Self {
             stages: Stages::new(&setup),
             keyless: KeylessLanes::new(setup.plan.partitioning, setup.partitions, setup.streams.sticky.part(instance)),
+            leaders: Leaders::new(&setup, instance).map(Box::new),
             setup,
             instance,
             batches: Open::new(),
@@ -339,7 +263,7 @@ impl Client {
         let Some(batching) = self.setup.plan.batching.clone() else {
             self.add(lane, message, now);
             self.close(lane);
-            return self.send_ready(lane % self.setup.brokers, now, port);
+            return self.send_lane(lane, now, port);
         };
         let open = self.lanes[lane as usize].open.and_then(|open| self.batches.get(open));
         if open.is_some_and(|open| open.bytes + bytes > batching.max_bytes) {
@@ -354,7 +278,7 @@ impl Client {
             self.schedule(now.saturating_add(batching.linger.0), Due::Linger { lane, batch });
         }
         if full || !self.lanes[lane as usize].ready.is_empty() {
-            self.send_ready(lane % self.setup.brokers, now, port);
+            self.send_lane(lane, now, port);
         }
     }
 
@@ -378,7 +302,7 @@ impl Client {
         match due {
             Due::Linger { lane, batch } => {
                 if self.lanes[lane as usize].open == Some(batch) {
-                    self.send_ready(lane % self.setup.brokers, now, port);
+                    self.send_lane(lane, now, port);
                 }
             }
             Due::Answered { request } => self.answered(request, now, port),
@@ -388,9 +312,11 @@ impl Client {
                 if let Some(at) = waiting.iter().position(|number| *number == batch) {
                     waiting.remove(at);
                     self.requeue(lane, batch);
-                    self.send_ready(lane % self.setup.brokers, now, port);
+                    self.send_lane(lane, now, port);
                 }
             }
+            Due::Known { lane } => self.know(lane, now, port),
+            Due::Told { lane } => self.notice(lane, now),
         }
     }
 
@@ -404,6 +330,9 @@ impl Client {
         (self.held_bytes, self.held_messages) = (0, 0);
         self.requests.clear();
         self.calendar.clear();
+        if let Some(leaders) = &mut self.leaders {
+            leaders.forget();
+        }
         self.answers.clear();
         self.connections.iter_mut().for_each(|connection| connection.in_flight = 0);
         for lane in &mut self.lanes {
@@ -414,7 +343,7 @@ impl Client {
 
     /// Messages that are not appended, nor on their way to be.
     fn unsent_messages(&self) -> impl Iterator<Item = &Message> {
-        let batches = self.batches.iter().filter(|batch| !batch.stored).flat_map(|batch| &batch.messages);
+        let batches = self.batches.iter().filter(|batch| !batch.written).flat_map(|batch| &batch.messages);
         batches.chain(self.blocked.iter().map(|blocked| &blocked.message))
     }
 
@@ -425,7 +354,7 @@ impl Client {
 
     /// Measured messages that are not acknowledged yet.
     pub(super) fn unanswered(&self, warm_up: u64) -> u64 {
-        let sent = self.batches.iter().filter(|batch| batch.stored).flat_map(|batch| &batch.messages);
+        let sent = self.batches.iter().filter(|batch| batch.written).flat_map(|batch| &batch.messages);
         self.unsent(warm_up) + sent.filter(|message| message.created >= warm_up).count() as u64
     }
 
@@ -457,7 +386,9 @@ impl Client {
                 opened: now,
                 sent: None,
                 attempts: 0,
+                written: false,
                 stored: false,
+                lost: None,
                 copied: false,
             })
         });
@@ -482,186 +413,6 @@ impl Client {
         ready.insert(at, batch);
     }
 
-    /// Sends requests on the connection to a broker while its window allows.
-    fn send_ready(&mut self, broker: u32, now: u64, port: &mut Port) {
-        while self.setup.plan.max_in_flight.is_none_or(|max| self.connections[broker as usize].in_flight < max) {
-            let batches = self.take_ready(broker, now);
-            if batches.is_empty() {
-                return self.sent.push(batches);
-            }
-            self.send(broker, batches, now, port);
-        }
-    }
-
-    /// One batch of each partition that this broker leads, if it is ready.
-    fn take_ready(&mut self, broker: u32, now: u64) -> Vec<Sent> {
-        let linger = self.setup.plan.batching.as_ref().map_or(0, |batching| batching.linger.0);
-        let (idempotent, hurried) = (self.setup.plan.idempotent, !self.blocked.is_empty());
-        let step = self.setup.brokers.max(1) as usize;
-        let mut taken = self.sent.pop().unwrap_or_default();
-        for lane in self.lanes.iter_mut().skip(broker as usize).step_by(step) {
-            let Some(next) = lane.ready.front().copied().or(lane.open) else { continue };
-            // A batch that waits to be sent again holds up its partition: later ones do not overtake it in the client.
-            if lane.waiting.iter().any(|waiting| *waiting < next) {
-                continue;
-            }
-            let batch = self.batches.get(next).expect("what is ready or open is not finished");
-            let lingers = lane.open == Some(next) && !hurried && now < batch.opened.saturating_add(linger);
-            if lingers || idempotent && lane.held && batch.id != lane.expected {
-                continue;
-            }
-            if lane.ready.pop_front().is_none() {
-                lane.open = None;
-            }
-            lane.held = false;
-            taken.push(Sent { batch: next, refused: false });
-        }
-        taken
-    }
-
-    /// Sends one request and decides all that happens to it.
-    fn send(&mut self, broker: u32, mut batches: Vec<Sent>, now: u64, port: &mut Port) {
-        let id = self.requests.next();
-        let journey = self.journey(broker, id, now);
-        let plan = &self.setup.plan;
-        let (lost, idempotent, acks) = (journey.verdict.dropped, plan.idempotent, plan.acks);
-        let deadline = now.saturating_add(plan.retry.request_timeout.0);
-        if !lost && plan.fifo_connection {
-            for sent in &batches {
-                let lane = &mut self.lanes[self.batches.get(sent.batch).expect("just taken").lane as usize];
-                lane.visible = lane.visible.max(journey.visible);
-            }
-        }
-        let answer = self.answer(broker, &batches, journey, now);
-        let answered = answer.filter(|answer| *answer <= deadline);
-        for sent in &mut batches {
-            let batch = self.batches.get_mut(sent.batch).expect("just taken");
-            batch.attempts += 1;
-            batch.sent.get_or_insert(now);
-            self.retries += u64::from(batch.attempts > 1);
-            let lane = &mut self.lanes[batch.lane as usize];
-            let known = idempotent && batch.stored;
-            sent.refused = !lost && !known && idempotent && batch.id > lane.expected;
-            if lost || known || sent.refused {
-                continue;
-            }
-            lane.expected = lane.expected.max(batch.id + 1);
-            let twice = journey.verdict.duplicated && !idempotent;
-            // Without an answer in time the client stores the batch again, unless the bus recognises it.
-            let again = answered.is_none() && !idempotent && acks != Acks::None;
-            batch.copied |= twice || again;
-            append_batch(batch, journey.appended, journey.visible, port);
-            if twice {
-                append_batch(batch, journey.again.max(journey.appended), journey.again.max(journey.visible), port);
-            }
-            batch.stored = true;
-        }
-        match answered {
-            Some(answer) => self.schedule(answer, Due::Answered { request: id }),
-            None => self.schedule(deadline, Due::TimedOut { request: id }),
-        }
-        self.connections[broker as usize].in_flight += 1;
-        self.requests.open(Request { broker, batches });
-    }
-
-    /// Draws what a request sent at `now` meets.
-    fn journey(&mut self, broker: u32, id: u64, now: u64) -> Journey {
-        let setup = &self.setup;
-        let number = setup.request_number(self.instance, id);
-        let verdict = if setup.link.is_clean() {
-            Verdict::default()
-        } else {
-            setup.link.verdict(setup.streams.link.part(self.instance), id, now)
-        };
-        let there = self.stages.network.get(2 * number) + verdict.delay;
-        let back = self.stages.network.get(2 * number + 1) + verdict.delay;
-        let append = self.stages.append.get(number);
-        let replicate = self.stages.replicate.get(number);
-        let fsync = self.stages.fsync.get(number);
-        let connection = &mut self.connections[broker as usize];
-        let mut arrival = now.saturating_add(there).max(now + u64::from(setup.back_edge));
-        if setup.plan.fifo_connection {
-            arrival = arrival.max(connection.last_arrival);
-            connection.last_arrival = arrival;
-        }
-        let mut appended = arrival;
-        if !verdict.dropped {
-            appended =
-                if setup.plan.fifo_connection { appended.max(connection.last_append) } else { appended } + append;
-            connection.last_append = appended;
-        }
-        let replicated = appended + replicate;
-        let visible = if setup.store.visible_when_replicated { replicated } else { appended };
-        Journey { verdict, again: now + there + there, appended, visible, replicated, fsync, back }
-    }
-
-    /// When a request is answered, if it ever is: not before what it speaks of, and where the connection is so, not
-    /// before an earlier one. (What other clients append meanwhile is not known here: a copy that waits for one of
-    /// theirs to become visible is acknowledged as if it did not.)
-    fn answer(&mut self, broker: u32, batches: &[Sent], journey: Journey, now: u64) -> Option<u64> {
-        let plan = &self.setup.plan;
-        if plan.acks == Acks::None {
-            return Some(now);
-        }
-        if journey.verdict.dropped || journey.verdict.response_lost {
-            return None;
-        }
-        let lanes = batches.iter().map(|sent| self.batches.get(sent.batch).expect("just taken").lane);
-        let visible = lanes.map(|lane| self.lanes[lane as usize].visible).max().unwrap_or(0);
-        let known = match plan.acks {
-            Acks::None | Acks::Leader => journey.appended,
-            Acks::All => visible.max(journey.replicated) + journey.fsync,
-        };
-        let mut answer = known + journey.back;
-        if plan.fifo_answers {
-            let connection = &mut self.connections[broker as usize];
-            answer = answer.max(connection.last_answer);
-            connection.last_answer = answer;
-        }
-        Some(answer)
-    }
-
-    fn answered(&mut self, request: u64, now: u64, port: &mut Port) {
-        let Some(mut request) = self.requests.remove(request) else { return };
-        self.connections[request.broker as usize].in_flight -= 1;
-        for Sent { batch: number, refused } in request.batches.drain(..) {
-            // What has expired meanwhile is not waited for any more.
-            let Some(batch) = self.batches.get(number) else { continue };
-            let (lane, stored) = (batch.lane, batch.stored);
-            if refused {
-                // Out of sequence: held back until the one before it has been stored.
-                self.lanes[lane as usize].held = true;
-                self.requeue(lane, number);
-            } else if stored {
-                let mut messages = self.finish(number).messages;
-                self.answers.extend(messages.drain(..).map(|message| (now, message, Answer::Acknowledged)));
-                self.messages.push(messages);
-            } else {
-                self.give_up(number, now, port);
-            }
-        }
-        self.sent.push(request.batches);
-        self.unblock(now, port);
-        self.send_ready(request.broker, now, port);
-    }
-
-    fn timed_out(&mut self, request: u64, now: u64, port: &mut Port) {
-        let Some(request) = self.requests.remove(request) else { return };
-        self.connections[request.broker as usize].in_flight -= 1;
-        for Sent { batch: number, .. } in request.batches {
-            let Some(batch) = self.batches.get(number) else { continue };
-            if batch.attempts > self.setup.plan.retry.retries {
-                self.give_up(number, now, port);
-            } else {
-                let (lane, wait) = (batch.lane, self.backoff(batch));
-                self.lanes[lane as usize].waiting.push(number);
-                self.schedule(now + wait, Due::Retry { lane, batch: number });
-            }
-        }
-        self.unblock(now, port);
-        self.send_ready(request.broker, now, port);
-    }
-
     /// The oldest batch has been in the client for too long, wherever it is.
     fn expire(&mut self, now: u64, port: &mut Port) {
         let (number, Some(batch)) = (self.batches.first, self.batches.oldest()) else { return };
@@ -672,7 +423,7 @@ impl Client {
         state.waiting.retain(|waiting| *waiting != number);
         self.give_up(number, now, port);
         self.unblock(now, port);
-        self.send_ready(lane % self.setup.brokers, now, port);
+        self.send_lane(lane, now, port);
     }
 
     /// Exponential with base 2, jittered by 20 % either way.
@@ -703,7 +454,9 @@ impl Client {
                 continue;
             }
             self.answers.push((now, *message, Answer::GivenUp));
-            if !batch.stored {
+            if batch.written {
+                port.tell(std::slice::from_ref(message), now, Told::GivenUp(true));
+            } else {
                 let measured = message.created >= self.setup.warm_up;
                 port.void(message, measured, NotStored::Indeterminate, now);
             }
@@ -714,16 +467,6 @@ impl Client {
     fn reject(&mut self, message: &Message, now: u64, port: &mut Port) {
         self.answers.push((now, *message, Answer::Rejected));
         port.void(message, message.created >= self.setup.warm_up, NotStored::Rejected, now);
-    }
-}
-
-fn append_batch(batch: &Batch, append: u64, visible: u64, port: &mut Port) {
-    for message in &batch.messages {
-        let event = if batch.copied { EventCode::copied(message.event) } else { message.event };
-        let record = Record { visible, created: message.created, key: message.key, event };
-        let sent = batch.sent.unwrap_or(message.created).max(message.created);
-        let extra = Extra { sent, lineage: message.lineage, event_type: message.event_type };
-        port.appends.push(Append { append, record, extra, lane: batch.lane, bytes: message.bytes });
     }
 }
 

@@ -1,6 +1,7 @@
 //! The stored records of one topic, by partition, shared by all groups that read it.
 
 use super::lineage::Lineage;
+use crate::outcome::LossCause;
 
 /// No key.
 pub(super) use crate::dist::NO_KEY;
@@ -87,6 +88,16 @@ impl EventCode {
     }
 }
 
+/// Records that are not there any more for who reads from a time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hole {
+    from: u64,
+    to: u64,
+    at: u64,
+    /// What took them.
+    pub(super) cause: LossCause,
+}
+
 /// One ordered partition. Offsets are absolute; what all readers have passed is trimmed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lane {
@@ -94,6 +105,10 @@ pub(super) struct Lane {
     dead: usize,
     records: Vec<Record>,
     extras: Vec<Extra>,
+    /// In order of offset, without overlap.
+    holes: Vec<Hole>,
+    /// What lies before an offset has been deleted, from a time on; both in order.
+    starts: Vec<(u64, u64)>,
 }
 
 impl Lane {
@@ -157,6 +172,53 @@ impl Lane {
         self.extras.push(extra);
     }
 
+    /// The next record is lost from the log at a time.
+    pub(super) fn lose(&mut self, at: u64, cause: LossCause) {
+        let next = self.end();
+        match self.holes.last_mut().filter(|hole| hole.to == next && hole.at == at && hole.cause == cause) {
+            Some(hole) => hole.to += 1,
+            None => self.holes.push(Hole { from: next, to: next + 1, at, cause }),
+        }
+    }
+
+    /// All before `start` is deleted at a time.
+    pub(super) fn expire(&mut self, at: u64, start: u64) {
+        self.starts.push((at, start));
+    }
+
+    /// The offset of the first record that is not deleted at a time.
+    pub(super) fn start(&self, time: u64) -> u64 {
+        let begun = self.starts.partition_point(|(at, _)| *at <= time);
+        self.starts[..begun].last().map_or(0, |(_, start)| *start)
+    }
+
+    /// What has taken the record at `offset` by a time, if it is gone.
+    #[inline]
+    pub(super) fn taken(&self, offset: u64, time: u64) -> Option<LossCause> {
+        if self.holes.is_empty() && self.starts.is_empty() {
+            return None;
+        }
+        let expired = (offset < self.start(time)).then_some(LossCause::Expired);
+        expired.or_else(|| self.hole(offset, time).map(|hole| hole.cause))
+    }
+
+    fn hole(&self, offset: u64, time: u64) -> Option<&Hole> {
+        let begun = self.holes.partition_point(|hole| hole.from <= offset);
+        self.holes[..begun].last().filter(|hole| offset < hole.to && hole.at <= time)
+    }
+
+    /// Records of a range that are there at a time, and the offset of the first.
+    pub(super) fn there(&self, from: u64, to: u64, time: u64) -> (u64, Option<u64>) {
+        let from = from.max(self.start(time)).min(to);
+        let gone = self.holes.iter().filter(|hole| hole.at <= time);
+        let gone: u64 = gone.map(|hole| hole.to.min(to).saturating_sub(hole.from.max(from))).sum();
+        let mut first = from;
+        while let Some(hole) = self.hole(first, time) {
+            first = hole.to;
+        }
+        (to - from - gone, (first < to).then_some(first))
+    }
+
     /// The last record's visibility, 0 if there never was one.
     pub(super) fn last_visible(&self) -> u64 {
         self.records.last().map_or(0, |record| record.visible)
@@ -174,6 +236,10 @@ impl Lane {
                 self.extras.drain(..self.dead);
             }
             self.base += self.dead as u64;
+            let base = self.base;
+            self.holes.retain(|hole| hole.to > base);
+            let passed = self.starts.partition_point(|(_, start)| *start <= base);
+            self.starts.drain(..passed.saturating_sub(1));
             if self.records.capacity() > 4096 && self.records.capacity() > 8 * self.records.len() {
                 self.records.shrink_to(2 * self.records.len() + 1024);
                 self.extras.shrink_to(2 * self.extras.len());

@@ -13,6 +13,7 @@
 mod ahead;
 mod backoff;
 mod client;
+mod cluster;
 mod delegate;
 mod earliest;
 mod group;
@@ -25,6 +26,7 @@ mod log;
 mod mesh;
 mod parallel;
 mod partitioner;
+mod retention;
 mod schedule;
 mod setup;
 mod source;
@@ -43,13 +45,17 @@ use join::Join;
 use journeys::Journeys;
 use log::Log;
 use mesh::{Mesh, MeshOutcome};
+use retention::Retention;
 use schedule::{Order, Station};
 use setup::{Publisher, Setup};
 use source::Source;
 use topic::{Inbox, Topic};
 
-use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome, ProducerOutcome, TopicOutcome, Unpublished};
-use crate::plan::{Effect, FaultPlan, FaultTarget, Plan};
+use crate::outcome::{
+    Chapter, ConsumerOutcome, Ended, EventId, FaultOutcome, Outcome, ProducerOutcome, Story, Told, TopicOutcome,
+    TraceRecord, Unpublished,
+};
+use crate::plan::{BusId, Effect, FaultPlan, FaultTarget, Plan};
 use crate::stats::Course;
 use crate::time::SimTime;
 
@@ -86,6 +92,8 @@ pub struct RunOptions {
     pub in_parts: bool,
     /// Runs the handlers of all consumers at the station of the services, whether they need it or not.
     pub delegate: bool,
+    /// The event whose story is told; deliveries of others are not kept then.
+    pub watch: Option<EventId>,
 }
 
 /// Why a run has no outcome.
@@ -123,6 +131,12 @@ pub trait Progress: Sync {
 const WINDOW: u64 = 2048;
 /// The same where threads meet after each window.
 const PARALLEL_WINDOW: u64 = 4096;
+
+/// Names of those that publish to a topic, by their position among them.
+#[must_use]
+pub fn publishers(plan: &Plan, topic: usize) -> Vec<&str> {
+    setup::publishers(plan, topic).into_iter().map(|who| setup::publisher_name(plan, who)).collect()
+}
 
 /// Runs a plan. `None`: stopped by `progress`.
 ///
@@ -168,6 +182,7 @@ impl World {
         }
         let order = Order::new(&setup, plan.consumers.len());
         setup.find_back_edges(&order);
+        setup.watch(options.watch);
         let group_options = GroupOptions {
             trace: options.trace,
             general: options.general,
@@ -180,7 +195,9 @@ impl World {
             end,
             sources: setup.sources.iter().map(|index| Source::new(plan, &setup, *index)).collect(),
             inboxes: setup.topics.iter().map(Inbox::new).collect(),
-            topics: (0..setup.topics.len()).map(|topic| Topic::new(&setup, topic)).collect(),
+            topics: (0..setup.topics.len())
+                .map(|topic| Topic::new(&setup, topic, Retention::new(plan, topic, options.seed)))
+                .collect(),
             mesh: Mesh::new(plan, &setup),
             groups,
             joins: setup
@@ -216,9 +233,15 @@ impl World {
         match station {
             Station::Source(index) => self.sources[index].next(),
             Station::Mesh => self.mesh.next(),
-            Station::Topic(index) => self.inboxes[index].next(),
+            Station::Topic(index) => self.next_of_topic(index),
             Station::Group(index) => with_logs(&self.topics, &mut self.groups[index], Group::next),
         }
+    }
+
+    /// When a topic next appends something, or looks for what it may delete.
+    #[inline(always)]
+    fn next_of_topic(&self, topic: usize) -> u64 {
+        self.inboxes[topic].next().min(self.topics[topic].next_look())
     }
 
     /// When a group next does something, if what a topic has appended since it was last asked may have changed that.
@@ -237,9 +260,8 @@ impl World {
                 source.next()
             }
             Station::Topic(index) => {
-                let inbox = &mut self.inboxes[index];
-                self.topics[index].release(inbox, until);
-                inbox.next()
+                self.topics[index].release(&mut self.inboxes[index], until);
+                self.next_of_topic(index)
             }
             Station::Mesh => {
                 self.mesh.advance(until, &mut self.inboxes);
@@ -338,9 +360,10 @@ impl World {
 
     fn finish(mut self, plan: &Plan, ended: Ended) -> Result<Outcome, RunError> {
         let end = self.end;
-        let mut faults: Vec<FaultOutcome> = plan.faults.iter().map(|fault| self.fault_outcome(plan, fault)).collect();
+        let mut faults: Vec<FaultOutcome> =
+            (0..plan.faults.len()).map(|number| self.fault_outcome(plan, number)).collect();
         let mut topics: Vec<_> =
-            self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox)).collect();
+            self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox, end)).collect();
         for ((outcome, inbox), topic) in topics.iter_mut().zip(&self.inboxes).zip(&self.topics) {
             let (rejected, indeterminate) = inbox.not_stored();
             (outcome.not_stored, outcome.copies) = (rejected + indeterminate, topic.surplus);
@@ -391,21 +414,50 @@ impl World {
         producers.sort_unstable_by_key(|(index, _)| *index);
         let producers: Vec<ProducerOutcome> = producers.into_iter().map(|(_, outcome)| outcome).collect();
         for (fault, outcome) in plan.faults.iter().zip(&mut faults) {
-            self.note_unpublished(fault, outcome, &producers, &topics);
+            self.note_unpublished(plan, fault, outcome, &producers, &topics);
         }
+        let story = self.story(&trace);
         let (flows, reads) = self.journeys.finish(end).map_err(RunError::Broken)?;
-        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, reads, faults, trace })
+        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, reads, faults, trace, story })
     }
 
-    fn fault_outcome(&self, plan: &Plan, fault: &FaultPlan) -> FaultOutcome {
+    /// What there is to tell of the event that is watched, by the deliveries of it too.
+    fn story(&mut self, trace: &[TraceRecord]) -> Story {
+        let Some(watched) = self.setup.watched else { return Story::new() };
+        let topic = watched.topic as usize;
+        let mut story = self.topics[topic].take_story();
+        story.append(&mut self.inboxes[topic].take_story());
+        self.groups.iter_mut().for_each(|group| story.append(&mut group.take_story()));
+        for delivery in trace {
+            let (consumer, from) = (delivery.consumer, (delivery.partition, delivery.offset));
+            let told = [
+                (delivery.start, Told::Begun { consumer, from }),
+                (delivery.done, Told::Ended { consumer, result: delivery.result }),
+                (delivery.settled, Told::Settled(consumer)),
+            ];
+            story.extend(told.map(|(at, told)| Chapter { at, told }));
+        }
+        // What has not happened by the end is not told.
+        story.retain(|chapter| chapter.at.0 <= self.end);
+        story.sort_by_key(|chapter| (chapter.at, chapter.told));
+        story.dedup();
+        story
+    }
+
+    fn fault_outcome(&self, plan: &Plan, number: usize) -> FaultOutcome {
         // A run that was stopped has seen nothing of what was to strike later.
-        let mut found = timeline::occurrences(plan, fault, self.setup.seed);
+        let mut found = timeline::occurrences(plan, &plan.faults[number], self.setup.seed);
         found.retain(|o| o.from < self.end);
         let shown = || found.iter().take(1000);
+        let struck = self.setup.clusters.struck.get(&number);
         FaultOutcome {
             occurrences: shown().map(|o| (SimTime(o.from), SimTime(o.to.min(self.end)))).collect(),
-            members: shown().map(|o| o.member).collect(),
+            members: match struck {
+                Some(struck) => struck.nodes.iter().take(found.len().min(1000)).copied().collect(),
+                None => shown().map(|o| o.member).collect(),
+            },
             count: found.len() as u64,
+            partitions: struck.map(|struck| struck.partitions(self.end)).unwrap_or_default(),
             ..FaultOutcome::default()
         }
     }
@@ -414,26 +466,45 @@ impl World {
     /// is of the whole run: when an event was refused is known to its client alone.
     fn note_unpublished(
         &self,
+        plan: &Plan,
         fault: &FaultPlan,
         outcome: &mut FaultOutcome,
         producers: &[ProducerOutcome],
         topics: &[TopicOutcome],
     ) {
-        let publisher = match (fault.target, &fault.effect) {
-            _ if outcome.count == 0 => return,
+        if outcome.count == 0 {
+            return;
+        }
+        let on_bus = |bus: BusId| plan.topics.iter().map(|topic| topic.bus_id == bus).collect::<Vec<bool>>();
+        let publishes = |publisher: Publisher| {
+            self.setup.topics.iter().map(|topic| topic.who.contains(&publisher)).collect::<Vec<bool>>()
+        };
+        let (of, disturbed) = match (fault.target, &fault.effect) {
             (FaultTarget::ProducerLink(id), _) | (FaultTarget::Producer(id), Effect::Burst(_)) => {
-                let (index, seen) = (id.0 as usize, &producers[id.0 as usize]);
+                let publisher = Publisher::Producer(id.0 as usize);
+                (Some(publisher), publishes(publisher))
+            }
+            (FaultTarget::ConsumerLink(id), _) => {
+                let publisher = Publisher::Consumer(id.0 as usize);
+                (Some(publisher), publishes(publisher))
+            }
+            (FaultTarget::ServiceLink(id), _) => {
+                let publisher = Publisher::Service(id.0 as usize);
+                (Some(publisher), publishes(publisher))
+            }
+            (FaultTarget::Broker(bus, _), _) => (None, on_bus(bus)),
+            (FaultTarget::Leader(topic, _), _) => (None, on_bus(plan.topics[topic.0 as usize].bus_id)),
+            _ => return,
+        };
+        for ((setup, seen), _) in self.setup.topics.iter().zip(topics).zip(&disturbed).filter(|(_, hit)| **hit) {
+            for who in setup.who.iter().filter(|who| of.is_none_or(|of| of == **who)) {
+                let Publisher::Producer(index) = *who else { continue };
+                let seen = &producers[index];
                 if seen.rejected + seen.indeterminate > 0 {
                     let unpublished = Unpublished { rejected: seen.rejected, indeterminate: seen.indeterminate };
                     outcome.producers.insert(index, unpublished);
                 }
-                Publisher::Producer(index)
             }
-            (FaultTarget::ConsumerLink(id), _) => Publisher::Consumer(id.0 as usize),
-            (FaultTarget::ServiceLink(id), _) => Publisher::Service(id.0 as usize),
-            _ => return,
-        };
-        for (setup, seen) in self.setup.topics.iter().zip(topics).filter(|(setup, _)| setup.who.contains(&publisher)) {
             for reader in setup.readers.iter().filter(|_| seen.copies + seen.not_stored > 0) {
                 let touched = outcome.touched.entry(*reader).or_default();
                 touched.copies += seen.copies;
@@ -464,7 +535,8 @@ fn with_logs<T>(topics: &[Topic], group: &mut Group, act: impl FnOnce(&mut Group
 fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
     let l = &outcome.ledger;
     let published = l.rejected + l.indeterminate + l.publishing + l.stored;
-    let ends = l.effected + l.filtered + l.skipped + l.discarded + l.dead_lettered + l.waiting + l.in_flight;
+    let given_up = l.acked_lost + l.expired + l.skipped + l.discarded + l.dead_lettered;
+    let ends = l.effected + l.filtered + given_up + l.waiting + l.in_flight;
     if l.created != published || l.stored != ends || l.effected != outcome.latency.count() {
         let effects = outcome.latency.count();
         return Err(RunError::Broken(format!(

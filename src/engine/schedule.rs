@@ -241,7 +241,7 @@ impl Front {
             station => {
                 self.due.set(who, world.advance(station, now + 1));
                 for (topic, at) in &self.hearers[who] {
-                    self.due.set(*at, world.inboxes[*topic].next());
+                    self.due.set(*at, world.next_of_topic(*topic));
                 }
                 for (station, at) in &self.told[who] {
                     self.due.set(*at, world.next(*station));

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::RunOptions;
+use super::cluster::{Cluster, Clusters};
 use super::journeys::Follow;
 use super::lineage::Roots;
 use super::log::EventCode;
 use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
+use crate::outcome::EventId;
 use crate::partition::KeyTexts;
 use crate::plan::{
     Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Party, Plan,
@@ -89,6 +91,7 @@ pub(super) struct ClientStreams {
     pub(super) backoff: Stream,
     pub(super) sticky: Stream,
     pub(super) link: Stream,
+    pub(super) metadata: Stream,
 }
 
 /// One kind of client (one producer or consumer, one topic), ready to run.
@@ -103,12 +106,16 @@ pub(super) struct ClientSetup {
     pub(super) store: StorePolicy,
     pub(super) streams: ClientStreams,
     pub(super) link: Link,
+    /// The topic's bus, where its nodes fail.
+    pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) rounding: Rounding,
     pub(super) warm_up: u64,
     /// What is published arrives 1 ns later at least: the topic comes before its publisher in the order of stations, or
     /// might.
     pub(super) back_edge: bool,
     pub(super) code: EventCode,
+    /// Number of the event that is watched, if it is one of this publisher's.
+    pub(super) watched: Option<u32>,
     lanes: Arc<Vec<u32>>,
     keys: Arc<KeyTexts>,
 }
@@ -144,6 +151,7 @@ impl ClientSetup {
             && !self.plan.fifo_connection
             && self.plan.retry.retries == 0
             && self.link.is_clean()
+            && self.cluster.is_none()
             && (self.store.visible_when_replicated || unreplicated)
             && self.plan.acks == Acks::All
             && self.plan.partitioning.keyless == Keyless::Turn
@@ -165,8 +173,12 @@ pub(super) struct Setup {
     pub(super) roots: Roots,
     /// Which of them somebody follows, and where.
     pub(super) follow: Arc<Follow>,
+    /// Buses whose nodes fail.
+    pub(super) clusters: Clusters,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
+    /// The event that is watched, if one is.
+    pub(super) watched: Option<EventId>,
     /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
     pub(super) sources: Vec<usize>,
     /// By consumer: whether its handlers run in the mesh.
@@ -181,27 +193,48 @@ impl Setup {
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
         spread_key_spaces(plan, &mut topics);
         let keys = Arc::new(KeyTexts::of(plan));
+        let clusters = Clusters::new(plan, seed, rounding);
         let mut clients = BTreeMap::new();
         let mut tables = BTreeMap::new();
         for (index, topic) in topics.iter().enumerate() {
             for (publisher, who) in topic.who.iter().enumerate() {
-                let client = client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                let mut client =
+                    client_setup(plan, seed, rounding, index, topic, (publisher, *who), &keys, &mut tables);
+                if let Some(cluster) = clusters.topics.get(&index) {
+                    client.brokers = plan.topics[index].brokers;
+                    client.cluster = Some(cluster.clone());
+                }
                 clients.insert((*who, index), Arc::new(client));
             }
         }
         for (index, topic) in topics.iter_mut().enumerate() {
             topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
             topic.followed = follow.topics[index] && !topic.readers.is_empty();
-            topic.rich = topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
+            topic.rich = plan.topics[index].retention.is_some();
+            topic.rich |= topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
             if !topic.rich {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
         let delegates = plan.consumers.iter().map(|consumer| delegate || !consumer.handler.is_simple()).collect();
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
-        let (warm_up, end) = (plan.warm_up.0, plan.duration.0);
+        let (warm_up, end, watched) = (plan.warm_up.0, plan.duration.0, None);
         let course = Course::over(warm_up, end, false);
-        Self { seed, rounding, warm_up, end, course, topics, clients, sources, delegates, roots, follow }
+        Self {
+            seed,
+            rounding,
+            warm_up,
+            end,
+            course,
+            topics,
+            roots,
+            follow,
+            clusters,
+            clients,
+            watched,
+            sources,
+            delegates,
+        }
     }
 }
 
@@ -225,6 +258,17 @@ impl Setup {
     /// The consumers whose handlers run in the mesh.
     pub(super) fn delegating(&self) -> impl Iterator<Item = usize> {
         (0..self.delegates.len()).filter(|consumer| self.delegates[*consumer])
+    }
+
+    /// From now on an event is watched: whoever meets it tells what happens to it.
+    pub(super) fn watch(&mut self, event: Option<EventId>) {
+        let Some(watched) = event else { return };
+        self.watched = event;
+        for ((_, topic), client) in &mut self.clients {
+            if *topic == watched.topic as usize && client.publisher == watched.publisher as usize {
+                Arc::make_mut(client).watched = Some(watched.number);
+            }
+        }
     }
 
     /// Marks the clients whose topics come before them in the order of stations, and those in the mesh, whose topics may
@@ -256,7 +300,8 @@ pub(super) fn is_plain_source(plan: &Plan, who: Publisher, client: &ClientSetup)
         && producer.failure == FailurePlan::default()
 }
 
-fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
+/// Who publishes to a topic.
+pub(super) fn publishers(plan: &Plan, topic: usize) -> Vec<Publisher> {
     let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
     let mut who = Vec::new();
     let producers = plan.producers.iter().enumerate().filter(|(_, p)| publishes(&p.handler, id));
@@ -266,6 +311,12 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     who.extend(consumers.map(|(index, _)| Publisher::Consumer(index)));
     let services = plan.services.iter().enumerate().filter(|(_, s)| publishes(&s.handler, id));
     who.extend(services.map(|(index, _)| Publisher::Service(index)));
+    who
+}
+
+fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
+    let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
+    let who = publishers(plan, topic);
     let readers = plan.consumers.iter().enumerate().filter(|(_, c)| c.subscribes.contains(&id)).map(|(index, _)| index);
     let offsets = who.iter().map(|who| fnv1a(publisher_name(plan, *who).as_bytes())).collect();
     TopicSetup {
@@ -282,7 +333,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     }
 }
 
-fn publisher_name(plan: &Plan, who: Publisher) -> &str {
+pub(super) fn publisher_name(plan: &Plan, who: Publisher) -> &str {
     match who {
         Publisher::Producer(index) => &plan.producers[index].name,
         Publisher::Consumer(index) => &plan.consumers[index].name,
@@ -408,6 +459,7 @@ fn client_setup(
         backoff: stream("backoff"),
         sticky: stream("sticky"),
         link: stream("link"),
+        metadata: stream("metadata"),
     };
     let size = topic.key_space.min(TABLE_KEYS);
     let hash = client.partitioning.hash;
@@ -424,10 +476,12 @@ fn client_setup(
         store: topic_plan.store.clone(),
         streams,
         link,
+        cluster: None,
         rounding,
         warm_up: plan.warm_up.0,
         back_edge: false,
         code: EventCode::new(topic.publishers),
+        watched: None,
         lanes: lanes.clone(),
         keys: keys.clone(),
         plan: client,

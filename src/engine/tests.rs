@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dist::{Arrivals, Dist, Replay};
+use crate::outcome::Defect;
 use crate::plan::*;
 use crate::stats::STEPS;
 use crate::time::SimSpan;
@@ -40,6 +41,9 @@ pub(super) fn ideal_store(append: Dist) -> StorePolicy {
     }
 }
 
+const REFRESH: Refresh =
+    Refresh { age: SimSpan::from_millis(400), backoff: SimSpan::from_millis(5), backoff_max: SimSpan::from_millis(20) };
+
 pub(super) fn direct_client() -> ClientPlan {
     ClientPlan {
         partitioning: Partitioning { hash: Some(KeyHash::Number), keyless: Keyless::Turn },
@@ -57,6 +61,7 @@ pub(super) fn direct_client() -> ClientPlan {
             backoff: SimSpan::from_millis(5),
             backoff_max: SimSpan::from_millis(20),
         },
+        refresh: REFRESH,
     }
 }
 
@@ -113,6 +118,8 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
             max_fetch_records: u32::MAX,
             commit_each: true,
             request_timeout: SimSpan::from_millis(40),
+            refresh: REFRESH,
+            reset: Reset::Earliest,
         }),
         membership: Membership::Immediate,
         startup: Dist::Constant(0.0),
@@ -127,8 +134,31 @@ pub(super) fn topic(name: &str, partitions: u32, append: Dist) -> TopicPlan {
         bus: "main".into(),
         fan_out: true,
         partitions,
+        bus_id: BusId(0),
         brokers: 2,
+        copies: 1,
+        min_in_sync: 1,
+        unclean_election: false,
+        retention: None,
         store: ideal_store(append),
+    }
+}
+
+/// A bus of two nodes that can fail.
+pub(super) fn bus() -> BusPlan {
+    BusPlan {
+        name: "main".into(),
+        brokers: 2,
+        failover: Some(FailoverPlan {
+            heartbeat: SimSpan::from_millis(20),
+            session_timeout: SimSpan::from_millis(90),
+            election: Dist::Exponential(4.0 * MS),
+            lag_limit: SimSpan::from_millis(300),
+            catch_up: Dist::Exponential(15.0 * MS),
+            startup: Dist::Exponential(15.0 * MS),
+            unsynced: Dist::Exponential(60.0 * MS),
+            rebalance: Some(SimSpan::from_millis(150)),
+        }),
     }
 }
 
@@ -144,6 +174,7 @@ pub(super) fn plan(seconds: u64) -> Plan {
         duration: SimSpan::from_seconds(seconds),
         warm_up: SimSpan::ZERO,
         warm_up_from: crate::plan::WarmUp::Stated,
+        buses: vec![bus()],
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),
@@ -219,6 +250,8 @@ fn random_dispatch(dice: &mut Dice, c: &mut ConsumerPlan) {
             max_fetch_records: 1 + u32::try_from(dice.below(40)).unwrap(),
             commit_each: false,
             request_timeout: SimSpan::from_millis(40),
+            refresh: REFRESH,
+            reset: dice.pick(&[Reset::Earliest, Reset::Latest]),
         });
         c.membership = Membership::Eager {
             session_timeout: SimSpan::from_millis(150),
@@ -325,6 +358,38 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     }
 }
 
+/// Three or four nodes with copies on several, which crash and stand still.
+pub(super) fn fail_brokers(dice: &mut Dice, p: &mut Plan) {
+    let brokers = 3 + u32::try_from(dice.below(2)).unwrap();
+    p.buses[0].brokers = brokers;
+    let failover = p.buses[0].failover.as_mut().unwrap();
+    failover.lag_limit = SimSpan::from_millis(dice.pick(&[50, 300]));
+    failover.rebalance = failover.rebalance.filter(|_| dice.chance(70));
+    for topic in &mut p.topics {
+        topic.brokers = brokers;
+        topic.copies = 1 + u32::try_from(dice.below(3)).unwrap();
+        topic.min_in_sync = 1 + u32::try_from(dice.below(u64::from(topic.copies))).unwrap();
+        topic.unclean_election = dice.chance(30);
+        topic.store.visible_when_replicated |= dice.chance(70);
+        topic.store.replicate = random_dist(dice, 4.0 * MS);
+    }
+    for n in 0..1 + dice.below(3) {
+        let one = u32::try_from(dice.below(u64::from(brokers))).unwrap();
+        let who = dice.pick(&[Members::All, Members::One(one), Members::Any, Members::Any, Members::Each]);
+        let broker = FaultTarget::Broker(BusId(0), who);
+        let target = if dice.chance(30) { FaultTarget::Leader(TopicId(0), 0) } else { broker };
+        p.faults.push(FaultPlan {
+            name: format!("b{n}"),
+            stream: format!("faults/b{n}"),
+            at: Dist::Exponential(300.0 * MS),
+            every: dice.chance(60).then_some(Dist::Exponential(400.0 * MS)),
+            lasts: dice.chance(90).then_some(Dist::Exponential(dice.pick(&[20.0, 150.0]) * MS)),
+            target,
+            effect: dice.pick(&[Effect::Crash, Effect::Pause, Effect::PowerLoss]),
+        });
+    }
+}
+
 pub(super) fn random_plan(dice: &mut Dice) -> Plan {
     let mut p = plan(2);
     let topics = 1 + u32::try_from(dice.below(3)).unwrap();
@@ -369,6 +434,21 @@ pub(super) fn random_plan(dice: &mut Dice) -> Plan {
         p.warm_up = SimSpan::from_millis(300);
     }
     super::journeys::tests::add_some(dice, &mut p);
+    if dice.chance(25) {
+        for topic in &mut p.topics {
+            topic.retention = Some(RetentionPlan {
+                time: SimSpan::from_millis(dice.pick(&[100, 400])),
+                bytes: dice.chance(40).then_some(40_000),
+                segment_bytes: 1024 * (1 + dice.below(12)),
+                segment_age: SimSpan::from_millis(60),
+                check: SimSpan::from_millis(dice.pick(&[7, 50])),
+            });
+        }
+    }
+    let queues = p.consumers.iter().any(|c| matches!(c.dispatch, Dispatch::Queue(_)));
+    if !queues && dice.chance(40) {
+        fail_brokers(dice, &mut p);
+    }
     p
 }
 
@@ -424,6 +504,73 @@ fn sweep(cases: std::ops::Range<u64>) {
 #[test]
 fn schedules_give_the_same_bytes() {
     sweep(0..60);
+}
+
+/// Acknowledged by all copies in sync, of which alone one may lead: whatever brokers do, nothing is lost.
+#[test]
+fn what_all_copies_acknowledge_is_kept() {
+    let (mut ran, mut moved) = (0, 0);
+    for case in 0..120_u64 {
+        let mut p = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 99));
+        if p.faults.iter().all(|fault| !fault.name.starts_with('b')) {
+            continue;
+        }
+        p.topics.iter_mut().for_each(|topic| topic.unclean_election = false);
+        p.faults.iter_mut().filter(|it| it.effect == Effect::PowerLoss).for_each(|it| it.effect = Effect::Crash);
+        let producers = p.producers.iter_mut().flat_map(|producer| &mut producer.clients);
+        let consumers = p.consumers.iter_mut().flat_map(|consumer| &mut consumer.clients);
+        let services = p.services.iter_mut().flat_map(|service| &mut service.clients);
+        producers.chain(consumers).chain(services).for_each(|(_, client)| client.acks = Acks::All);
+        let outcome = outcome(&p, &RunOptions { seed: case, ..RunOptions::default() });
+        assert!(outcome.consumers.iter().all(|consumer| consumer.ledger.acked_lost == 0), "case {case}: {p:#?}");
+        ran += 1;
+        moved += outcome.faults.iter().flat_map(|fault| fault.partitions.values()).map(|hit| hit.unserved).sum::<u64>();
+    }
+    assert!(ran > 20 && moved > 100, "{ran} runs, {moved} partitions without a leader");
+}
+
+/// Every defect has a cause, and every cause a first event whose story all schedules tell alike; to watch changes nothing.
+#[test]
+fn every_defect_has_a_cause_and_every_cause_a_story() {
+    let mut told = [0; 3];
+    for case in 0..60_u64 {
+        let plan = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 4711));
+        let options = RunOptions { seed: case, ..RunOptions::default() };
+        let seen = outcome(&plan, &options);
+        for consumer in &seen.consumers {
+            let of = |which: fn(&Defect) -> bool| {
+                let causes = consumer.defects.iter().filter(|(defect, _)| which(defect));
+                causes.map(|(_, seen)| seen.count).sum::<u64>()
+            };
+            let by_cause = [
+                of(|defect| matches!(defect, Defect::Lost(_))),
+                of(|defect| matches!(defect, Defect::Twice(_))),
+                of(|defect| matches!(defect, Defect::Late(_))),
+            ];
+            let counted = [consumer.lost.values().sum(), consumer.duplicates_effects, consumer.order.violations];
+            assert_eq!(by_cause, counted, "case {case}");
+            (0..3).for_each(|kind| told[kind] += by_cause[kind]);
+            assert_eq!(consumer.slowest.map_or(0, |slowest| slowest.latency.0), consumer.latency.max(), "case {case}");
+        }
+        let firsts = seen.consumers.iter().flat_map(|it| it.defects.values().filter_map(|seen| seen.first));
+        let slowest = seen.consumers.iter().filter_map(|it| Some(it.slowest?.example));
+        for example in firsts.chain(slowest).take(3) {
+            let watched = RunOptions { watch: Some(example.event), ..options.clone() };
+            let windowed = outcome(&plan, &watched);
+            let story = &windowed.story;
+            let created = Chapter { at: example.created, told: Told::Created(example.key) };
+            assert_eq!(story.iter().find(|chapter| matches!(chapter.told, Told::Created(_))), Some(&created));
+            let known = story.iter().any(|it| it.at == example.at && !matches!(it.told, Told::Created(_)));
+            assert!(known, "case {case}: nothing happened when {example:?} was known: {story:#?}");
+            for schedule in [Schedule::Stepwise, Schedule::Parallel] {
+                let other = outcome(&plan, &RunOptions { schedule, threads: 2, ..watched.clone() });
+                assert!(other == windowed, "case {case} {schedule:?}: {:#?} {story:#?}", other.story);
+            }
+            let unwatched = Outcome { story: Vec::new(), trace: Vec::new(), ..windowed };
+            assert!(unwatched == seen, "case {case}: who watches changes nothing");
+        }
+    }
+    assert!(told.iter().all(|defects| *defects > 100), "{told:?}");
 }
 
 #[test]

@@ -31,25 +31,26 @@ pub(super) fn occurrences(plan: &Plan, fault: &FaultPlan, seed: u64) -> Vec<Occu
     let sizes = match fault.target {
         FaultTarget::Consumer(id, _) => sizes(plan, id),
         FaultTarget::Service(id, _) => vec![(0, plan.services[id.0 as usize].instances)],
+        FaultTarget::Broker(id, _) => vec![(0, plan.buses[id.0 as usize].brokers)],
         _ => Vec::new(),
     };
     let wanted = |time: u64| sizes[sizes.partition_point(|(from, _)| *from <= time) - 1].1;
-    let mut found = match fault.target {
-        FaultTarget::Consumer(_, Members::Each) | FaultTarget::Service(_, Members::Each) => {
+    let whom = match fault.target {
+        FaultTarget::Consumer(_, whom) | FaultTarget::Service(_, whom) | FaultTarget::Broker(_, whom) => whom,
+        _ => Members::All,
+    };
+    let mut found = match whom {
+        Members::Each => {
             let most = sizes.iter().map(|(_, size)| *size).max().unwrap_or(0);
             let own = |member| series(fault, stream.part(u64::from(member)), end, |_, _| Some(member));
             (0..most).flat_map(|member| own(member).into_iter().filter(move |o| member < wanted(o.from))).collect()
         }
-        FaultTarget::Consumer(_, Members::One(member)) | FaultTarget::Service(_, Members::One(member)) => {
-            series(fault, stream, end, |_, _| Some(member))
-        }
-        FaultTarget::Consumer(_, Members::Any) | FaultTarget::Service(_, Members::Any) => {
-            series(fault, stream, end, |n, from| {
-                let draw = u128::from(stream.part(1 << 40).bits(n)) * u128::from(wanted(from));
-                Some(u32::try_from(draw >> 64).expect("below members"))
-            })
-        }
-        _ => series(fault, stream, end, |_, _| None),
+        Members::One(member) => series(fault, stream, end, |_, _| Some(member)),
+        Members::Any => series(fault, stream, end, |n, from| {
+            let draw = u128::from(stream.part(1 << 40).bits(n)) * u128::from(wanted(from));
+            Some(u32::try_from(draw >> 64).expect("below members"))
+        }),
+        Members::All => series(fault, stream, end, |_, _| None),
     };
     found.sort_by_key(|o| (o.from, o.member));
     found

@@ -24,6 +24,7 @@ pub(super) fn plan() -> Plan {
         duration: SimSpan::from_seconds(110),
         warm_up: SimSpan::from_seconds(10),
         warm_up_from: crate::plan::WarmUp::Stated,
+        buses: vec![BusPlan { name: "main".into(), brokers: 1, failover: None }],
         topics: vec![topic()],
         producers: vec![producer()],
         consumers: vec![consumer("email", 2, Err("workers keep no order".into())), consumer("fraud", 4, Ok(()))],
@@ -225,9 +226,14 @@ fn topic() -> TopicPlan {
     TopicPlan {
         name: "orders".into(),
         bus: "main".into(),
+        bus_id: BusId(0),
         fan_out: true,
         partitions: 2,
         brokers: 1,
+        copies: 1,
+        min_in_sync: 1,
+        unclean_election: false,
+        retention: None,
         store: StorePolicy {
             network: nothing(),
             append: nothing(),
@@ -255,6 +261,7 @@ fn producer() -> ProducerPlan {
             backoff: SimSpan::ZERO,
             backoff_max: SimSpan::ZERO,
         },
+        refresh: Refresh { age: SimSpan::FOREVER, backoff: SimSpan::ZERO, backoff_max: SimSpan::ZERO },
     };
     let publish = PublishStep {
         to: TopicId(0),
@@ -349,10 +356,12 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
         topics: vec![TopicOutcome {
             created: ledger_created,
             stored: ledger_created,
+            lost: 0,
             records: vec![30, 70 + extra],
             not_stored: 0,
             copies: 0,
             bytes: 102_400,
+            storage: None,
             converged: ramp(90, 10_000_000),
             converged_sum: ramp_sum(90, 10_000_000),
             not_converged: 10,
@@ -361,12 +370,14 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
         faults: vec![FaultOutcome {
             occurrences: vec![(SimTime(50_000_000_000 + extra), SimTime(60_000_000_000))],
             members: vec![None],
+            partitions: std::collections::BTreeMap::new(),
             count: 1,
             producers: std::collections::BTreeMap::new(),
             touched: [(0, touched(extra))].into(),
             services: std::collections::BTreeMap::new(),
         }],
         trace: Vec::new(),
+        story: Vec::new(),
     }
 }
 

@@ -11,11 +11,14 @@
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
-use super::{journeys, services};
-use crate::outcome::{ConsumerOutcome, LagOutcome, LossCause, PartitionLag, ProducerOutcome, StageSums, Touched};
-use crate::plan::{ConsumerPlan, Dispatch, Plan, Settle, TopicId, WorkerOrder};
+use super::{event_name, journeys, services};
+use crate::outcome::{
+    ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
+    ProducerOutcome, Seen, StageSums, TopicOutcome, Touched,
+};
+use crate::plan::{Acks, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Plan, Settle, TopicId, WorkerOrder};
 use crate::stats::Histogram;
-use crate::time::SimTime;
+use crate::time::{SimSpan, SimTime};
 
 /// Occurrences of a fault that the document lists.
 const LISTED_OCCURRENCES: usize = 20;
@@ -133,11 +136,27 @@ fn topic(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         "partitions": level(f64::from(plan.topics[index].partitions)),
         "created": seen.created,
         "stored": seen.stored,
+        "lost": seen.lost,
         "records": seen.records.iter().sum::<u64>(),
         "bytes": seen.bytes,
+        "storage": storage(seen, pooled),
         "hot_partition": hot_partition(plan, pooled, index),
         "converged": distribution(&seen.converged, seen.converged_sum),
         "not_converged": seen.not_converged,
+    })
+}
+
+/// Bytes that one copy keeps; over time, where anything is ever deleted.
+fn storage(seen: &TopicOutcome, pooled: &Pooled) -> Value {
+    let Some(storage) = &seen.storage else {
+        let kept = mean_of_runs(seen.bytes, pooled);
+        return json!({ "end_bytes": kept, "max_bytes": kept });
+    };
+    json!({
+        "end_bytes": mean_of_runs(storage.end, pooled),
+        "max_bytes": level(storage.max as f64),
+        "interval": seconds(storage.interval.0),
+        "bytes_max": levels(&storage.samples),
     })
 }
 
@@ -211,6 +230,9 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         }),
     );
     put("lost", lost(seen));
+    if !seen.defects.is_empty() {
+        put("causes", causes(plan, seen));
+    }
     put("order_violations", seen.order.violations.into());
     put("reordered", reordered(seen));
     put("overlap", seen.overlap.into());
@@ -360,7 +382,8 @@ fn ledger(seen: &ConsumerOutcome) -> Value {
     json!({
         "created": books.created, "rejected": books.rejected, "indeterminate": books.indeterminate,
         "publishing": books.publishing, "stored": books.stored, "effected": books.effected, "filtered": books.filtered,
-        "skipped": books.skipped, "discarded": books.discarded, "dead_lettered": books.dead_lettered,
+        "acked_lost": books.acked_lost, "expired": books.expired, "skipped": books.skipped,
+        "discarded": books.discarded, "dead_lettered": books.dead_lettered,
         "waiting": books.waiting, "in_flight": books.in_flight,
     })
 }
@@ -373,7 +396,31 @@ fn lost(seen: &ConsumerOutcome) -> Value {
             "committed_before_effect": by(LossCause::CommittedBeforeEffect),
             "attempts_exhausted": by(LossCause::AttemptsExhausted),
             "acked_before_effect": by(LossCause::AckedBeforeEffect),
+            "lost_before_replication": by(LossCause::LostBeforeReplication),
+            "unclean_election": by(LossCause::UncleanElection),
+            "not_synced": by(LossCause::NotSynced),
+            "expired": by(LossCause::Expired),
+            "offset_reset": by(LossCause::OffsetReset),
         },
+    })
+}
+
+/// By what events were lost, done twice or late: how often, and the first of them.
+fn causes(plan: &Plan, seen: &ConsumerOutcome) -> Value {
+    let cause = |(defect, seen): (&Defect, &Seen)| {
+        let (defect, cause) = defect.name();
+        json!({ "defect": defect, "cause": cause, "count": seen.count, "first": seen.first.map(|it| example(plan, it)) })
+    };
+    seen.defects.iter().map(cause).collect::<Vec<_>>().into()
+}
+
+fn example(plan: &Plan, example: Example) -> Value {
+    json!({
+        "event": event_name(plan, example.event),
+        "run": example.run + 1,
+        "key": plan.key_text(example.key),
+        "created": seconds(example.created.0),
+        "at": seconds(example.at.0),
     })
 }
 
@@ -407,17 +454,37 @@ fn anomalies(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome) -> Valu
     json!({
         "nonmonotonic-poll": anomaly(seen.rewinds, Err("a group change may hand out again what was not settled")),
         "duplicate": anomaly(seen.duplicates_log, once_stored),
+        "lost-write": anomaly(seen.ledger.acked_lost, kept_by_all(plan, policy)),
         "poll-skip": anomaly(seen.ledger.skipped, no_skips),
         "unseen": anomaly(seen.ledger.waiting, Err("stored, not yet delivered when the run ended")),
         "reordered": anomaly(seen.order.violations, policy.key_order.as_ref().copied().map_err(String::as_str)),
     })
 }
 
+/// The clients that publish to what a consumer reads.
+fn clients_of<'a>(plan: &'a Plan, policy: &'a ConsumerPlan) -> impl Iterator<Item = &'a ClientPlan> {
+    let outside = plan.producers.iter().flat_map(|p| &p.clients).chain(plan.services.iter().flat_map(|s| &s.clients));
+    let all = outside.chain(plan.consumers.iter().flat_map(|c| &c.clients));
+    all.filter(|(topic, _)| policy.subscribes.contains(topic)).map(|(_, client)| client)
+}
+
 /// Whether every client that publishes to what the consumer reads is idempotent.
 fn published_idempotently(plan: &Plan, policy: &ConsumerPlan) -> bool {
-    let outside = plan.producers.iter().flat_map(|p| &p.clients).chain(plan.services.iter().flat_map(|s| &s.clients));
-    let mut clients = outside.chain(plan.consumers.iter().flat_map(|c| &c.clients));
-    clients.all(|(topic, client)| client.idempotent || !policy.subscribes.contains(topic))
+    clients_of(plan, policy).all(|client| client.idempotent)
+}
+
+/// Whether what is acknowledged is kept as long as a copy in sync is there, and no other copy may lead.
+fn kept_by_all(plan: &Plan, policy: &ConsumerPlan) -> Result<(), &'static str> {
+    if plan.faults.iter().any(|fault| fault.effect == Effect::PowerLoss) {
+        return Err("what is acknowledged is not on disk yet when the power fails");
+    }
+    if policy.subscribes.iter().any(|topic| plan.topics[topic.0 as usize].unclean_election) {
+        return Err("a copy that is not in sync may become the leader");
+    }
+    if clients_of(plan, policy).any(|client| client.acks != Acks::All) {
+        return Err("a publisher does not wait for all copies in sync");
+    }
+    Ok(())
 }
 
 fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
@@ -444,7 +511,7 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let overlaps = (0..plan.consumers.len()).map(|consumer| (name(consumer), overlaps(plan, pooled, index, consumer)));
     let members = seen.members.iter().take(LISTED_OCCURRENCES).map_while(|member| *member);
     let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
-    json!({
+    let mut document = json!({
         "name": plan.faults[index].name,
         "occurrences": occurrences.collect::<Vec<_>>(),
         "count": seen.count,
@@ -456,7 +523,27 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         "noticed": noticed,
         "unnoticed": unnoticed,
         "out_of_reach": out_of_reach,
-    })
+    });
+    if matches!(plan.faults[index].target, FaultTarget::Broker(..) | FaultTarget::Leader(..)) {
+        document["brokers"] = document["members"].take();
+        document["members"] = json!([]);
+        document["downtime"] = partitions_hit(plan, seen, |hit| (hit.unserved, hit.unserved_longest, hit.unserved_sum));
+        document["too_few_in_sync"] =
+            partitions_hit(plan, seen, |hit| (hit.refused, hit.refused_longest, hit.refused_sum));
+    }
+    document
+}
+
+/// By topic: how often its partitions did not do what they should, and for how long.
+fn partitions_hit(plan: &Plan, seen: &FaultOutcome, of: fn(&PartitionsHit) -> (u64, SimSpan, SimSpan)) -> Value {
+    let hit = seen.partitions.iter().map(|(topic, hit)| (&plan.topics[*topic].name, of(hit)));
+    let hit = hit.filter(|(_, (count, ..))| *count > 0).map(|(topic, (count, longest, sum))| {
+        let times = json!({
+            "count": count, "longest": seconds(longest.0), "mean": mean_seconds(u128::from(sum.0), count),
+        });
+        (topic.clone(), times)
+    });
+    hit.collect::<Map<_, _>>().into()
 }
 
 fn span(from: SimTime, to: SimTime) -> Value {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{
     CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
-    Outcome, PartitionLag, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceInterval, ServiceOutcome,
-    StageSums, TopicOutcome, Touched, UserLedger, VisitLedger,
+    Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceInterval,
+    ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::stats::Course;
@@ -56,7 +56,12 @@ impl Pooled {
     }
 
     /// Adds further runs of the same plan.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, mut other: Self) {
+        for consumer in &mut other.outcome.consumers {
+            let firsts = consumer.defects.values_mut().filter_map(|seen| seen.first.as_mut());
+            let slowest = consumer.slowest.iter_mut().map(|slowest| &mut slowest.example);
+            firsts.chain(slowest).for_each(|example| example.run += self.runs);
+        }
         self.outcome.merge(other.outcome);
         self.runs += other.runs;
         self.measured += other.measured;
@@ -202,6 +207,10 @@ impl ProducerOutcome {
 impl TopicOutcome {
     fn merge(&mut self, other: Self) {
         self.created += other.created;
+        if let Some(storage) = other.storage {
+            self.storage.get_or_insert_default().merge(&storage);
+        }
+        self.lost += other.lost;
         self.stored += other.stored;
         pointwise(&mut self.records, &other.records, |a, b| a + b);
         self.not_stored += other.not_stored;
@@ -213,10 +222,26 @@ impl TopicOutcome {
     }
 }
 
+impl StorageOutcome {
+    fn merge(&mut self, other: &Self) {
+        self.interval = self.interval.max(other.interval);
+        pointwise(&mut self.samples, &other.samples, u64::max);
+        self.end += other.end;
+        self.max = self.max.max(other.max);
+    }
+}
+
 impl ConsumerOutcome {
     fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
         self.course.merge(&other.course);
+        for (defect, seen) in &other.defects {
+            self.defects.entry(*defect).or_default().merge(seen);
+        }
+        self.slowest = match (self.slowest, other.slowest) {
+            (Some(mine), Some(other)) => Some(mine.or(other)),
+            (mine, other) => mine.or(other),
+        };
         self.stages.merge(other.stages);
         if let Some(path) = other.path {
             let mine = self.path.get_or_insert_default();
@@ -417,6 +442,8 @@ impl Ledger {
         self.stored += other.stored;
         self.effected += other.effected;
         self.filtered += other.filtered;
+        self.acked_lost += other.acked_lost;
+        self.expired += other.expired;
         self.skipped += other.skipped;
         self.discarded += other.discarded;
         self.dead_lettered += other.dead_lettered;
@@ -478,12 +505,26 @@ impl FaultOutcome {
             mine.rejected += unpublished.rejected;
             mine.indeterminate += unpublished.indeterminate;
         }
+        for (topic, hit) in other.partitions {
+            self.partitions.entry(topic).or_default().merge(hit);
+        }
         for (consumer, touched) in other.touched {
             self.touched.entry(consumer).or_default().merge(touched);
         }
         for (service, users) in other.services {
             self.services.entry(service).or_default().merge(users);
         }
+    }
+}
+
+impl PartitionsHit {
+    fn merge(&mut self, other: Self) {
+        self.unserved += other.unserved;
+        self.unserved_longest = self.unserved_longest.max(other.unserved_longest);
+        self.unserved_sum = self.unserved_sum + other.unserved_sum;
+        self.refused += other.refused;
+        self.refused_longest = self.refused_longest.max(other.refused_longest);
+        self.refused_sum = self.refused_sum + other.refused_sum;
     }
 }
 

@@ -121,6 +121,8 @@ pub enum Kind {
     Count,
     /// A count or `unlimited`.
     CountOrUnlimited,
+    /// Bytes or `unlimited`.
+    SizeOrUnlimited,
     /// A distribution of durations.
     Dist,
     /// One of these words.
@@ -144,7 +146,7 @@ pub const PARTITIONERS: &[&str] = &[
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 48] = [
+pub const VALUES: [(&str, Kind, &str); 65] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
@@ -153,6 +155,9 @@ pub const VALUES: [(&str, Kind, &str); 48] = [
     ("backoff", Kind::Dist, "wait between handler attempts"),
     ("batch_bytes", Kind::Size, "a client batch leaves when it holds so much; without it nothing is batched"),
     ("batch_messages", Kind::CountOrUnlimited, "or so many messages; without it as many as come"),
+    ("broker_heartbeat", Kind::Span, "time between heartbeats of a node"),
+    ("broker_session_timeout", Kind::Span, "a node without heartbeats for so long is fenced, and others lead"),
+    ("broker_startup", Kind::Dist, "start of a node until it is ready"),
     ("brokers", Kind::Count, "nodes"),
     ("buffer_bytes", Kind::Size, "what a client may hold that is not acknowledged; without it there is no limit"),
     (
@@ -161,6 +166,7 @@ pub const VALUES: [(&str, Kind, &str); 48] = [
         "whether a batch takes all that it may grow to of the buffer (`batch`, the usual), or what is in it (`message`)",
     ),
     ("buffer_messages", Kind::CountOrUnlimited, "most messages that a client may hold; without it there is no limit"),
+    ("catch_up", Kind::Dist, "from the return of a node until its copies are in sync again"),
     ("commit_each", FLAG, "whether every effect is committed at once, or at the next poll"),
     (
         "connection",
@@ -173,20 +179,30 @@ pub const VALUES: [(&str, Kind, &str); 48] = [
         "both ends of a broken connection notice after so long that the other is silent",
     ),
     ("delivery_timeout", Kind::Span, "from handing a message to the client until it has failed for good"),
+    ("election", Kind::Dist, "from a decision about leaders until all nodes follow it"),
     ("fsync", Kind::Dist, "sync to disk; delays the acknowledgement only"),
     ("heartbeat", Kind::Span, "time between heartbeats of a member"),
     ("idempotent", FLAG, "whether the bus recognises batches it has stored"),
     ("idempotent_in_flight", Kind::Count, "most requests in flight of an idempotent client"),
     ("ignore_keys", FLAG, "whether keys do not choose partitions"),
     ("join", Kind::Dist, "one join and sync round of a rebalance"),
+    ("lag_limit", Kind::Span, "a copy that has not caught up for so long is not in sync any more"),
+    ("leader_check", Kind::Span, "time between two looks for partitions that are led by another than their first copy"),
+    ("leader_rebalance", FLAG, "whether these are then given back"),
     ("linger", Kind::Span, "how long a client batch waits for company"),
     ("max_block", Kind::Span, "a message that has waited so long for room in the client's buffer is rejected"),
     ("max_fetch_bytes", Kind::Size, "most bytes of one partition in one fetch"),
     ("max_in_flight", Kind::CountOrUnlimited, "publish requests without an answer on one connection"),
     ("max_poll_records", Kind::CountOrUnlimited, "most records that one poll returns"),
     ("membership", Kind::Word(&["immediate", "eager"]), "how members are known, lost and replaced"),
+    ("metadata_age", Kind::Span, "how often a client asks who leads, if nothing makes it"),
     ("min_in_sync", Kind::Count, "copies that an acknowledgement of all needs at least"),
     ("network", Kind::Dist, "one way between a client and the bus"),
+    (
+        "offset_reset",
+        Kind::Word(&["earliest", "latest"]),
+        "where a reader goes on when what it is to read next has been deleted",
+    ),
     ("order", Kind::Word(&["partition", "key", "none"]), "what a member's workers keep"),
     ("partitioner", Kind::Word(PARTITIONERS), "how a key selects a partition, and what is done without a key"),
     ("partitions", Kind::Count, "ordered lanes"),
@@ -194,13 +210,22 @@ pub const VALUES: [(&str, Kind, &str); 48] = [
     ("progress_timeout", Kind::Span, "longest time between two polls; also the rebalance timeout"),
     ("reconnect", Kind::Span, "wait before each attempt of a member to connect anew"),
     ("replicate", Kind::Dist, "from the append until enough copies exist"),
+    (
+        "replication",
+        Kind::Word(&["none", "pull"]),
+        "whether followers pull copies from a leader that a controller chooses (`pull`), or nodes do not fail",
+    ),
     ("replication_factor", Kind::Count, "copies of a partition"),
     ("request_timeout", Kind::Span, "a request of a client without an answer for so long has failed"),
     ("retention", Kind::Span, "how long records are kept"),
+    ("retention_bytes", Kind::SizeOrUnlimited, "or how many bytes of each partition"),
+    ("retention_check", Kind::Span, "time between two looks for what may be deleted"),
     ("retries", Kind::CountOrUnlimited, "publish attempts after the first"),
     ("retry_backoff", Kind::Span, "wait before the first publish retry"),
     ("retry_backoff_max", Kind::Span, "longest wait between publish attempts"),
     ("retry_mode", Kind::Word(&["blocking", "requeue"]), "where a failed message waits"),
+    ("segment_age", Kind::Span, "a segment is closed when its first record is so old"),
+    ("segment_bytes", Kind::Size, "or before it holds more bytes; what is deleted are whole segments"),
     ("session_timeout", Kind::Span, "a member without heartbeats for so long is expelled"),
     ("startup", Kind::Dist, "start of a process until it is ready"),
     (
@@ -208,6 +233,8 @@ pub const VALUES: [(&str, Kind, &str); 48] = [
         Kind::Span,
         "events without a key go to one partition for so long, whatever the partitioner; 0s: as the partitioner says",
     ),
+    ("unclean_election", FLAG, "whether a copy that is not in sync may lead when no other can"),
+    ("unsynced", Kind::Dist, "age of the oldest records that are not on a node's disk yet"),
     ("visible", Kind::Word(&["appended", "replicated"]), "when a record may be seen"),
 ];
 

@@ -52,6 +52,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.resources = resources;
     one_name_space(reader, tree);
     one_consumer_per_queue(reader, &read, &buses);
+    plan.buses = buses.plans();
     plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
     let fetch: Vec<u64> = read.iter().map(|consumer| consumer.max_fetch_bytes).collect();
     let shares: Vec<Option<Place>> = read.iter().map(|consumer| consumer.keys.map(|(_, place)| place)).collect();
@@ -163,6 +164,7 @@ fn top_level(reader: &mut Reader, fields: &mut Fields<'_>, file: &str) -> Plan {
         duration: duration.unwrap_or(SimSpan::FOREVER),
         warm_up: warm_up.map_or(SimSpan::ZERO, |(span, _)| span),
         warm_up_from: if is_auto(fields) { WarmUp::Wanted } else { WarmUp::Stated },
+        buses: Vec::new(),
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),

@@ -6,12 +6,12 @@ use super::diagnostics::{Diagnostic, listed, nearest};
 use super::distributions::{self, Of};
 use super::profiles;
 use super::reader::{Fields, Reader};
+use super::retention;
 use super::settings::{self, Overrides, Table, Values};
 use super::tree::{Entry, Layer, Node, Place};
 use crate::dist::Dist;
-use crate::plan::{StorePolicy, TopicId, TopicPlan};
+use crate::plan::{BusId, BusPlan, FailoverPlan, StorePolicy, TopicId, TopicPlan};
 use crate::profile::{BusProfile, Discipline, Scope};
-use crate::time::SimSpan;
 
 /// Most partitions of one topic.
 const MAX_PARTITIONS: u32 = 100_000;
@@ -37,7 +37,8 @@ pub(super) struct Bus {
     pub(super) switched: Option<Layer>,
     /// One way between a client and the bus.
     pub(super) network: Dist,
-    brokers: u32,
+    /// Nodes.
+    pub(super) brokers: u32,
     over: Overrides,
     latency: BTreeMap<&'static str, Dist>,
 }
@@ -109,9 +110,37 @@ impl Buses {
         alike.then(|| (vec![TopicId(0)], 0, first.discipline))
     }
 
+    /// Whether something could not be read, which has been said.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// The buses as the plan has them.
+    pub(super) fn plans(&self) -> Vec<BusPlan> {
+        let plan = |bus: &Bus| BusPlan { name: bus.name.clone(), brokers: bus.brokers, failover: bus.failover() };
+        self.list.iter().map(plan).collect()
+    }
+
     /// The topic of an id.
     pub(super) fn at(&self, id: TopicId) -> &Topic {
         &self.topics[id.0 as usize]
+    }
+}
+
+impl Bus {
+    /// How it survives the loss of a node; none where its profile does not say.
+    pub(super) fn failover(&self) -> Option<FailoverPlan> {
+        let values = Values { profile: &self.profile, over: &self.over };
+        (values.word("replication") == "pull").then(|| FailoverPlan {
+            heartbeat: values.span("broker_heartbeat"),
+            session_timeout: values.span("broker_session_timeout"),
+            election: values.dist("election"),
+            lag_limit: values.span("lag_limit"),
+            catch_up: values.dist("catch_up"),
+            startup: values.dist("broker_startup"),
+            unsynced: values.dist("unsynced"),
+            rebalance: values.flag("leader_rebalance").then(|| values.span("leader_check")),
+        })
     }
 }
 
@@ -277,7 +306,8 @@ fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_
         let message = format!("{copies} copies need as many brokers, and `{}` has {}", bus.name, bus.brokers);
         reader.error(Diagnostic::at(copies_place, message));
     }
-    check_topic_settings(reader, &values, copies, &format!("{path}.settings"));
+    check_topic_settings(reader, &values, copies);
+    let retention = retention::read(reader, &values, kind.discipline, &format!("{path}.settings"));
     let replicate = stage(reader, bus, "replicate");
     let store = StorePolicy {
         network: bus.network.clone(),
@@ -292,7 +322,12 @@ fn read_topic(reader: &mut Reader, bus: &Bus, entry: &Entry, kind: &TopicKind<'_
         fan_out: !kind.queue,
         partitions,
         brokers: bus.brokers,
+        bus_id: BusId(u32::try_from(kind.index).expect("bounded by the size of the file")),
+        copies,
+        min_in_sync: values.count32("min_in_sync"),
+        unclean_election: values.flag("unclean_election"),
         store,
+        retention,
     };
     let name = entry.key.clone();
     Some(Topic { bus: kind.index, name, queue: kind.queue, discipline: kind.discipline, copies, plan })
@@ -335,24 +370,13 @@ fn lanes(
     count
 }
 
-/// Settings of a topic that are errors, or would change results but are not built.
-fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32, path: &str) {
-    let official = |neutral| values.profile.official(Scope::Topic, neutral);
-    if let Some(place) = values.place("min_in_sync") {
-        reader.without_effect(path, official("min_in_sync"), "copies do not fail in this version");
-        let least = values.count("min_in_sync");
-        if least > u64::from(copies) {
-            let message = format!(
-                "{least} in-sync copies are asked for, and there are {copies}: every publish with acks of all would be refused"
-            );
-            reader.error(Diagnostic::at(place, message).help("raise `replication_factor`"));
-        }
-    }
-    if let Some(place) = values.place("retention") {
-        if values.span("retention") < reader.duration && reader.duration < SimSpan::FOREVER {
-            reader.not_yet(place, "retention that is shorter than the run");
-        } else {
-            reader.without_effect(path, official("retention"), "it is longer than the run");
-        }
+/// Settings of a topic that are errors.
+fn check_topic_settings(reader: &mut Reader, values: &Values<'_>, copies: u32) {
+    let least = values.count("min_in_sync");
+    if let Some(place) = values.place("min_in_sync").filter(|_| least > u64::from(copies)) {
+        let message = format!(
+            "{least} in-sync copies are asked for, and there are {copies}: every publish with acks of all would be refused"
+        );
+        reader.error(Diagnostic::at(place, message).help("raise `replication_factor`"));
     }
 }

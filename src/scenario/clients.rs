@@ -140,6 +140,16 @@ fn client(values: &Values<'_>) -> ClientPlan {
             backoff: values.span("retry_backoff"),
             backoff_max: values.span("retry_backoff_max"),
         },
+        refresh: refresh(values),
+    }
+}
+
+/// How a client learns of new leaders with these values.
+pub(super) fn refresh(values: &Values<'_>) -> plan::Refresh {
+    plan::Refresh {
+        age: if values.has("metadata_age") { values.span("metadata_age") } else { SimSpan::FOREVER },
+        backoff: values.span("retry_backoff"),
+        backoff_max: values.span("retry_backoff_max"),
     }
 }
 

@@ -13,7 +13,7 @@ use super::tree::{Entry, Node, Place, Value};
 use crate::dist::Dist;
 use crate::plan::{
     Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, Handler, IdempotencePlan, LogDispatch, Membership,
-    QueueDispatch, RetryMode, RetryPlan, SchedulePlan, Settle, TopicId, WorkerOrder,
+    QueueDispatch, Reset, RetryMode, RetryPlan, SchedulePlan, Settle, TopicId, WorkerOrder,
 };
 use crate::profile::{BusProfile, Discipline, Scope};
 use crate::time::SimSpan;
@@ -472,6 +472,8 @@ fn dispatch(kind: &Kind<'_>) -> Dispatch {
             max_fetch_records: u32::MAX,
             commit_each: kind.values.flag("commit_each"),
             request_timeout: kind.values.span("request_timeout"),
+            refresh: clients::refresh(&kind.values),
+            reset: if kind.values.word("offset_reset") == "earliest" { Reset::Earliest } else { Reset::Latest },
         }),
         Discipline::Queue => Dispatch::Queue(QueueDispatch {
             network: kind.network.clone(),

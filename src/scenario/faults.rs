@@ -1,5 +1,6 @@
 //! Faults and changes: when, whom, what.
 
+use super::brokers;
 use super::buses::Buses;
 use super::diagnostics::{Diagnostic, listed, nearest};
 use super::distributions::{self, Of};
@@ -22,8 +23,9 @@ const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
 const SERVICE_EFFECTS: [&str; 7] = ["crash", "pause", "slow", "fail", "burst", "black_hole", "cold_start"];
 const LINK_EFFECTS: [&str; 5] = ["drop", "delay", "duplicate", "lost_response", "partition"];
 const RESOURCE_EFFECTS: [&str; 3] = ["pause", "slow", "quota"];
+const BROKER_EFFECTS: [&str; 3] = ["crash", "pause", "power_loss"];
 /// Effects of the format that this version does not have, on any target.
-const NOT_YET: [&str; 6] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss"];
+const NOT_YET: [&str; 5] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall"];
 /// Actions of the format that this version does not have.
 const NOT_YET_ACTIONS: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
 
@@ -198,7 +200,7 @@ fn time(reader: &mut Reader, fields: &mut Fields<'_>, key: &'static str) -> Opti
 }
 
 /// The name at the start of a path, the longest that is declared, and the rest after the dot.
-fn longest<'a, 'b>(path: &'a str, names: impl Iterator<Item = &'b str>) -> Option<(usize, &'a str)> {
+pub(super) fn longest<'a, 'b>(path: &'a str, names: impl Iterator<Item = &'b str>) -> Option<(usize, &'a str)> {
     let fits = names.enumerate().filter_map(|(index, name)| {
         let tail = path.strip_prefix(name)?;
         let tail = if tail.is_empty() { tail } else { tail.strip_prefix('.')? };
@@ -270,9 +272,9 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
                 }
             }
         }
-        "buses" | "zones" => {
-            let what = if path.ends_with(".leader") { "the leader of a partition" } else { section };
-            reader.not_yet(node.place, &format!("{what} as a target (`{path}`)"));
+        "buses" => brokers::target(reader, node, tail, things),
+        "zones" => {
+            reader.not_yet(node.place, &format!("{section} as a target (`{path}`)"));
             None
         }
         _ => {
@@ -283,7 +285,7 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             let help = named.map_or_else(
                 || {
                     "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, \
-                     `services.NAME`, `resources.NAME`, `links.A.B`"
+                     `services.NAME`, `resources.NAME`, `buses.NAME.brokers.0`, `links.A.B`"
                         .into()
                 },
                 |path| format!("write the whole path: `{path}`"),
@@ -319,14 +321,17 @@ fn members(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>, co
 }
 
 /// The numbered parts of a thing: members of a consumer, instances of a service.
-struct Parts<'a> {
-    of: &'a str,
-    word: &'static str,
-    count: u32,
+pub(super) struct Parts<'a> {
+    /// Name of the thing.
+    pub(super) of: &'a str,
+    /// What its parts are called.
+    pub(super) word: &'static str,
+    /// How many there are.
+    pub(super) count: u32,
 }
 
 /// What the end of a path names: nothing or `members`, then `0`, `any` or `each`.
-fn part(reader: &mut Reader, node: &Node, tail: &str, parts: &Parts<'_>) -> Option<Members> {
+pub(super) fn part(reader: &mut Reader, node: &Node, tail: &str, parts: &Parts<'_>) -> Option<Members> {
     let Parts { of, word, count } = parts;
     match tail.strip_prefix(word).map(|tail| tail.strip_prefix('.').unwrap_or(tail)) {
         Some("any") => Some(Members::Any),
@@ -463,7 +468,7 @@ fn effect_of(
     let choice = Choice::of(reader, node, "an effect", "{ slow: 10x }")?;
     let (name, place) = choice.name(node);
     let ours = || CONSUMER_EFFECTS.into_iter().chain(PRODUCER_EFFECTS).chain(LINK_EFFECTS);
-    let all = || ours().chain(["black_hole", "cold_start", "quota"]).chain(NOT_YET);
+    let all = || ours().chain(["black_hole", "cold_start", "quota", "power_loss"]).chain(NOT_YET);
     if NOT_YET.contains(&name) {
         reader.not_yet(place, &format!("the effect `{name}`"));
         return None;
@@ -485,6 +490,7 @@ fn effect_of(
         | FaultTarget::ConsumerLink(_)
         | FaultTarget::ServiceLink(_)
         | FaultTarget::CallLink(..) => &LINK_EFFECTS,
+        FaultTarget::Broker(..) | FaultTarget::Leader(..) => &BROKER_EFFECTS,
     };
     if name == "partition" && matches!(target, Some(FaultTarget::ConsumerLink(_))) {
         reader.not_yet(place, "the effect `partition` on the link of a consumer");
@@ -493,6 +499,8 @@ fn effect_of(
     if !fits.contains(&name) {
         if matches!(target, Some(FaultTarget::Producer(_))) && ["crash", "pause", "slow", "fail"].contains(&name) {
             reader.not_yet(place, &format!("the effect `{name}` on a producer"));
+        } else if matches!(target, Some(FaultTarget::Broker(..) | FaultTarget::Leader(..))) && name == "slow" {
+            reader.not_yet(place, "the effect `slow` on a broker");
         } else {
             let message = format!("`{name}` does not fit `{target_text}`");
             reader.error(Diagnostic::at(place, message).help(format!("what fits is {}", listed(fits.iter().copied()))));
@@ -509,12 +517,13 @@ fn effect_with_value(reader: &mut Reader, choice: &Choice<'_>, name: &str, place
         Choice::Word("pause") => Some(Effect::Pause),
         Choice::Word("partition") => Some(Effect::Partition),
         Choice::Word("black_hole") => Some(Effect::BlackHole),
+        Choice::Word("power_loss") => Some(Effect::PowerLoss),
         Choice::Word(word) => {
             let error = Diagnostic::at(place, format!("`{word}` needs a value"));
             reader.error(error.help(format!("write `{{ {word}: {} }}`", example_of(word))));
             None
         }
-        Choice::Map(entry) if matches!(name, "crash" | "pause" | "partition" | "black_hole") => {
+        Choice::Map(entry) if matches!(name, "crash" | "pause" | "partition" | "black_hole" | "power_loss") => {
             let error = Diagnostic::at(entry.place, format!("`{name}` has no value"));
             reader.error(error.help(format!("write `effect: {name}`")));
             None

@@ -10,6 +10,7 @@
 
 mod arrivals;
 mod assemble;
+mod brokers;
 mod buses;
 mod calls;
 mod clients;
@@ -30,6 +31,7 @@ mod producers;
 mod profiles;
 mod reader;
 mod resources;
+mod retention;
 mod samples;
 mod services;
 mod settings;

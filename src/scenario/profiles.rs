@@ -144,10 +144,16 @@ fn read(reader: &mut Reader, tree: &Node, at: Place) -> Option<BusProfile> {
 /// Whether a profile must give a value, its other values being known.
 fn is_required(name: &str, profile: &BusProfile) -> bool {
     let has = |discipline| profile.holds.values().any(|held| *held == discipline);
-    let eager =
-        matches!(profile.values.get("membership"), Some(ProfileValue { quantity: Quantity::Word("eager"), .. }));
+    let says = |name, wanted| profile.values.get(name).is_some_and(|value| value.quantity == Quantity::Word(wanted));
+    let (eager, pulled) = (says("membership", "eager"), says("replication", "pull"));
     match name {
         "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
+        "replication" | "metadata_age" => false,
+        "offset_reset" | "retention_bytes" | "retention_check" | "segment_age" | "segment_bytes" => false,
+        "broker_heartbeat" | "broker_session_timeout" | "broker_startup" | "catch_up" | "election" | "unsynced" => {
+            pulled
+        }
+        "lag_limit" | "leader_check" | "leader_rebalance" | "unclean_election" => pulled,
         "batch_messages" | "buffer_grain" | "buffer_messages" | "ignore_keys" | "sticky_for" => false,
         "max_block" => profile.values.contains_key("buffer_bytes"),
         "linger" => profile.values.contains_key("batch_bytes"),
@@ -186,7 +192,8 @@ pub(super) fn quantity(reader: &mut Reader, node: &Node, kind: Kind) -> Option<Q
         Kind::Span => reader.quantity(node, units::parse_duration, "a duration").map(Quantity::Span),
         Kind::Size => reader.quantity(node, units::parse_size, "a size").map(Quantity::Size),
         Kind::Count => reader.quantity(node, units::parse_count, "a count").map(Quantity::Count),
-        Kind::CountOrUnlimited if node.text() == Some("unlimited") => Some(Quantity::Unlimited),
+        Kind::CountOrUnlimited | Kind::SizeOrUnlimited if node.text() == Some("unlimited") => Some(Quantity::Unlimited),
+        Kind::SizeOrUnlimited => reader.quantity(node, units::parse_size, "a size").map(Quantity::Size),
         Kind::CountOrUnlimited => reader.quantity(node, units::parse_count, "a count").map(Quantity::Count),
         Kind::Dist => distributions::read(reader, node, Of::Time).map(Quantity::Dist),
         Kind::Word(words) => {

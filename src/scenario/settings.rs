@@ -256,15 +256,20 @@ fn vendor_value(reader: &mut Reader, setting: &Setting, neutral: &str, it: &One<
             };
             return Some(Quantity::Word(word));
         }
-        Kind::CountOrUnlimited if unlimited.as_deref() == Some(it.value) || it.value == "unlimited" => {
+        Kind::CountOrUnlimited | Kind::SizeOrUnlimited
+            if unlimited.as_deref() == Some(it.value) || it.value == "unlimited" =>
+        {
             return Some(Quantity::Unlimited);
         }
+        Kind::Span if unlimited.as_deref() == Some(it.value) => return Some(Quantity::Span(SimSpan::FOREVER)),
         Kind::Span if bare => {
             units::parse_count(it.value).map(|count| Quantity::Span(SimSpan(count.saturating_mul(*unit))))
         }
-        Kind::Size if bare => units::parse_count(it.value).map(|count| Quantity::Size(count.saturating_mul(*unit))),
+        Kind::Size | Kind::SizeOrUnlimited if bare => {
+            units::parse_count(it.value).map(|count| Quantity::Size(count.saturating_mul(*unit)))
+        }
         Kind::Span => units::parse_duration(it.value).map(Quantity::Span),
-        Kind::Size => units::parse_size(it.value).map(Quantity::Size),
+        Kind::Size | Kind::SizeOrUnlimited => units::parse_size(it.value).map(Quantity::Size),
         Kind::Count | Kind::CountOrUnlimited => units::parse_count(it.value).map(Quantity::Count),
         Kind::Dist => return None,
     };

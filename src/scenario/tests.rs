@@ -11,7 +11,7 @@ use crate::time::{SimSpan, SimTime};
 const ORDER_PLACEMENT: &str = include_str!("../../tests/scenarios/order-placement.yaml");
 const CHECKOUT_REST: &str = include_str!("../../tests/scenarios/checkout-rest.yaml");
 const BOOKING_SAGA: &str = include_str!("../../tests/scenarios/booking-saga.yaml");
-const LEADER_CRASH: &str = include_str!("../../tests/scenarios/leader-crash.yaml");
+const LEADER_CRASH: &str = include_str!("../../scenarios/leader-crash.yaml");
 
 fn folder() -> &'static Path {
     Path::new("tests/scenarios")
@@ -152,14 +152,25 @@ fn order_placement_faults_changes_and_claims() {
 }
 
 #[test]
-fn a_leader_as_target_is_refused_by_name() {
-    let wrong = load_with(LEADER_CRASH, &Overrides::default()).unwrap_err();
-    assert!(wrong.contains("not yet supported: the leader of a partition as a target"), "{wrong}");
-    assert!(wrong.contains("error: 1 error in order.yaml"), "{wrong}");
-    let without = set(&["faults=[]"]);
-    let loaded = load_with(LEADER_CRASH, &without).unwrap_or_else(|wrong| panic!("{wrong}"));
+fn a_leader_and_brokers_are_targets() {
+    let loaded = loaded(LEADER_CRASH);
     assert_eq!(loaded.variants, ["acks-all", "acks-1"]);
-    let one = load_with(LEADER_CRASH, &Overrides { variant: Some("acks-1".into()), ..without }).unwrap();
+    assert_eq!(loaded.plan.faults[0].target, FaultTarget::Leader(TopicId(0), 0));
+    let (bus, orders) = (&loaded.plan.buses[0], &loaded.plan.topics[0]);
+    let failover = bus.failover.as_ref().unwrap();
+    assert_eq!((bus.brokers, failover.session_timeout), (3, SimSpan::from_seconds(9)));
+    assert_eq!((orders.copies, orders.min_in_sync, orders.unclean_election), (3, 2, false));
+    for (path, members) in [
+        ("buses.main", Members::All),
+        ("buses.main.brokers", Members::All),
+        ("buses.main.brokers.2", Members::One(2)),
+        ("buses.main.brokers.any", Members::Any),
+        ("buses.main.brokers.each", Members::Each),
+    ] {
+        let plan = load_with(LEADER_CRASH, &set(&[&format!("faults.0.target={path}")])).unwrap().plan;
+        assert_eq!(plan.faults[0].target, FaultTarget::Broker(BusId(0), members), "{path}");
+    }
+    let one = load_with(LEADER_CRASH, &Overrides { variant: Some("acks-1".into()), ..Overrides::default() }).unwrap();
     let client = &one.plan.producers[0].clients[0].1;
     assert_eq!((client.acks, client.idempotent), (Acks::Leader, false));
     assert!(

@@ -11,6 +11,7 @@
 #![expect(clippy::float_cmp, reason = "loads are named by the number written, waits are exactly zero or not")]
 
 mod bounds;
+mod brokers;
 mod callers;
 mod clients;
 mod closed_forms;
@@ -27,6 +28,7 @@ mod metrics;
 mod publishing;
 mod queue;
 mod recompute;
+mod retention;
 mod services;
 mod size;
 mod struck;

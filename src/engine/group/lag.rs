@@ -6,7 +6,7 @@ use super::meter::Meter;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{Occurrence, occurrences};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, called};
+use crate::plan::{BusId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, called};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
@@ -120,6 +120,8 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
             let services = called(&plan.handler_of_party(who.party()).steps);
             services.into_iter().any(|to| target.carries(who.party(), to))
         }),
+        FaultTarget::Broker(bus, _) => reads_from(plan, &upstream, bus),
+        FaultTarget::Leader(topic, _) => reads_from(plan, &upstream, plan.topics[topic.0 as usize].bus_id),
     };
     let own = |target: FaultTarget| matches!(target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
     let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(fault.target));
@@ -132,6 +134,16 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
         .collect()
 }
 
+/// Whether one of these consumers reads from a bus.
+fn reads_from(plan: &Plan, who: &[Publisher], bus: BusId) -> bool {
+    who.iter().any(|who| match who {
+        Publisher::Consumer(reader) => {
+            plan.consumers[*reader].subscribes.iter().any(|topic| plan.topics[topic.0 as usize].bus_id == bus)
+        }
+        Publisher::Producer(_) | Publisher::Service(_) => false,
+    })
+}
+
 fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
     let fault = &plan.faults[number];
     let group = match fault.target {
@@ -140,6 +152,9 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
     };
     let ready = group.and_then(|group| control::restarts(plan, setup, group).remove(&number));
     let late = |n: usize, from: u64, to: u64| {
+        if let Some(struck) = setup.clusters.struck.get(&number) {
+            return struck.over(n).max(to);
+        }
         let Some(policy) = group.map(|group| &plan.consumers[group]) else { return to };
         let Membership::Eager { session_timeout, .. } = policy.membership else { return to };
         let expelled = from.saturating_add(session_timeout.0);

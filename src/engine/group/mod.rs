@@ -23,6 +23,7 @@ mod serial;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(super) use fate::slowed;
 
@@ -37,6 +38,7 @@ use run::{Held, Item};
 use serial::Serial;
 use wire::Wire;
 
+use super::cluster::Cluster;
 use super::delegate::{Ended, Job};
 use super::journeys::Notes;
 use super::log::{EventCode, Extra, Lane, Log, Record};
@@ -44,9 +46,9 @@ use super::setup::{Publisher, Rounding, Setup};
 use super::timeline::Link;
 use super::topic::Inbox;
 use crate::dist::{About, Dist};
-use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, TraceRecord};
+use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, Story, TraceRecord};
 use crate::partition::by_range;
-use crate::plan::{ConsumerId, Dispatch, Effect, FaultTarget, Membership, Plan, Settle};
+use crate::plan::{ConsumerId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, WorkerOrder};
 use crate::random::Stream;
 use crate::time::SimTime;
 
@@ -121,6 +123,8 @@ pub(super) struct Core {
     begun: u64,
     jobs: Vec<(u64, usize, Job)>,
     wire: Wire,
+    /// By slot: the topic's bus, where its nodes fail.
+    clusters: Vec<Option<Arc<Cluster>>>,
     held: Held,
     /// Longest time without progress, of a handler that never returns or of a member between two polls.
     progress_timeout: u64,
@@ -455,6 +459,11 @@ impl Group {
         self.core.meter.take_trace()
     }
 
+    /// What there is to tell of the event that is watched.
+    pub(super) fn take_story(&mut self) -> Story {
+        self.core.meter.take_story()
+    }
+
     /// Measured events of each topic that sit in this group's clients, not appended.
     pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
         self.core.outputs.unsent(self.core.warm_up)
@@ -463,6 +472,7 @@ impl Group {
     /// Closes the accounts at the end of the run.
     pub(super) fn finish(&mut self, logs: &[&Log], end: u64, faults: &mut [FaultOutcome]) -> ConsumerOutcome {
         self.core.note_available(end);
+        self.core.meter.at(end);
         each!(&mut self.discipline, it => it.finish(&mut self.core, logs, end));
         self.lag.close(&mut self.core.meter);
         let mut outcome = ConsumerOutcome::default();
@@ -519,6 +529,8 @@ impl Core {
             path: topics.iter().any(fed_by_consumers),
             trace: options.trace,
             notes: Notes::new(&setup.follow, setup.follow.consumers[index]),
+            in_order: keeps_order(consumer),
+            watched: setup.watched,
         });
         let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
         let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
@@ -553,6 +565,7 @@ impl Core {
             begun: 0,
             jobs: Vec::new(),
             wire: wire(plan, setup, index, members as usize),
+            clusters: topics.iter().map(|topic| setup.clusters.topics.get(topic).cloned()).collect(),
             held: Held::default(),
             progress_timeout: match &consumer.membership {
                 Membership::Immediate => u64::MAX,
@@ -690,9 +703,9 @@ impl Core {
         if self.meter.traces() {
             let mut trace = self.meter.trace_of(id.slot, id.partition, item.offset, record);
             (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
-            self.meter.trace(|| trace);
+            return self.meter.trace(trace);
         }
-        self.meter.traced()
+        0
     }
 
     /// Partitions given to live members.
@@ -700,6 +713,14 @@ impl Core {
         let mut partitions = vec![0; self.topics.len()];
         self.lanes.iter().for_each(|lane| partitions[lane.slot] += 1);
         by_range(&partitions, live.len()).into_iter().map(|owner| owner.map(|place| live[place])).collect()
+    }
+}
+
+/// Whether what one partition holds of a key is done in order, as long as nothing goes wrong.
+fn keeps_order(consumer: &ConsumerPlan) -> bool {
+    match consumer.dispatch {
+        Dispatch::Log(_) => consumer.workers <= 1 || consumer.order != WorkerOrder::None || consumer.batch.is_some(),
+        Dispatch::Queue(_) => false,
     }
 }
 
@@ -735,6 +756,8 @@ fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
         && consumer.failure.hang <= 0.0
         && consumer.failure.crash <= 0.0
         && core.wire.is_clean()
+        && core.clusters.iter().all(Option::is_none)
+        && consumer.subscribes.iter().all(|topic| plan.topics[topic.0 as usize].retention.is_none())
         // Which event is the next to be taken, and so poisoned, depends on all members together.
         && !plan.faults.iter().any(|fault| {
             matches!(fault.effect, Effect::Poison(_))

@@ -11,6 +11,7 @@
 
 mod fetch;
 mod lane;
+mod leaders;
 mod member;
 mod poll;
 mod rounds;
@@ -19,13 +20,14 @@ mod work;
 use std::collections::BTreeSet;
 
 use lane::Lane;
-use member::{Member, Session};
+use leaders::{BROKERS, Leaders};
+use member::Member;
 use rounds::Rounds;
 
 use super::meter::Conclusion;
 use super::{Core, Lag};
 use crate::engine::log::Log;
-use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Membership, Plan, Settle, WorkerOrder};
+use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Membership, Plan, Reset, Settle, WorkerOrder};
 
 /// Polled dispatch of one group.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub(super) struct Polled {
     /// When each member next does something.
     due: Vec<u64>,
     rounds: Rounds,
+    /// Who leads, where nodes fail.
+    leaders: Option<Box<Leaders>>,
     /// Next wake of a scheduled consumer.
     wake: u64,
     seen: u64,
@@ -55,6 +59,7 @@ struct Config {
     order: WorkerOrder,
     batch: Option<BatchPlan>,
     every: Option<u64>,
+    reset: Reset,
     dead_letter: Option<usize>,
 }
 
@@ -77,12 +82,13 @@ impl Polled {
             order: consumer.order,
             batch: consumer.batch,
             every: consumer.schedule.map(|schedule| schedule.every.0.max(1)),
+            reset: dispatch.reset,
             dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
         };
         let lanes = core.lanes.iter().map(|id| {
             let topic = &plan.topics[core.topics[id.slot]];
             // Different topics may live on different buses: their brokers are kept apart.
-            let broker = id.slot * 10_000 + (id.partition % topic.brokers.max(1)) as usize;
+            let broker = id.slot * BROKERS + (id.partition % topic.brokers.max(1)) as usize;
             Lane::new(broker, config.every.is_some())
         });
         let count = core.members.len();
@@ -94,11 +100,12 @@ impl Polled {
             seen: 0,
             woken: Vec::new(),
             config,
+            leaders: Leaders::new(core, dispatch).map(Box::new),
             rounds,
         };
         let live: Vec<usize> = (0..count).filter(|member| core.members[*member].is_up()).collect();
         live.iter().for_each(|member| polled.members[*member].in_group = true);
-        polled.give(core, &live);
+        polled.give(core, &live, 0);
         for member in live {
             polled.due[member] = 0;
         }
@@ -173,6 +180,7 @@ impl Polled {
         }
         let mut due = state.ends.peek().map_or(u64::MAX, |end| end.0.0);
         due = state.sessions.iter().fold(due, |due, session| due.min(session.due));
+        due = state.homeless.iter().fold(due, |due, (at, _)| due.min(state.not_seen(*at)));
         due = due.min(core.outputs.next(member)).min(state.notice_at);
         due = due.min(state.late_at(core.progress_timeout));
         if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front())
@@ -192,6 +200,7 @@ impl Polled {
 
     /// Does all that is due at a member by `now`.
     fn step(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        debug_assert!(self.members[member].looked_at <= now + 1, "time only moves forward");
         self.members[member].looked_at = now + 1;
         if core.outputs.next(member) <= now {
             core.outputs.step(member, now);
@@ -270,7 +279,8 @@ impl Polled {
     pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
         let committed = self.lanes[lane].committed;
         let end = log_lane.visible_end(committed, now);
-        Lag { records: end - committed, oldest: (end > committed).then(|| log_lane.at(committed).created) }
+        let (records, first) = log_lane.there(committed, end, now);
+        Lag { records, oldest: first.map(|first| log_lane.at(first).created) }
     }
 
     /// Lowest offset that is still needed: the oldest that is not settled, or whose handler has not come back.
@@ -295,7 +305,7 @@ impl Polled {
                     None if offset < self.lanes[lane].marks_from => continue,
                     Some(mark) if mark.concluded => continue,
                     _ if running.contains(&(lane, offset)) => Conclusion::InFlight,
-                    _ => Conclusion::Waiting,
+                    _ => log_lane.taken(offset, end.saturating_sub(1)).map_or(Conclusion::Waiting, Conclusion::Lost),
                 };
                 core.meter.conclude(slot, log_lane.at(offset), how);
             }

@@ -143,6 +143,8 @@ fn reaches(plan: &Plan, service: usize, target: FaultTarget) -> bool {
         FaultTarget::Consumer(..)
         | FaultTarget::ConsumerLink(_)
         | FaultTarget::Producer(_)
-        | FaultTarget::ProducerLink(_) => false,
+        | FaultTarget::ProducerLink(_)
+        | FaultTarget::Broker(..)
+        | FaultTarget::Leader(..) => false,
     })
 }

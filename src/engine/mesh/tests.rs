@@ -86,6 +86,7 @@ fn plan(seconds: u64, services: Vec<ServicePlan>) -> Plan {
         duration: SimSpan::from_seconds(seconds),
         warm_up: SimSpan::ZERO,
         warm_up_from: crate::plan::WarmUp::Stated,
+        buses: Vec::new(),
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),

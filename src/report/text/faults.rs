@@ -55,7 +55,10 @@ fn one(fault: &Value, summary: &Summary, style: Style) -> String {
     {
         table.row(&format!("  {consumer}"), row(hit, summary));
     }
-    out.push_str(&members(fault, style));
+    out.push_str(&struck(fault, "members", style));
+    out.push_str(&struck(fault, "brokers", style));
+    out.push_str(&partitions(fault, ("downtime", "    led by nobody"), summary, style));
+    out.push_str(&partitions(fault, ("too_few_in_sync", "    too few in sync"), summary, style));
     let publishers = publishers(fault, style) + &users(fault, style);
     let out_of_reach = names(fault, "out_of_reach");
     // Where there are no consumers the figures of the services tell.
@@ -78,18 +81,32 @@ fn one(fault: &Value, summary: &Summary, style: Style) -> String {
     out
 }
 
-/// Which members it struck, where each time it was one.
-fn members(fault: &Value, style: Style) -> String {
+/// Which members or brokers it struck, where each time it was one.
+fn struck(fault: &Value, parts: &str, style: Style) -> String {
     const SHOWN: usize = 8;
-    let members: Vec<String> =
-        fault.get("members").and_then(Value::as_array).into_iter().flatten().map(Value::to_string).collect();
-    let text = match members.len() {
+    let whom: Vec<String> =
+        fault.get(parts).and_then(Value::as_array).into_iter().flatten().map(Value::to_string).collect();
+    let text = match whom.len() {
         0 => return String::new(),
-        all if all <= SHOWN => members.join(", "),
-        _ => members[..SHOWN].join(", ") + ", ...",
+        all if all <= SHOWN => whom.join(", "),
+        _ => whom[..SHOWN].join(", ") + ", ...",
     };
-    let label = if members.len() == 1 { "    struck member" } else { "    struck members" };
-    labelled(label, Tone::Quiet, &text, style)
+    let what = if whom.len() == 1 { parts.trim_end_matches('s') } else { parts };
+    labelled(&format!("    struck {what}"), Tone::Quiet, &text, style)
+}
+
+/// `orders: 2 partitions, 8.21s, at most 8.94s`: how many a run, how long on average, and the longest of all.
+fn partitions(fault: &Value, (key, label): (&str, &str), summary: &Summary, style: Style) -> String {
+    let topics = fault.get(key).and_then(Value::as_object);
+    let in_words = |(topic, hit): (&String, &Value)| {
+        let number = |key: &str| hit.get(key).and_then(Value::as_f64);
+        let per_run = number("count").unwrap_or(0.0) / f64::from(summary.replications.max(1));
+        let [mean, longest] = ["mean", "longest"].map(|key| show::seconds(number(key)));
+        let noun = if per_run > 1.0 { "partitions" } else { "partition" };
+        format!("{topic}: {} {noun}, {mean} each, at most {longest}", show::count_of(per_run))
+    };
+    let all: Vec<String> = topics.into_iter().flatten().map(in_words).collect();
+    if all.is_empty() { String::new() } else { labelled(label, Tone::Care, &all.join("; "), style) }
 }
 
 /// What producers could not publish.

@@ -127,13 +127,17 @@ pub(super) fn topics(summary: &Summary, style: Style) -> String {
     let mut table = Table::new([
         always("partitions"),
         always("stored"),
+        if_any("lost"),
         if_room("size"),
+        if_any("kept at most"),
         if_any("hottest"),
         if_any("converged p99"),
         if_any("open"),
     ]);
     for topic in things(summary, "topics") {
         let count = |name: &str| Cell::from(show::count(topic.number(&[name])));
+        let deletes = topic.map(&["storage"]).is_some_and(|storage| storage.contains_key("bytes_max"));
+        let kept = topic.number(&["storage", "max_bytes"]).filter(|_| deletes);
         let hot = topic.number(&["hot_partition", "share"]).filter(|_| topic.number(&["partitions"]) > Some(1.0));
         let hot = match (hot, topic.number(&["hot_partition", "partition"])) {
             (Some(share), Some(partition)) => format!("{} ({partition})", show::share_of(share)),
@@ -144,7 +148,12 @@ pub(super) fn topics(summary: &Summary, style: Style) -> String {
             [
                 count("partitions"),
                 count("stored"),
+                match topic.number(&["lost"]) {
+                    Some(lost) if lost > 0.0 => Cell::toned(show::count_of(lost), Tone::Bad),
+                    lost => show::count(lost).into(),
+                },
                 show::bytes(topic.number(&["bytes"])).into(),
+                show::bytes(kept).into(),
                 hot.into(),
                 show::seconds(topic.number(&["converged", "p99"])).into(),
                 count("not_converged"),

@@ -3,6 +3,7 @@
 use super::{Meter, Slot, note_intervals};
 use crate::engine::journeys::News;
 use crate::engine::log::Record;
+use crate::outcome::{Defect, LateCause};
 use crate::plan::ConsumerId;
 
 /// Effects that are counted together.
@@ -67,12 +68,14 @@ impl Meter {
             let place = (record.key < *key_space).then(|| key_index.of(record.key));
             (record, code.sequence(record.event), place, done)
         });
+        let mut misplaced = Vec::new();
         // A loop of its own for the usual topic, which has one publisher.
         if let [events] = &mut events[..] {
             for (record, sequence, place, done) in judged {
                 let late = events.done(sequence, place, done);
                 if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                     self.order.note(late);
+                    misplaced.push((*record, done));
                 }
             }
         } else if !events.is_empty() {
@@ -80,16 +83,36 @@ impl Meter {
                 let late = events[code.publisher(record.event)].done(sequence, place, done);
                 if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                     self.order.note(late);
+                    misplaced.push((*record, done));
                 }
             }
+        }
+        for (record, done) in misplaced {
+            // Whoever takes them one by one finds them so in the log.
+            let example = self.slots[slot].example(&record, done);
+            self.defects.entry(Defect::Late(LateCause::StoredLate)).or_default().note(example);
         }
         if self.notes.speaks() {
             self.note_plain(slot, effects.clone());
         }
-        self.measure(effects.clone());
+        let longest = self.measure(effects.clone());
+        if longest.is_some_and(|longest| self.slowest.is_none_or(|slowest| longest >= slowest.latency.0)) {
+            self.note_longest(slot, effects.clone());
+        }
         if !self.intervals.is_empty() {
             for (record, _, done) in effects {
                 note_intervals(&mut self.intervals, self.warm_up, record.created, done);
+            }
+        }
+    }
+
+    /// Keeps the slowest of plain records, if none before was slower.
+    #[cold]
+    fn note_longest<'a>(&mut self, slot: usize, effects: impl Iterator<Item = (&'a Record, u64, u64)>) {
+        let warm_up = self.warm_up;
+        for (record, _, done) in effects.filter(|(record, ..)| record.created >= warm_up) {
+            if self.slowest.is_none_or(|slowest| done - record.created >= slowest.latency.0) {
+                self.note_slow(slot, record, done);
             }
         }
     }
@@ -104,9 +127,9 @@ impl Meter {
         }
     }
 
-    /// Latency and stages of those that are measured.
+    /// Latency and stages of those that are measured; the longest latency.
     #[inline(always)]
-    fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) {
+    fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) -> Option<u64> {
         let created = all.clone().map(|(record, ..)| record.created);
         let (first, last) = created.fold((u64::MAX, 0), |(first, last), at| (at.min(first), at.max(last)));
         let step = self.course.step_of(first);
@@ -114,18 +137,24 @@ impl Meter {
         if step == self.course.step_of(last) {
             return self.measure_in(step, all);
         }
+        let mut longest = None;
         for one in all {
             let step = self.course.step_of(one.0.created);
-            self.measure_in(step, std::iter::once(one));
+            longest = longest.max(self.measure_in(step, std::iter::once(one)));
         }
+        longest
     }
 
     /// The same of those that began in one step of the course; in none: before the warm-up was over.
     #[inline(always)]
-    fn measure_in<'a>(&mut self, step: Option<usize>, all: impl Iterator<Item = (&'a Record, u64, u64)>) {
+    fn measure_in<'a>(
+        &mut self,
+        step: Option<usize>,
+        all: impl Iterator<Item = (&'a Record, u64, u64)>,
+    ) -> Option<u64> {
         let Some(step) = step else {
             self.done += all.map(|(_, _, done)| u64::from(done >= self.warm_up)).sum::<u64>();
-            return;
+            return None;
         };
         let latencies = self.course.part_of(step).unwrap_or(&mut self.latency);
         let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
@@ -147,5 +176,6 @@ impl Meter {
         self.stages.total += u128::from(total);
         self.stages.publish += u128::from(publish);
         self.stages.wait += u128::from(wait);
+        (effects > 0).then_some(max)
     }
 }

@@ -1,8 +1,10 @@
 //! Fetches of a polled group: one at a time for each member and broker, parked there until something is visible.
 
 use super::lane::Lane;
-use super::member::{Chunk, Fetch, Member};
-use super::{Core, Log, Polled};
+use super::leaders::{Leaders, Stir};
+use super::member::{Chunk, Fetch, Member, Session};
+use super::{Config, Core, Log, Polled};
+use crate::plan::Reset;
 
 /// So many records are worth a look at their keys.
 pub(super) const MANY: u64 = 64;
@@ -41,7 +43,7 @@ impl Polled {
         for session in &mut self.members[member].sessions {
             if let Fetch::Parked { from } = session.fetch {
                 parked = true;
-                session.due = answered_at(&self.lanes, core, logs, &session.asked, from);
+                session.due = stirs_at(&self.lanes, self.leaders.as_deref(), core, logs, session, from).at();
             }
         }
         parked
@@ -61,6 +63,9 @@ impl Polled {
 
     /// Sends fetch requests for partitions of which nothing is buffered.
     pub(super) fn fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        if self.leaders.is_some() {
+            self.find_leaders(core, logs, member, now);
+        }
         for at in 0..self.members[member].sessions.len() {
             let session = &mut self.members[member].sessions[at];
             if session.fetch != Fetch::Idle {
@@ -68,7 +73,7 @@ impl Polled {
             }
             session.asked.extend(session.lanes.iter().filter_map(|lane| {
                 let state = &self.lanes[*lane];
-                (state.polled == state.fetched && state.fetched < state.awake).then_some((*lane, state.fetched))
+                state.wants_more().then_some((*lane, state.fetched))
             }));
             if !session.asked.is_empty() {
                 let from = self.requested(core, member, now);
@@ -81,40 +86,73 @@ impl Polled {
     fn park(&mut self, core: &Core, logs: &[&Log], member: usize, session: usize, from: u64) {
         let session = &mut self.members[member].sessions[session];
         session.fetch = Fetch::Parked { from };
-        session.due = answered_at(&self.lanes, core, logs, &session.asked, from);
+        session.due = stirs_at(&self.lanes, self.leaders.as_deref(), core, logs, session, from).at();
     }
 
     pub(super) fn step_fetch(&mut self, core: &mut Core, logs: &[&Log], member: usize, session: usize, now: u64) {
         match self.members[member].sessions[session].fetch {
             Fetch::Idle => {}
-            Fetch::Parked { .. } => {
+            Fetch::Parked { from } => {
+                let parked = &self.members[member].sessions[session];
+                if let Stir::Failed(_) = stirs_at(&self.lanes, self.leaders.as_deref(), core, logs, parked, from) {
+                    return self.lose_connection(member, session, now);
+                }
                 let (delay, verdict) = core.wire.send(member, now);
                 if verdict.response_lost {
                     let again = now.saturating_add(self.config.request_timeout);
                     let from = self.requested(core, member, again);
                     return self.park(core, logs, member, session, from);
                 }
+                if self.leaders.is_some() {
+                    self.turn_away(member, session, now, now.saturating_add(delay));
+                }
                 let session = &mut self.members[member].sessions[session];
                 session.asked.retain_mut(|(lane, end)| {
                     let state = &self.lanes[*lane];
-                    let most = state.awake.min(state.fetched.saturating_add(self.config.max_fetch));
-                    *end = core.log_lane(logs, *lane).visible_end(state.fetched, now + 1).min(most);
+                    let log_lane = core.log_lane(logs, *lane);
+                    *end = log_lane.visible_end(state.fetched, now + 1).min(self.config.most(state, log_lane, now));
                     *end > state.fetched
                 });
-                (session.fetch, session.due) = (Fetch::Arriving, now.saturating_add(delay));
+                (session.fetch, session.due) = (Fetch::Arriving { answered: now }, now.saturating_add(delay));
             }
-            Fetch::Arriving => {
+            Fetch::Arriving { answered } => {
                 let Member { sessions, buffer, .. } = &mut self.members[member];
                 let session = &mut sessions[session];
                 let arrived = std::mem::replace(&mut session.due, u64::MAX);
                 session.fetch = Fetch::Idle;
                 for (lane, to) in session.asked.drain(..) {
                     let from = std::mem::replace(&mut self.lanes[lane].fetched, to);
-                    buffer.push_back(Chunk { lane, from, to, arrived });
+                    let reset = self.config.reset == Reset::Latest && from < core.log_lane(logs, lane).start(answered);
+                    buffer.push_back(Chunk { lane, from, to, reset: if reset { to } else { 0 }, answered, arrived });
                 }
             }
         }
     }
+}
+
+impl Config {
+    /// The end of what a fetch may bring of a partition: so many records of those that are not deleted; where the reader goes
+    /// on with what comes next, it passes over all that is there.
+    fn most(&self, lane: &Lane, log: &crate::engine::log::Lane, now: u64) -> u64 {
+        let start = log.start(now);
+        if start > lane.fetched && self.reset == Reset::Latest {
+            return lane.awake;
+        }
+        lane.awake.min(lane.fetched.max(start).saturating_add(self.max_fetch))
+    }
+}
+
+/// When something comes of a fetch that is at its broker from `from` on: an answer, or its end.
+fn stirs_at(
+    lanes: &[Lane],
+    leaders: Option<&Leaders>,
+    core: &Core,
+    logs: &[&Log],
+    session: &Session,
+    from: u64,
+) -> Stir {
+    let answer = answered_at(lanes, core, logs, &session.asked, from);
+    leaders.map_or(Stir::Answered(answer), |leaders| leaders.stirs(session, from, answer))
 }
 
 /// When a fetch that is at its broker from `from` on is answered: as soon as one of the partitions has something.

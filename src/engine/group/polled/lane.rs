@@ -69,6 +69,11 @@ impl Lane {
         self.finished.clear();
     }
 
+    /// Whether a fetch asks for more of it: nothing is buffered, and its owner is not asleep.
+    pub(super) fn wants_more(&self) -> bool {
+        self.polled == self.fetched && self.fetched < self.awake
+    }
+
     /// A record is finished in this assignment: the prefix may grow.
     pub(super) fn finish(&mut self, offset: u64) {
         let at = usize::try_from(offset - self.prefix).expect("at most what has been polled");

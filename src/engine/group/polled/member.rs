@@ -12,12 +12,17 @@ pub(super) struct Chunk {
     pub(super) lane: usize,
     pub(super) from: u64,
     pub(super) to: u64,
+    /// Records before this are passed over: what was to be read next had been deleted.
+    pub(super) reset: u64,
+    /// When the bus answered, and when that arrived.
+    pub(super) answered: u64,
     pub(super) arrived: u64,
 }
 
 /// The connection to one broker: at most one fetch at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
+    pub(super) broker: usize,
     pub(super) lanes: Vec<usize>,
     pub(super) fetch: Fetch,
     /// When something happens to the fetch next, as far as is known.
@@ -34,14 +39,14 @@ pub(super) enum Fetch {
     Idle,
     /// At the broker from this time on, answered as soon as one of the partitions has something.
     Parked { from: u64 },
-    /// The response is on its way.
-    Arriving,
+    /// The response is on its way, since this time.
+    Arriving { answered: u64 },
 }
 
 impl Session {
-    /// A connection to the broker of these partitions.
-    pub(super) fn new(lanes: Vec<usize>) -> Self {
-        Self { lanes, fetch: Fetch::Idle, due: u64::MAX, asked: Vec::new() }
+    /// A connection to a broker that leads nothing yet.
+    pub(super) fn new(broker: usize) -> Self {
+        Self { broker, lanes: Vec::new(), fetch: Fetch::Idle, due: u64::MAX, asked: Vec::new() }
     }
 }
 
@@ -60,6 +65,8 @@ pub(super) struct Member {
     pub(super) joined: bool,
     pub(super) lanes: Vec<usize>,
     pub(super) sessions: Vec<Session>,
+    /// Partitions whose leader it does not know, with when it will look again.
+    pub(super) homeless: Vec<(u64, usize)>,
     pub(super) buffer: VecDeque<Chunk>,
     pub(super) ready: VecDeque<Item>,
     /// By key or partition in hand: what waits for it.
@@ -90,6 +97,7 @@ impl Member {
             joined: false,
             lanes: Vec::new(),
             sessions: Vec::new(),
+            homeless: Vec::new(),
             buffer: VecDeque::new(),
             ready: VecDeque::new(),
             claims: Hand::default(),
@@ -120,6 +128,15 @@ impl Member {
         self.runs.len() - self.idle.len()
     }
 
+    /// The connection to a broker.
+    pub(super) fn session(&mut self, broker: usize) -> &mut Session {
+        let at = self.sessions.iter().position(|session| session.broker == broker).unwrap_or_else(|| {
+            self.sessions.push(Session::new(broker));
+            self.sessions.len() - 1
+        });
+        &mut self.sessions[at]
+    }
+
     /// A worker's handler goes on, or ends, at this time.
     pub(super) fn end_at(&mut self, at: u64, worker: u32) {
         self.ends.push(Reverse((at, worker)));
@@ -145,16 +162,22 @@ impl Member {
         }
     }
 
+    /// It fetches nothing any more, and what it has fetched it will not poll.
+    pub(super) fn disconnect(&mut self) {
+        self.sessions.clear();
+        self.homeless.clear();
+        self.buffer.clear();
+    }
+
     /// Nothing is held any more.
     pub(super) fn empty(&mut self, workers: u32) {
-        self.buffer.clear();
+        self.disconnect();
         self.ready.clear();
         self.claims.clear();
         self.waiting = 0;
         self.runs.iter_mut().for_each(|run| *run = None);
         self.idle = (0..workers).map(Reverse).collect();
         self.ends.clear();
-        self.sessions.clear();
         self.lanes.clear();
         self.blocked = false;
     }

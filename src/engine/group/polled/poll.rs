@@ -8,6 +8,7 @@ use super::member::Chunk;
 use super::{Core, Log, Polled};
 use crate::engine::group::meter::Conclusion;
 use crate::engine::group::run::Item;
+use crate::outcome::LossCause;
 use crate::plan::Settle;
 
 impl Polled {
@@ -66,7 +67,7 @@ impl Polled {
             let Some(chunk) = self.members[member].buffer.front_mut() else { break };
             let left = usize::try_from(chunk.to - chunk.from).unwrap_or(usize::MAX);
             let count = left.min(room - taken);
-            let (lane, from, arrived) = (chunk.lane, chunk.from, chunk.arrived);
+            let Chunk { lane, from, reset, answered, arrived, .. } = *chunk;
             chunk.from += count as u64;
             if chunk.from == chunk.to {
                 self.members[member].buffer.pop_front();
@@ -76,7 +77,7 @@ impl Polled {
                 core.meter.recall(core.lanes[lane].slot, records);
             }
             for offset in from..from + count as u64 {
-                self.take(core, logs, member, Item { lane, offset, arrived, tag, first: None });
+                self.take(core, logs, member, Item { lane, offset, arrived, tag, first: None }, (answered, reset));
             }
             taken += count;
         }
@@ -92,35 +93,37 @@ impl Polled {
     fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize) -> usize {
         let mut items = Vec::new();
         let tag = self.members[member].generation;
-        for Chunk { lane, from, to, arrived } in self.members[member].buffer.drain(..) {
+        for Chunk { lane, from, to, reset, answered, arrived } in self.members[member].buffer.drain(..) {
             let log_lane = core.log_lane(logs, lane);
             let item = |offset| Item { lane, offset, arrived, tag, first: None };
-            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, item(offset))));
+            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, item(offset), (answered, reset))));
         }
-        items.sort_by_key(|(visible, item)| (*visible, item.lane, item.offset));
-        for (_, item) in &items {
-            self.take(core, logs, member, *item);
+        items.sort_by_key(|(visible, item, _)| (*visible, item.lane, item.offset));
+        for (_, item, known) in &items {
+            self.take(core, logs, member, *item, *known);
         }
         items.len()
     }
 
-    fn take(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item) {
+    /// Takes a record that the bus handed out at `answered`: if it was there still, is not passed over (before `reset`), and
+    /// is wanted.
+    fn take(&mut self, core: &mut Core, logs: &[&Log], member: usize, item: Item, (answered, reset): (u64, u64)) {
         let state = &mut self.lanes[item.lane];
         state.polled = item.offset + 1;
         state.reached = state.reached.max(item.offset + 1);
         state.mark(item.offset);
         let slot = core.lanes[item.lane].slot;
         let log_lane = core.log_lane(logs, item.lane);
-        if !core.fates.wants_all() {
-            let record = *log_lane.at(item.offset);
-            let extra = core.extra(logs, item.lane, item.offset);
-            if !core.fates.wants(&record, extra) {
-                if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
-                    core.meter.miss(slot, &record, extra, Conclusion::Filtered);
-                }
-                self.finished(core, member, item, true, 0);
-                return;
+        let (record, extra) = (*log_lane.at(item.offset), core.extra(logs, item.lane, item.offset));
+        let unwanted = !core.fates.wants_all() && !core.fates.wants(&record, extra);
+        let gone = log_lane.taken(item.offset, answered);
+        let gone = gone.or_else(|| (item.offset < reset).then_some(LossCause::OffsetReset));
+        let missed = gone.map(Conclusion::Lost);
+        if let Some(how) = missed.or(unwanted.then_some(Conclusion::Filtered)) {
+            if !std::mem::replace(&mut state.mark(item.offset).concluded, true) {
+                core.meter.miss(slot, &record, extra, how);
             }
+            return self.finished(core, member, item, true, 0);
         }
         let claim = self.claim_of(slot, item, log_lane.at(item.offset).key);
         let member = &mut self.members[member];

@@ -5,7 +5,7 @@
 //! out anew. A member that is gone without a word holds the barrier until its session runs out. One that does not poll for
 //! too long leaves by itself.
 
-use super::{Core, Log, Polled, Session};
+use super::{Core, Log, Polled};
 use crate::dist::{About, Dist};
 use crate::plan::Membership;
 use crate::random::Stream;
@@ -159,8 +159,7 @@ impl Polled {
         let state = &mut self.members[member];
         (state.in_group, state.joined, state.leaving, state.zombie) = (false, false, false, true);
         (state.noticed, state.notice_at) = (false, notice_at);
-        state.sessions.clear();
-        state.buffer.clear();
+        state.disconnect();
     }
 
     /// Starts a rebalance, or goes on with the one under way.
@@ -230,7 +229,7 @@ impl Polled {
             lane.reached = lane.committed;
         }
         let live: Vec<usize> = (0..self.members.len()).filter(|member| self.members[*member].in_group).collect();
-        self.give(core, &live);
+        self.give(core, &live, now);
         for member in live {
             self.pump(core, logs, member, now);
         }
@@ -238,26 +237,23 @@ impl Polled {
     }
 
     /// Makes `live` the owners of all partitions; each starts at the committed position.
-    pub(super) fn give(&mut self, core: &Core, live: &[usize]) {
+    pub(super) fn give(&mut self, core: &Core, live: &[usize], now: u64) {
         let owners = core.assign(live);
         for member in live {
             let state = &mut self.members[*member];
             state.generation += 1;
             (state.joined, state.noticed, state.notice_at) = (false, false, u64::MAX);
             state.lanes.clear();
-            state.sessions.clear();
-            state.buffer.clear();
+            state.disconnect();
         }
         for (lane, owner) in owners.into_iter().enumerate() {
             self.lanes[lane].assign(owner);
             let Some(owner) = owner else { continue };
-            let member = &mut self.members[owner];
-            member.lanes.push(lane);
-            let broker = self.lanes[lane].broker;
-            match member.sessions.iter_mut().find(|session| self.lanes[session.lanes[0]].broker == broker) {
-                Some(session) => session.lanes.push(lane),
-                None => member.sessions.push(Session::new(vec![lane])),
+            self.members[owner].lanes.push(lane);
+            if let Some(leaders) = &mut self.leaders {
+                leaders.ask(owner, lane, now);
             }
+            self.place(owner, lane, now);
         }
     }
 
