@@ -6,6 +6,8 @@
 //! their correlation is no more than chance explains. Where ten are left that still depend on each other, or 30 are very much
 //! alike, there is no interval. Means and percentiles of times have one; counts and largest values of a single run have none.
 
+use std::cell::LazyCell;
+
 use serde_json::{Map, Value};
 
 use super::jackknife::{LEVEL, Measured, contributions, interval};
@@ -77,8 +79,10 @@ impl Sections {
     /// Adds the figures below a path, of times.
     fn add(&mut self, whole: &Measured, path: [&str; 3], (all, course): (&Histogram, &Course)) {
         let figures = path.iter().try_fold(&whole.metrics, |node, key| node.get(key)).and_then(Value::as_object);
-        let batches = TOGETHER.map(|parts| Batch::all(course, parts));
-        if batches[0].iter().any(|batch| batch.count < FEWEST) || batches[0].is_empty() {
+        // Most often the shortest will do.
+        let batches = TOGETHER.map(|parts| LazyCell::new(move || Batch::all(course, parts)));
+        let shortest = &*batches[0];
+        if shortest.iter().any(|batch| batch.count < FEWEST) || shortest.is_empty() {
             return;
         }
         let (mut ci95, mut counts) = (Map::new(), Map::new());
@@ -87,9 +91,11 @@ impl Sections {
             if share.is_none() && key != "mean" {
                 continue;
             }
-            let alike = alike(&contributions_of(&batches[0], all, share).1) > TOO_ALIKE;
-            let usable = batches.iter().filter(|_| !alike);
-            let found = usable.into_iter().find_map(|batches| Some((batches.len(), figure(batches, all, share)?)));
+            let found = if alike(&contributions_of(shortest, all, share).1) > TOO_ALIKE {
+                None
+            } else {
+                batches.iter().find_map(|batches| Some((batches.len(), figure(batches, all, share)?)))
+            };
             match found {
                 Some((count, Some((low, high)))) => {
                     ci95.insert(key.clone(), Value::from(vec![nine_decimals(low), nine_decimals(high)]));

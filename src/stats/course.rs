@@ -116,11 +116,12 @@ impl Course {
 
     /// Adds another run. The parts are those of one run only.
     pub fn merge(&mut self, other: &Self) {
-        if self.step == 0 {
-            self.clone_from(other);
-        }
-        self.points.iter_mut().zip(&other.points).for_each(|(mine, other)| mine.add(*other));
         self.parts.clear();
+        if self.step == 0 {
+            *self = Self { points: other.points.clone(), parts: Vec::new(), ..*other };
+        } else {
+            self.points.iter_mut().zip(&other.points).for_each(|(mine, other)| mine.add(*other));
+        }
     }
 }
 
@@ -154,6 +155,8 @@ mod tests {
         let mut all = Course::default();
         all.note(3, 4);
         assert_eq!(all.sums(STEPS).len(), 0, "nothing is followed");
+        all.merge(&of(10));
+        assert_eq!(all.sums(STEPS)[0], Sum { count: 1, sum: 10 }, "nothing and a run are that run");
         let mut all = of(10);
         all.merge(&of(30));
         assert_eq!(all.sums(STEPS)[0], Sum { count: 2, sum: 40 });
