@@ -189,8 +189,10 @@ impl Polled {
         {
             due = due.min(state.not_seen(first.arrived.saturating_add(batch.max_wait.0)));
         }
+        // A member that the group goes on without commits nothing.
         if let Settle::Timer(_) = self.config.settle
             && state.blocked
+            && !state.zombie
             && state.lanes.iter().any(|lane| self.lanes[*lane].committed < self.lanes[*lane].polled)
         {
             due = due.min(state.not_seen(state.auto_at));
