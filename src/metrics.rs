@@ -66,7 +66,7 @@ const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 99] = [
+const PATTERNS: [(&str, &str, Unit, bool); 100] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -79,6 +79,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 99] = [
     ("consumers", "lag.time.max_at", Unit::Seconds, false),
     ("consumers", "drain_time", Unit::Seconds, false),
     ("consumers", "utilisation", Unit::Share, false),
+    ("consumers", "held", Unit::Share, false),
     ("consumers", "offered_load", Unit::Number, false),
     ("consumers", "throughput", Unit::Rate, true),
     ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),
@@ -120,11 +121,11 @@ const PATTERNS: [(&str, &str, Unit, bool); 99] = [
     ("topics", "converged.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("topics", "converged.count", Unit::Count, false),
     ("topics", "not_converged", Unit::Count, false),
-    ("services", "response.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
-    ("services", "response.count", Unit::Count, false),
-    ("services", "availability", Unit::Share, false),
-    ("services", "goodput", Unit::Rate, false),
-    ("services", "throughput", Unit::Rate, false),
+    ("services", "response.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
+    ("services", "response.count", Unit::Count, true),
+    ("services", "availability", Unit::Share, true),
+    ("services", "goodput", Unit::Rate, true),
+    ("services", "throughput", Unit::Rate, true),
     ("services", "utilisation", Unit::Share, false),
     ("services", "held", Unit::Share, false),
     ("services", "offered_load", Unit::Number, false),
@@ -132,7 +133,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 99] = [
     ("services", "wait.count", Unit::Count, false),
     ("services", "queue.max", Unit::Count, false),
     ("services", "users.{arrived,answered,failed,refused,open}", Unit::Count, false),
-    ("services", "visits.{arrived,done,failed,refused,cut_off,cancelled,open,wasted}", Unit::Count, false),
+    ("services", "visits.{arrived,done,failed,refused,cut_off,swallowed,cancelled,open,wasted}", Unit::Count, false),
     (HANDLERS, "saga.begun", Unit::Count, false),
     (HANDLERS, "saga.{completed,compensated,stuck,open,late_success}.count", Unit::Count, false),
     (HANDLERS, "saga.{completed,compensated,stuck,open,late_success}.share", Unit::Share, false),
@@ -266,8 +267,13 @@ mod tests {
         assert_eq!(find("topics", "bytes").unwrap().unit, Unit::Bytes);
         assert!(find("topics", "latency.p99").is_none());
         let only: Vec<String> =
-            catalogue().iter().filter(|m| m.during && !m.path().starts_with("latency")).map(Metric::path).collect();
+            catalogue().iter().filter(|m| m.during && m.section == "consumers").map(Metric::path).collect();
+        let only: Vec<&String> = only.iter().filter(|path| !path.starts_with("latency")).collect();
         assert_eq!(only, ["lag.max", "lag.time.max", "throughput"]);
+        let only: Vec<String> =
+            catalogue().iter().filter(|m| m.during && m.section == "services").map(Metric::path).collect();
+        let only: Vec<&String> = only.iter().filter(|path| !path.starts_with("response")).collect();
+        assert_eq!(only, ["availability", "goodput", "throughput"]);
     }
 
     #[test]

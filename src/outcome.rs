@@ -173,6 +173,8 @@ pub struct ConsumerOutcome {
     pub lag: LagOutcome,
     /// Surplus work cut off: handler runs dropped by a crash.
     pub cut_off: u64,
+    /// What its handlers did, where they do more than work, wait, publish and choose.
+    pub handler: Option<HandlerOutcome>,
 }
 
 /// What one service saw.
@@ -202,6 +204,23 @@ pub struct ServiceOutcome {
     pub handler: HandlerOutcome,
     /// Events created by its publish steps, and what became of them.
     pub publish: ProducerOutcome,
+    /// What happened in each interval that an expectation about it names, in the order of `Plan::intervals_at`.
+    pub intervals: Vec<ServiceInterval>,
+}
+
+/// What happened at a service in one interval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceInterval {
+    /// The users who came in it, however late they were answered.
+    pub users: UserLedger,
+    /// How long they waited for their good answers.
+    pub response: Histogram,
+    /// Sum of the same, ns.
+    pub response_sum: u128,
+    /// Visits done in it, whenever they came.
+    pub done: u64,
+    /// Of those done: nobody waited for the answer any more.
+    pub wasted: u64,
 }
 
 /// Where every measured request of users ended: `arrived = answered + failed + refused + open`.
@@ -219,7 +238,8 @@ pub struct UserLedger {
     pub open: u64,
 }
 
-/// Where every visit since the warm-up ended: `arrived = done + failed + refused + cut_off + cancelled + open`.
+/// Where every visit since the warm-up ended: `arrived = done + failed + refused + cut_off +
+/// swallowed + cancelled + open`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VisitLedger {
     /// Reached an instance, or found none.
@@ -232,6 +252,8 @@ pub struct VisitLedger {
     pub refused: u64,
     /// Dropped by a crash.
     pub cut_off: u64,
+    /// Accepted by a black hole, which does nothing about them.
+    pub swallowed: u64,
     /// Not handled, or not to the end, because the caller had given up.
     pub cancelled: u64,
     /// Waiting or at work when the run ended.
@@ -551,6 +573,8 @@ pub struct FaultOutcome {
     pub producers: BTreeMap<usize, Unpublished>,
     /// By consumer that the fault's target or something downstream of it touches: what was seen there.
     pub touched: BTreeMap<usize, Touched>,
+    /// By service with users whose requests the fault can reach: those who came while it lasted.
+    pub services: BTreeMap<usize, ServiceInterval>,
 }
 
 /// What a fault of nodes did to the partitions of one topic, in the whole run.

@@ -614,6 +614,8 @@ pub struct ResourcePlan {
     pub queue: u32,
     /// Longest wait.
     pub timeout: Option<SimSpan>,
+    /// Whether who is turned away is told when to come again, and callers pass it on (HTTP `Retry-After`).
+    pub retry_after: bool,
 }
 
 /// A handler: steps run in order, the worker held through all of them.
@@ -855,6 +857,21 @@ pub enum FaultTarget {
     Broker(BusId, Members),
     /// The node that leads a partition of a topic when the fault strikes.
     Leader(TopicId, u32),
+    /// Something shared.
+    Resource(ResourceId),
+    /// The connection between a service's instances and the buses to which they publish.
+    ServiceLink(ServiceId),
+    /// The connection between somebody and a service that it calls; both ways, where both call.
+    CallLink(Party, ServiceId),
+}
+
+impl FaultTarget {
+    /// Whether this is the connection over which somebody calls a service.
+    #[must_use]
+    pub fn carries(self, caller: Party, to: ServiceId) -> bool {
+        let Self::CallLink(one, other) = self else { return false };
+        (one, other) == (caller, to) || caller == Party::Service(other) && one == Party::Service(to)
+    }
 }
 
 /// Which members.
@@ -893,6 +910,14 @@ pub enum Effect {
     Duplicate(f64),
     /// Share of requests that take effect but whose answer is lost.
     LostResponse(f64),
+    /// So many grants a second, if it is not fewer anyway.
+    Quota(f64),
+    /// Nothing gets through, either way.
+    Partition,
+    /// Requests are accepted, and nothing is ever done about them.
+    BlackHole,
+    /// Service takes so many times as long at first, and less and less until the fault's end.
+    ColdStart(f64),
 }
 
 impl Effect {
@@ -900,8 +925,8 @@ impl Effect {
     #[must_use]
     pub fn may_act(&self) -> bool {
         match self {
-            Self::Crash | Self::Pause => true,
-            Self::Slow(factor) | Self::Burst(factor) => (factor - 1.0).abs() > 0.0,
+            Self::Crash | Self::Pause | Self::Quota(_) | Self::Partition | Self::BlackHole => true,
+            Self::Slow(factor) | Self::Burst(factor) | Self::ColdStart(factor) => (factor - 1.0).abs() > 0.0,
             Self::Fail(share) | Self::Drop(share) | Self::Duplicate(share) | Self::LostResponse(share) => *share > 0.0,
             Self::Poison(events) => *events > 0,
             Self::Delay(dist) => dist.constant() != Some(0.0),
@@ -971,6 +996,9 @@ pub enum Initiator {
     Consumer(ConsumerId),
 }
 
+/// So many calls one inside the other are followed where calls may go in a circle.
+const MOST_CALLS: u32 = 8;
+
 /// The services that steps call, sorted, each once.
 #[must_use]
 pub fn called(steps: &[Step]) -> Vec<ServiceId> {
@@ -1023,6 +1051,59 @@ impl Plan {
         }
     }
 
+    /// The handler of a party.
+    #[must_use]
+    pub fn handler_of_party(&self, party: Party) -> &Handler {
+        match party {
+            Party::Producer(id) => &self.producers[id.0 as usize].handler,
+            Party::Consumer(id) => &self.consumers[id.0 as usize].handler,
+            Party::Service(id) => &self.services[id.0 as usize].handler,
+        }
+    }
+
+    /// Whether a handler holds a resource.
+    #[must_use]
+    pub fn holds(&self, party: Party, resource: ResourceId) -> bool {
+        let mut held = false;
+        let see = &mut |step: &Step| held |= matches!(step, Step::Hold { of, .. } if *of == resource);
+        self.handler_of_party(party).visit(see);
+        held
+    }
+
+    /// Whether two wait for each other at times: both call some service, or hold some resource.
+    #[must_use]
+    pub fn meet(&self, one: Party, other: Party) -> bool {
+        let [ours, theirs] = [one, other].map(|party| called(&self.handler_of_party(party).steps));
+        let both_hold = |resource| self.holds(one, resource) && self.holds(other, resource);
+        ours.iter().any(|service| theirs.contains(service))
+            || (0..).take(self.resources.len()).map(ResourceId).any(both_hold)
+    }
+
+    /// Mean time of a handler with what it calls, without waiting for a turn anywhere, ns.
+    #[must_use]
+    pub fn mean_time(&self, handler: &Handler) -> f64 {
+        self.mean_of(&handler.steps, 0)
+    }
+
+    /// Of steps so many calls away from the first. Calls may go in a circle: then they are not followed for ever.
+    fn mean_of(&self, steps: &[Step], depth: u32) -> f64 {
+        let of = |step: &Step| match step {
+            Step::Work(time) | Step::Wait(time) | Step::Commit(time) => time.mean(),
+            Step::Publish(_) => 0.0,
+            Step::Choose(branches) => {
+                branches.iter().map(|(share, steps)| share * self.mean_of(steps, depth)).sum::<f64>()
+            }
+            Step::Call(_) if depth >= MOST_CALLS => 0.0,
+            Step::Call(call) => self.mean_of(&self.services[call.to.0 as usize].handler.steps, depth + 1),
+            Step::Parallel { branches, .. } => {
+                branches.iter().map(|steps| self.mean_of(steps, depth)).fold(0.0, f64::max)
+            }
+            Step::Hold { steps, .. } => self.mean_of(steps, depth),
+            Step::Saga(saga) => saga.parts.iter().map(|(act, _)| self.mean_of(act, depth)).sum(),
+        };
+        steps.iter().map(of).sum()
+    }
+
     /// By service: whose requests reach it in the end. Each once, users first.
     #[must_use]
     pub fn initiators(&self) -> Vec<Vec<Initiator>> {
@@ -1047,6 +1128,13 @@ impl Plan {
             spread(Initiator::Consumer(ConsumerId(id)), called(&consumer.handler.steps));
         }
         initiators
+    }
+
+    /// Most members that a consumer ever has.
+    #[must_use]
+    pub fn most_members(&self, consumer: usize) -> u32 {
+        let changes = self.changes.iter().filter(|change| change.consumer.0 as usize == consumer);
+        changes.map(|change| change.members).chain([self.consumers[consumer].members]).max().unwrap_or(1)
     }
 
     /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the
@@ -1078,11 +1166,15 @@ impl Plan {
     /// The intervals for which expectations ask about a consumer, each once, in order of appearance.
     #[must_use]
     pub fn intervals_of(&self, consumer: usize) -> Vec<(SimTime, SimTime)> {
-        let name = &self.consumers[consumer].name;
+        self.intervals_at("consumers", &self.consumers[consumer].name)
+    }
+
+    /// The same about a thing, by its section of the result document and its name.
+    #[must_use]
+    pub fn intervals_at(&self, section: &str, name: &str) -> Vec<(SimTime, SimTime)> {
         let mut found = Vec::new();
         for expectation in &self.expectations {
-            let about =
-                expectation.metrics.iter().any(|path| path.len() > 1 && path[0] == "consumers" && path[1] == *name);
+            let about = expectation.metrics.iter().any(|path| path.len() > 1 && path[0] == section && path[1] == name);
             if let Some(interval) = expectation.during.filter(|_| about)
                 && !found.contains(&interval)
             {

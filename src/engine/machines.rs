@@ -1,11 +1,15 @@
 //! Two machines run handlers: a small one at sources and groups, and that of the mesh. What both can run must come to the
 //! same, to the bit.
 
-use super::tests::{outcome, plan, producer, topic};
+use super::tests::{Dice, consumer, outcome, plan, producer, random_plan, topic};
 use super::{Plan, RunOptions};
 use crate::dist::Dist;
 use crate::outcome::Outcome;
-use crate::plan::{Handler, KeyPlan, ResourceId, ResourcePlan, Step};
+use crate::plan::{
+    BatchPlan, ConsumerPlan, Effect, FailurePlan, FaultPlan, Handler, KeyPlan, ResourceId, ResourcePlan, RetryMode,
+    Step,
+};
+use crate::time::SimSpan;
 
 const MS: f64 = 1e6;
 
@@ -15,7 +19,15 @@ fn nothing() -> Step {
 }
 
 fn resource() -> ResourcePlan {
-    ResourcePlan { name: "nothing".into(), capacity: None, per_key: false, rate: None, queue: 0, timeout: None }
+    ResourcePlan {
+        name: "nothing".into(),
+        capacity: None,
+        per_key: false,
+        rate: None,
+        queue: 0,
+        timeout: None,
+        retry_after: false,
+    }
 }
 
 /// Outcomes of a plan, and of the same with `handlers` sent through the mesh.
@@ -24,6 +36,18 @@ fn both(plan: &Plan, seed: u64, handlers: impl Fn(&mut Plan) -> Vec<&mut Handler
     other.resources.push(resource());
     handlers(&mut other).into_iter().for_each(|handler| handler.steps.insert(0, nothing()));
     [plan, &other].map(|plan| outcome(plan, &RunOptions { seed, ..RunOptions::default() }))
+}
+
+/// Both saw the same; else the first things that differ.
+fn alike(one: &Outcome, other: &Outcome, case: u64) {
+    if let Some((one, other)) = one.trace.iter().zip(&other.trace).find(|(one, other)| one != other) {
+        panic!("case {case}: {one:?}\n{other:?}");
+    }
+    if one != other {
+        let [one, other] = [one, other].map(|outcome| format!("{outcome:#?}"));
+        let lines: Vec<_> = one.lines().zip(other.lines()).filter(|(one, other)| one != other).take(9).collect();
+        panic!("case {case}: {lines:#?}");
+    }
 }
 
 /// A producer publishes the same events at the same times, whichever machine runs its handler.
@@ -59,4 +83,79 @@ fn a_producer_is_the_same_in_both() {
         seen.open = 0;
         assert_eq!(one.producers[0], seen);
     }
+}
+
+/// A consumer handles the same events at the same times, whichever machine runs its handlers: what its group does about
+/// members, workers, order, batches, failures and retries does not depend on that.
+#[test]
+fn a_consumer_is_the_same_in_both() {
+    let mut seen = [0; 3];
+    for case in 0..300 {
+        let mut p = random_plan(&mut Dice(case * 7919 + 1));
+        p.consumers.iter_mut().for_each(comparable);
+        p.faults.retain(comparable_fault);
+        for consumer in p.consumers.iter_mut().filter(|consumer| consumer.failure != FailurePlan::default()) {
+            seen[0] += 1;
+            // What is delivered again goes on with the next attempt. While another handler is at it, the small machine
+            // knows how many that one will make, and the mesh how many it has begun.
+            if consumer.retry.mode == RetryMode::Blocking {
+                consumer.retry.attempts = 1;
+            }
+        }
+        seen[1] += u64::from(!p.faults.is_empty());
+        let [one, mut other] = [false, true].map(|delegate| {
+            outcome(&p, &RunOptions { seed: case, trace: true, delegate, general: true, ..RunOptions::default() })
+        });
+        for consumer in &mut other.consumers {
+            let handler = consumer.handler.take().expect("its handlers run in the mesh");
+            seen[2] += u64::from(handler.working > 0);
+        }
+        alike(&one, &other, case);
+    }
+    assert!(seen.into_iter().all(|count| count > 50), "{seen:?}");
+}
+
+/// Where attempts fail and are made again at once, the retries are the same, too.
+#[test]
+fn retries_in_place_are_the_same_in_both() {
+    for case in 0..40 {
+        let mut p = plan(5);
+        p.topics.push(topic("orders", 3, Dist::Exponential(MS)));
+        p.producers.push(producer("shop", 100.0, KeyPlan::Uniform(20), 0));
+        let mut reader = consumer("reader", 0, 2, Dist::Exponential(3.0 * MS));
+        reader.workers = 1 + u32::try_from(case % 3).expect("small");
+        reader.retry.attempts = 1 + u32::try_from(case % 5).expect("small");
+        reader.failure = FailurePlan { transient: 0.3, permanent: 0.02, ..FailurePlan::default() };
+        reader.handler.steps.push(Step::Wait(Dist::Exponential(MS)));
+        reader.batch = (case % 2 == 0).then_some(BatchPlan { max: 4, max_wait: SimSpan::from_millis(20) });
+        p.consumers.push(reader);
+        let [one, mut other] = [false, true].map(|delegate| {
+            outcome(&p, &RunOptions { seed: case, trace: true, delegate, general: true, ..RunOptions::default() })
+        });
+        assert!(one.consumers[0].failures > 50);
+        other.consumers[0].handler = None;
+        alike(&one, &other, case);
+    }
+}
+
+/// Leaves out what the two machines do at other times, and are meant to: see the comments.
+fn comparable(consumer: &mut ConsumerPlan) {
+    // What is published from the mesh arrives 1 ns later where the bus takes no time.
+    consumer.handler.steps.retain(|step| !matches!(step, Step::Publish(_)));
+    consumer.dead_letter = None;
+    consumer.clients.clear();
+    // Work that takes no time, or the same time at several workers, ends at one instant: who is first is decided otherwise.
+    for step in &mut consumer.handler.steps {
+        if let Step::Work(time) | Step::Wait(time) = step
+            && let Some(mean) = time.constant()
+        {
+            *time = Dist::Exponential(mean);
+        }
+    }
+}
+
+/// Slow-downs and failures that begin or end in the middle of a delivery: the small machine goes by what holds when the
+/// first attempt begins, the mesh by what holds when each step, or attempt, does.
+fn comparable_fault(fault: &FaultPlan) -> bool {
+    !matches!(fault.effect, Effect::Slow(_) | Effect::Fail(_) | Effect::Poison(_))
 }

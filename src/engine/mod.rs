@@ -14,6 +14,7 @@ mod ahead;
 mod backoff;
 mod client;
 mod cluster;
+mod delegate;
 mod earliest;
 mod group;
 mod hand;
@@ -34,6 +35,8 @@ mod topic;
 
 #[cfg(test)]
 mod machines;
+#[cfg(test)]
+mod systems;
 #[cfg(test)]
 mod tests;
 
@@ -84,6 +87,8 @@ pub struct RunOptions {
     pub general: bool,
     /// Tells the distributions of times apart in the parts of the run, too.
     pub in_parts: bool,
+    /// Runs the handlers of all consumers at the station of the services, whether they need it or not.
+    pub delegate: bool,
 }
 
 /// Why a run has no outcome.
@@ -159,7 +164,7 @@ pub(crate) struct World {
 
 impl World {
     fn new(plan: &Plan, options: &RunOptions, end: u64) -> Self {
-        let mut setup = Setup::new(plan, options.seed, options.coarse);
+        let mut setup = Setup::new(plan, options);
         setup.end = end;
         if options.in_parts {
             setup.course = Course::over(plan.warm_up.0, plan.duration.0, true);
@@ -248,27 +253,41 @@ impl World {
             }
             Station::Mesh => {
                 self.mesh.advance(until, &mut self.inboxes);
+                for (consumer, at, ended) in self.mesh.ended() {
+                    self.groups[consumer].ended(at, ended);
+                }
                 self.mesh.next()
             }
             Station::Group(index) => {
                 let group = &mut self.groups[index];
                 let next = with_logs(&self.topics, group, |group, logs| group.advance(logs, until));
                 group.deliver(&mut self.inboxes);
+                if group.has_jobs() {
+                    self.mesh.hear(index, group.jobs());
+                }
                 next
             }
         }
     }
 
-    /// The stations whose next time may change when another is advanced: groups that read a topic, or topics to which the
-    /// others publish. By index, with their positions.
-    fn hearers(&self, order: &Order, station: Station) -> Vec<(usize, usize)> {
+    /// The groups that read a topic, or the topics to which another station publishes: their next time may change when it is
+    /// advanced.
+    fn hearers(&self, station: Station) -> Vec<Station> {
         if let Station::Topic(index) = station {
-            let readers = &self.setup.topics[index].readers;
-            return readers.iter().map(|reader| (*reader, order.position(Station::Group(*reader)))).collect();
+            return self.setup.topics[index].readers.iter().map(|reader| Station::Group(*reader)).collect();
         }
         let publishes = |topic: &setup::TopicSetup| topic.who.iter().any(|who| self.setup.station(*who) == station);
-        let topics = self.setup.topics.iter().enumerate().filter(|(_, topic)| publishes(topic));
-        topics.map(|(index, _)| (index, order.position(Station::Topic(index)))).collect()
+        let topics = self.setup.topics.iter().zip(0..).filter(|(topic, _)| publishes(topic));
+        topics.map(|(_, index)| Station::Topic(index)).collect()
+    }
+
+    /// Those that a station tells directly: groups whose handlers run in the mesh, and the mesh.
+    fn told(&self, station: Station) -> Vec<Station> {
+        match station {
+            Station::Mesh => self.setup.delegating().map(Station::Group).collect(),
+            Station::Group(index) if self.setup.delegates[index] => vec![Station::Mesh],
+            _ => Vec::new(),
+        }
     }
 
     /// Follows events through all their groups, and journeys as far as all stations have come, and trims what nobody needs
@@ -346,6 +365,11 @@ impl World {
         for (topic, count) in sources.chain(groups).chain(self.mesh.unsent()) {
             unsent[topic] += count;
         }
+        let MeshOutcome { services, producers: in_mesh, consumers: handlers, resources, struck } =
+            self.mesh.finish(end).map_err(RunError::Broken)?;
+        for (fault, service, interval) in struck {
+            faults[fault].services.insert(service, interval);
+        }
         let mut consumers = Vec::with_capacity(self.groups.len());
         let mut trace = Vec::new();
         for group in &mut self.groups {
@@ -369,8 +393,10 @@ impl World {
         trace.sort_by_key(|record| {
             (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
         });
-        let MeshOutcome { services, producers: in_mesh, resources } =
-            self.mesh.finish(end).map_err(RunError::Broken)?;
+        for (index, handler, out) in handlers {
+            self.groups[index].check_out(out).map_err(RunError::Broken)?;
+            consumers[index].handler = Some(handler);
+        }
         let sources = self.setup.sources.iter().copied().zip(self.sources.iter_mut().map(Source::outcome));
         let mut producers: Vec<(usize, ProducerOutcome)> = sources.chain(in_mesh).collect();
         producers.sort_unstable_by_key(|(index, _)| *index);
@@ -424,6 +450,10 @@ impl World {
             }
             (FaultTarget::ConsumerLink(id), _) => {
                 let publisher = Publisher::Consumer(id.0 as usize);
+                (Some(publisher), publishes(publisher))
+            }
+            (FaultTarget::ServiceLink(id), _) => {
+                let publisher = Publisher::Service(id.0 as usize);
                 (Some(publisher), publishes(publisher))
             }
             (FaultTarget::Broker(bus, _), _) => (None, on_bus(bus)),

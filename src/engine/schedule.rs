@@ -13,7 +13,7 @@ use crate::time::SimTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Station {
     Source(usize),
-    /// All services, and the producers that call, hold or run steps at once.
+    /// All services, and the handlers of producers and consumers that call, hold or run steps at once.
     Mesh,
     Topic(usize),
     Group(usize),
@@ -42,6 +42,11 @@ impl Order {
             for reader in &topic.readers {
                 hears[number(Station::Group(*reader))].push(number(Station::Topic(index)));
             }
+        }
+        // A group tells the mesh what its members begin, and hears when that is done.
+        for group in setup.delegating() {
+            hears[number(Station::Mesh)].push(number(Station::Group(group)));
+            hears[number(Station::Group(group))].push(number(Station::Mesh));
         }
         let station = |n: usize| {
             if n < sources {
@@ -154,13 +159,17 @@ impl Windows {
 /// Lets each station in turn run a whole window ahead. False: stopped.
 pub(super) fn windowed(world: &mut World, order: &Order, target: u64, keep_going: &dyn Fn(SimTime) -> bool) -> bool {
     let mut windows = Windows::new(target, world.end);
+    let mut fronts: Vec<Front> = order.components.iter().map(|stations| Front::new(world, stations)).collect();
     while let Some(until) = windows.next() {
-        for component in &order.components {
-            match component.as_slice() {
+        for front in &mut fronts {
+            match front.stations.as_slice() {
                 [station] => {
                     world.advance(*station, until);
                 }
-                stations => interleave(world, stations, until),
+                _ => {
+                    front.look(world);
+                    while front.step(world, until).is_some() {}
+                }
             }
         }
         world.settle(until);
@@ -175,51 +184,81 @@ pub(super) fn windowed(world: &mut World, order: &Order, target: u64, keep_going
     true
 }
 
-/// Advances stations event by event, in order of time and position, up to `until`.
-fn interleave(world: &mut World, stations: &[Station], until: u64) {
-    loop {
-        let next =
-            stations.iter().map(|station| world.next(*station)).enumerate().min_by_key(|(at, next)| (*next, *at));
-        match next {
-            Some((at, now)) if now < until => {
-                world.advance(stations[at], now + 1);
-            }
-            _ => return,
+/// Stations that are advanced event by event, in order of time and position.
+struct Front {
+    stations: Vec<Station>,
+    /// By position: the topics, or groups, that hear what it publishes or appends, each with its position.
+    hearers: Vec<Vec<(usize, usize)>>,
+    /// By position: those that it tells directly, each with its position.
+    told: Vec<Vec<(Station, usize)>>,
+    due: Earliest,
+}
+
+impl Front {
+    fn new(world: &World, stations: &[Station]) -> Self {
+        let placed = |station: Station| Some((station, stations.iter().position(|other| *other == station)?));
+        let index = |(station, at): (Station, usize)| match station {
+            Station::Topic(index) | Station::Group(index) => Some((index, at)),
+            Station::Source(_) | Station::Mesh => None,
+        };
+        let hearers = |from: &Station| world.hearers(*from).into_iter().filter_map(placed).filter_map(index).collect();
+        let told = |from: &Station| world.told(*from).into_iter().filter_map(placed).collect();
+        Self {
+            hearers: stations.iter().map(hearers).collect(),
+            told: stations.iter().map(told).collect(),
+            due: Earliest::new(stations.len()),
+            stations: stations.to_vec(),
         }
+    }
+
+    /// Finds out when each is due.
+    fn look(&mut self, world: &mut World) {
+        for (at, station) in self.stations.iter().enumerate() {
+            self.due.set(at, world.next(*station));
+        }
+    }
+
+    /// Advances the one that is due first by one instant, if that lies before `until`; which instant.
+    #[inline(always)]
+    fn step(&mut self, world: &mut World, until: u64) -> Option<u64> {
+        let (now, who) = (self.due.time(), self.due.position());
+        if now >= until {
+            return None;
+        }
+        match self.stations[who] {
+            // Nobody hears of most events: the fewer questions are asked then, the fewer are guessed wrong.
+            Station::Group(index) if world.groups[index].is_silent() => {
+                self.due.set(who, world.advance(Station::Group(index), now + 1));
+            }
+            station @ Station::Topic(_) => {
+                self.due.set(who, world.advance(station, now + 1));
+                for (group, at) in &self.hearers[who] {
+                    if let Some(next) = world.hear(*group) {
+                        self.due.set(*at, next);
+                    }
+                }
+            }
+            station => {
+                self.due.set(who, world.advance(station, now + 1));
+                for (topic, at) in &self.hearers[who] {
+                    self.due.set(*at, world.next_of_topic(*topic));
+                }
+                for (station, at) in &self.told[who] {
+                    self.due.set(*at, world.next(*station));
+                }
+            }
+        }
+        Some(now)
     }
 }
 
 /// Advances always the station that is due first, by one instant. False: stopped.
 pub(super) fn stepwise(world: &mut World, order: &Order, keep_going: &dyn Fn(SimTime) -> bool) -> bool {
     let stations: Vec<Station> = order.components.iter().flatten().copied().collect();
-    let hearers: Vec<Vec<(usize, usize)>> = stations.iter().map(|station| world.hearers(order, *station)).collect();
-    let mut due = Earliest::new(stations.len());
-    for (at, station) in stations.iter().enumerate() {
-        due.set(at, world.next(*station));
-    }
+    let mut front = Front::new(world, &stations);
+    front.look(world);
     let mut steps = 0u32;
-    while due.time() < world.end {
-        let (now, who) = (due.time(), due.position());
-        match stations[who] {
-            // Nobody hears of most events: the fewer questions are asked then, the fewer are guessed wrong.
-            Station::Group(index) if world.groups[index].is_silent() => {
-                due.set(who, world.advance(Station::Group(index), now + 1));
-            }
-            station @ Station::Topic(_) => {
-                due.set(who, world.advance(station, now + 1));
-                for (group, at) in &hearers[who] {
-                    if let Some(next) = world.hear(*group) {
-                        due.set(*at, next);
-                    }
-                }
-            }
-            station => {
-                due.set(who, world.advance(station, now + 1));
-                for (topic, at) in &hearers[who] {
-                    due.set(*at, world.next_of_topic(*topic));
-                }
-            }
-        }
+    while let Some(now) = front.step(world, world.end) {
         steps += 1;
         if steps.is_multiple_of(8192) {
             world.settle(now);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::RunOptions;
 use super::cluster::{Cluster, Clusters};
 use super::journeys::Follow;
 use super::lineage::Roots;
@@ -12,8 +13,8 @@ use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
 use crate::partition::KeyTexts;
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Plan,
-    ProducerId, Step, StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Party, Plan,
+    ProducerId, ServiceId, Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 use crate::stats::Course;
@@ -42,6 +43,18 @@ pub(super) enum Publisher {
     Consumer(usize),
     /// By index.
     Service(usize),
+}
+
+impl Publisher {
+    /// The same as a party of the plan.
+    pub(super) fn party(self) -> Party {
+        let id = |index| u32::try_from(index).expect("things of a plan fit 32 bits");
+        match self {
+            Self::Producer(index) => Party::Producer(ProducerId(id(index))),
+            Self::Consumer(index) => Party::Consumer(ConsumerId(id(index))),
+            Self::Service(index) => Party::Service(ServiceId(id(index))),
+        }
+    }
 }
 
 /// One topic, ready to run.
@@ -163,10 +176,13 @@ pub(super) struct Setup {
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
     /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
     pub(super) sources: Vec<usize>,
+    /// By consumer: whether its handlers run in the mesh.
+    pub(super) delegates: Vec<bool>,
 }
 
 impl Setup {
-    pub(super) fn new(plan: &Plan, seed: u64, coarse: u64) -> Self {
+    pub(super) fn new(plan: &Plan, options: &RunOptions) -> Self {
+        let RunOptions { seed, coarse, delegate, .. } = *options;
         let rounding = Rounding(coarse.max(1));
         let (roots, follow) = (Roots::new(plan.producers.len()), Arc::new(Follow::new(plan)));
         let mut topics: Vec<TopicSetup> = (0..plan.topics.len()).map(|topic| topic_setup(plan, topic)).collect();
@@ -195,10 +211,11 @@ impl Setup {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
+        let delegates = plan.consumers.iter().map(|consumer| delegate || !consumer.handler.is_simple()).collect();
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
         let (warm_up, end) = (plan.warm_up.0, plan.duration.0);
         let course = Course::over(warm_up, end, false);
-        Self { seed, rounding, warm_up, end, course, topics, roots, follow, clusters, clients, sources }
+        Self { seed, rounding, warm_up, end, course, topics, roots, follow, clusters, clients, sources, delegates }
     }
 }
 
@@ -214,9 +231,14 @@ impl Setup {
     pub(super) fn station(&self, who: Publisher) -> Station {
         match who {
             Publisher::Producer(index) => self.sources.binary_search(&index).map_or(Station::Mesh, Station::Source),
-            Publisher::Consumer(index) => Station::Group(index),
-            Publisher::Service(_) => Station::Mesh,
+            Publisher::Consumer(index) if !self.delegates[index] => Station::Group(index),
+            Publisher::Consumer(_) | Publisher::Service(_) => Station::Mesh,
         }
+    }
+
+    /// The consumers whose handlers run in the mesh.
+    pub(super) fn delegating(&self) -> impl Iterator<Item = usize> {
+        (0..self.delegates.len()).filter(|consumer| self.delegates[*consumer])
     }
 
     /// Marks the clients whose topics come before them in the order of stations, and those in the mesh, whose topics may
@@ -376,13 +398,16 @@ fn client_setup(
     let (list, link) = match who {
         Publisher::Producer(producer) => {
             let link = FaultTarget::ProducerLink(ProducerId(u32::try_from(producer).expect("producers fit 32 bits")));
-            (&plan.producers[producer].clients, Link::of(plan, seed, link))
+            (&plan.producers[producer].clients, Link::of(plan, seed, |target| target == link))
         }
         Publisher::Consumer(consumer) => {
             let link = FaultTarget::ConsumerLink(ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits")));
-            (&plan.consumers[consumer].clients, Link::of(plan, seed, link))
+            (&plan.consumers[consumer].clients, Link::of(plan, seed, |target| target == link))
         }
-        Publisher::Service(service) => (&plan.services[service].clients, Link::default()),
+        Publisher::Service(service) => {
+            let link = FaultTarget::ServiceLink(ServiceId(u32::try_from(service).expect("services fit 32 bits")));
+            (&plan.services[service].clients, Link::of(plan, seed, |target| target == link))
+        }
     };
     let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
     let client = client.expect("a plan has client settings for every topic that is published to");

@@ -388,7 +388,7 @@ pub(super) fn fail_brokers(dice: &mut Dice, p: &mut Plan) {
     }
 }
 
-fn random_plan(dice: &mut Dice) -> Plan {
+pub(super) fn random_plan(dice: &mut Dice) -> Plan {
     let mut p = plan(2);
     let topics = 1 + u32::try_from(dice.below(3)).unwrap();
     for t in 0..topics {
@@ -454,7 +454,7 @@ pub(super) fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {
     run(plan, options, &Always).unwrap_or_else(|error| panic!("{error} {options:?} {plan:#?}")).expect("never stopped")
 }
 
-fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
+pub(super) fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
     let base = RunOptions { seed, coarse, trace: true, in_parts: case.is_multiple_of(2), ..RunOptions::default() };
     let windowed = outcome(plan, &base);
     for consumer in &windowed.consumers {

@@ -122,7 +122,7 @@ impl LinkFault {
 }
 
 /// Intervals sorted by their start, those that overlap made one.
-fn united(intervals: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+pub(super) fn united(intervals: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
     let mut spans: Vec<(u64, u64)> = Vec::new();
     for (from, to) in intervals {
         match spans.last_mut() {
@@ -134,10 +134,10 @@ fn united(intervals: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
 }
 
 impl Link {
-    /// The link faults of a plan that `of` selects.
-    pub(super) fn of(plan: &Plan, seed: u64, of: FaultTarget) -> Self {
+    /// The faults of a plan at targets that `of` selects.
+    pub(super) fn of(plan: &Plan, seed: u64, of: impl Fn(FaultTarget) -> bool) -> Self {
         // What cannot do anything must change nothing, not even how a group is simulated.
-        let faults = plan.faults.iter().filter(|fault| fault.target == of && fault.effect.may_act());
+        let faults = plan.faults.iter().filter(|fault| of(fault.target) && fault.effect.may_act());
         let faults = faults.map(|fault| LinkFault {
             spans: united(occurrences(plan, fault, seed).iter().map(|o| (o.from, o.to))),
             effect: fault.effect.clone(),
@@ -152,6 +152,11 @@ impl Link {
         self.faults.is_empty()
     }
 
+    /// Whether nothing gets through.
+    pub(super) fn is_cut(&self, now: u64) -> bool {
+        self.faults.iter().any(|fault| fault.effect == Effect::Partition && fault.acts(now))
+    }
+
     /// What the request `id`, sent at `now`, meets.
     pub(super) fn verdict(&self, stream: Stream, id: u64, now: u64) -> Verdict {
         let mut verdict = Verdict::default();
@@ -160,6 +165,7 @@ impl Link {
             match effect {
                 Effect::Drop(p) => verdict.dropped |= unit() < *p,
                 Effect::Duplicate(p) => verdict.duplicated |= unit() < *p,
+                Effect::Partition => verdict.dropped = true,
                 Effect::LostResponse(p) => verdict.response_lost |= unit() < *p,
                 Effect::Delay(dist) => verdict.delay += dist.whole(&mut stream.part(*number).at(id), About::default()),
                 _ => {}

@@ -5,6 +5,7 @@ use super::inputs::Input;
 use super::layout::{Exclusive, stations};
 use super::model::Model;
 use super::queues::Known;
+use super::services::doubts_about_steps;
 use super::spread::Dealing;
 use crate::dist::Dist;
 use crate::plan::{Dispatch, RetryMode, Step};
@@ -154,6 +155,7 @@ impl Known<'_> {
             found.push(Doubt::HeavyTail(scv));
         }
         self.doubts_about_order(model, &mut found);
+        doubts_about_steps(plan, &policy.handler).into_iter().for_each(|doubt| note(&mut found, doubt));
         found
     }
 

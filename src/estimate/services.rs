@@ -14,7 +14,7 @@ use super::rates::Rates;
 use super::work::Whose;
 use super::{Accuracy, Doubt, letter};
 use crate::dist::Dist;
-use crate::plan::{Balance, Plan, ServicePlan, Step};
+use crate::plan::{Balance, Handler, Plan, ServicePlan, Step};
 
 /// What the formulas say of one service.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -334,6 +334,15 @@ fn call_steps(steps: &[Step], index: usize) -> u32 {
 
 /// What a plan has that the formula leaves out.
 fn doubts(plan: &Plan, policy: &ServicePlan) -> Vec<Doubt> {
+    let mut found = doubts_about_steps(plan, &policy.handler);
+    if policy.arrivals.as_ref().is_some_and(|arrivals| arrivals.swing() > 1.0) {
+        found.push(Doubt::Turns);
+    }
+    found
+}
+
+/// What a handler has that the formula leaves out, of a service or a consumer.
+pub(super) fn doubts_about_steps(plan: &Plan, handler: &Handler) -> Vec<Doubt> {
     let mut found = Vec::new();
     let mut see = |step: &Step| match step {
         Step::Call(call) => {
@@ -347,9 +356,6 @@ fn doubts(plan: &Plan, policy: &ServicePlan) -> Vec<Doubt> {
         Step::Hold { of, .. } if plan.resources[of.0 as usize].per_key => note(&mut found, Doubt::Locks),
         _ => {}
     };
-    policy.handler.steps.iter().for_each(|step| step.visit(&mut see));
-    if policy.arrivals.as_ref().is_some_and(|arrivals| arrivals.swing() > 1.0) {
-        found.push(Doubt::Turns);
-    }
+    handler.visit(&mut see);
     found
 }

@@ -90,6 +90,7 @@ pub(super) fn plan_of_services() -> Plan {
         rate: None,
         queue: u32::MAX,
         timeout: Some(SimSpan::from_seconds(30)),
+        retry_after: false,
     };
     let flow = FlowPlan {
         name: "paid".into(),
@@ -373,6 +374,7 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
             count: 1,
             producers: std::collections::BTreeMap::new(),
             touched: [(0, touched(extra))].into(),
+            services: std::collections::BTreeMap::new(),
         }],
         trace: Vec::new(),
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::jackknife::{Measured, contributions_to, interval, needed};
 use super::measure::{PERCENTILES, measure_during, nine_decimals};
+use super::services;
 use super::shares::Shares;
 use super::unfinished::{Span, span};
 use crate::metrics::is_of_the_worst_run;
@@ -176,11 +177,19 @@ impl Claim {
             None => reading(&part.metrics, path),
             Some(during) => {
                 let [section, name, metric @ ..] = path else { return None };
-                let consumer =
-                    plan.consumers.iter().position(|c| c.name == *name).filter(|_| section == "consumers")?;
-                let interval = plan.intervals_of(consumer).iter().position(|i| *i == during)?;
+                let interval = plan.intervals_at(section, name).iter().position(|i| *i == during)?;
                 let metric = metric.iter().map(String::as_str).collect::<Vec<_>>();
-                number(&measure_during(&part.pooled, consumer, interval, during, &metric))
+                number(&match section.as_str() {
+                    "consumers" => {
+                        let consumer = plan.consumers.iter().position(|it| it.name == *name)?;
+                        measure_during(&part.pooled, consumer, interval, during, &metric)
+                    }
+                    _ => {
+                        let service = plan.services.iter().position(|it| it.name == *name)?;
+                        let seconds = (during.1 - during.0).seconds();
+                        services::during(&part.pooled, service, interval, seconds, &metric)
+                    }
+                })
             }
         }?;
         let value = if reading.count { reading.value / f64::from(part.pooled.runs) } else { reading.value };

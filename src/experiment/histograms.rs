@@ -48,7 +48,13 @@ pub(super) fn histogram<'a>(
         ["services", name, what, rest @ ..] => {
             let service = &seen.services[plan.services.iter().position(|it| it.name == *name)?];
             match (*what, rest) {
-                ("response", figure) => (&service.response, figure),
+                ("response", figure) => match during {
+                    None => (&service.response, figure),
+                    Some(during) => {
+                        let at = plan.intervals_at("services", name).iter().position(|it| *it == during)?;
+                        (&service.intervals.get(at)?.response, figure)
+                    }
+                },
                 ("wait", figure) => (&service.wait, figure),
                 ("publish", ["latency", figure @ ..]) => (&service.publish.publish_latency, figure),
                 _ => return None,

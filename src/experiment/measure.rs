@@ -210,7 +210,15 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let (drain_time, not_drained) = drained(pooled, index);
     put("drain_time", drain_time);
     put("not_drained", not_drained.into());
-    put("utilisation", ratio(seen.busy as f64, seen.available as f64));
+    match &seen.handler {
+        None => drop(put("utilisation", ratio(seen.busy as f64, seen.available as f64))),
+        Some(handler) => {
+            put("utilisation", ratio(handler.working as f64, seen.available as f64));
+            put("held", ratio(seen.busy as f64, seen.available as f64));
+            let handled = services::handled(plan, &policy.handler, handler);
+            handled.into_iter().for_each(|(name, value)| drop(put(name, value)));
+        }
+    }
     put("offered_load", offered_load(plan, policy, seen, pooled));
     put("throughput", ratio(seen.done as f64, pooled.measured_seconds()));
     put("ledger", ledger(seen));
@@ -472,6 +480,8 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         let counts = json!({ "rejected": unpublished.rejected, "indeterminate": unpublished.indeterminate });
         (plan.producers[*producer].name.clone(), counts)
     });
+    let users =
+        seen.services.iter().map(|(service, users)| (plan.services[*service].name.clone(), services::struck(users)));
     let overlaps = (0..plan.consumers.len()).map(|consumer| (name(consumer), overlaps(plan, pooled, index, consumer)));
     let members = seen.members.iter().take(LISTED_OCCURRENCES).map_while(|member| *member);
     let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
@@ -482,6 +492,7 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         "members": members.collect::<Vec<_>>(),
         "touched": touched.collect::<Map<_, _>>(),
         "producers": producers.collect::<Map<_, _>>(),
+        "services": users.collect::<Map<_, _>>(),
         "overlaps": overlaps.filter(|(_, with)| !with.is_empty()).map(|(who, with)| (who, with.into())).collect::<Map<_, _>>(),
         "noticed": noticed,
         "unnoticed": unnoticed,

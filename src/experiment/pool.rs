@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{
     CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
-    Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceOutcome,
-    StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
+    Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceInterval,
+    ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::stats::Course;
@@ -262,12 +262,18 @@ impl ConsumerOutcome {
         self.arrived += other.arrived;
         self.lag.merge(other.lag);
         self.cut_off += other.cut_off;
+        merge_handlers(&mut self.handler, other.handler);
     }
 }
 
 impl ServiceOutcome {
     fn merge(&mut self, other: Self) {
         self.users.merge(other.users);
+        if self.intervals.is_empty() {
+            self.intervals = other.intervals;
+        } else {
+            self.intervals.iter_mut().zip(other.intervals).for_each(|(interval, other)| interval.merge(other));
+        }
         self.response.merge(&other.response);
         self.response_sum += other.response_sum;
         self.course.merge(&other.course);
@@ -308,6 +314,16 @@ impl UserLedger {
     }
 }
 
+impl ServiceInterval {
+    fn merge(&mut self, other: Self) {
+        self.users.merge(other.users);
+        self.response.merge(&other.response);
+        self.response_sum += other.response_sum;
+        self.done += other.done;
+        self.wasted += other.wasted;
+    }
+}
+
 impl VisitLedger {
     fn merge(&mut self, other: Self) {
         self.arrived += other.arrived;
@@ -318,6 +334,7 @@ impl VisitLedger {
         self.cancelled += other.cancelled;
         self.open += other.open;
         self.wasted += other.wasted;
+        self.swallowed += other.swallowed;
     }
 }
 
@@ -481,6 +498,9 @@ impl FaultOutcome {
         }
         for (consumer, touched) in other.touched {
             self.touched.entry(consumer).or_default().merge(touched);
+        }
+        for (service, users) in other.services {
+            self.services.entry(service).or_default().merge(users);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::beside::{Found, Setting};
 use super::unfinished::{UNFINISHED, open_in};
 use crate::estimate::{Accuracy, Consumer, Outage, Service};
 use crate::outcome::Ended;
-use crate::plan::{FaultTarget, Plan, ServiceId, Step, called};
+use crate::plan::{FaultTarget, Party, Plan, ServiceId, Step, called};
 use crate::summary::{Beside, Figure, number_at};
 use crate::units::{show_count, show_number, show_rate, show_seconds, show_share};
 
@@ -241,7 +241,12 @@ fn faults_near(setting: &Setting<'_>, index: usize) -> Option<String> {
     let plan = setting.plan;
     let near = tied(plan, index);
     let faults = plan.faults.iter().filter(|fault| fault.effect.may_act()).filter(|fault| match fault.target {
-        FaultTarget::Service(id, _) => near.contains(&(id.0 as usize)),
+        FaultTarget::Resource(id) => {
+            near.iter().any(|at| plan.holds(Party::Service(ServiceId(u32::try_from(*at).unwrap_or(u32::MAX))), id))
+        }
+        FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) | FaultTarget::CallLink(_, id) => {
+            near.contains(&(id.0 as usize))
+        }
         _ => false,
     });
     let names: Vec<String> = faults.map(|fault| format!("`{}`", fault.name)).collect();

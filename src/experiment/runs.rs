@@ -192,6 +192,7 @@ impl<'a, 'p> Crew<'a, 'p> {
             trace: request.trace && replication == 0,
             general: request.general,
             in_parts: self.to == 1 && self.plan.unsteady().is_none(),
+            delegate: false,
         }
     }
 

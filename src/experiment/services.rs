@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::measure::{distribution, level, publishing, ratio};
 use super::pool::Pooled;
-use crate::outcome::{CallLedger, HandlerOutcome, SagaLedger, UserLedger, VisitLedger};
+use crate::outcome::{CallLedger, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger};
 use crate::plan::{Handler, Plan, ServicePlan, Step, called};
 
 /// The metrics of one service.
@@ -37,6 +37,33 @@ pub(super) fn service(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     metrics.into()
 }
 
+/// Metrics of the users who came in one interval (`response`, `availability`), and of what was done in it; `null` for
+/// anything else.
+#[must_use]
+pub(super) fn during(pooled: &Pooled, index: usize, interval: usize, span: f64, path: &[&str]) -> Value {
+    let Some(seen) = pooled.outcome.services[index].intervals.get(interval) else { return Value::Null };
+    let per_second = |count: u64| ratio(count as f64, span * f64::from(pooled.runs));
+    match path {
+        ["response", rest @ ..] => {
+            distribution(&seen.response, seen.response_sum).get(&rest.join(".")).cloned().unwrap_or(Value::Null)
+        }
+        ["availability"] => availability(&seen.users),
+        ["goodput"] => per_second(seen.done - seen.wasted),
+        ["throughput"] => per_second(seen.done),
+        _ => Value::Null,
+    }
+}
+
+/// Metrics of the users who came while a fault lasted.
+#[must_use]
+pub(super) fn struck(seen: &ServiceInterval) -> Value {
+    json!({
+        "users": user_ledger(&seen.users),
+        "availability": availability(&seen.users),
+        "response": distribution(&seen.response, seen.response_sum),
+    })
+}
+
 /// Share of the users' requests with an end that were answered well.
 fn availability(users: &UserLedger) -> Value {
     ratio(users.answered as f64, (users.answered + users.failed + users.refused) as f64)
@@ -62,7 +89,7 @@ fn user_ledger(users: &UserLedger) -> Value {
 fn visit_ledger(visits: &VisitLedger) -> Value {
     json!({
         "arrived": visits.arrived, "done": visits.done, "failed": visits.failed, "refused": visits.refused,
-        "cut_off": visits.cut_off, "cancelled": visits.cancelled, "open": visits.open, "wasted": visits.wasted,
+        "cut_off": visits.cut_off, "swallowed": visits.swallowed, "cancelled": visits.cancelled, "open": visits.open, "wasted": visits.wasted,
     })
 }
 

@@ -130,6 +130,10 @@ fn times<'a>(
         ["producers", name, ..] => {
             seen.producers[plan.producers.iter().position(|producer| producer.name == name)?].publishing
         }
+        ["services", name, "response", ..] => {
+            let at = plan.intervals_at("services", name).iter().position(|interval| Some(*interval) == during)?;
+            seen.services[plan.services.iter().position(|it| it.name == name)?].intervals.get(at)?.users.open
+        }
         ["topics", name, ..] => seen.topics[plan.topics.iter().position(|topic| topic.name == name)?].not_converged,
         ["flows", name, ..] => seen.flows[plan.flows.iter().position(|flow| flow.name == name)?].open,
         ["reads", name, ..] => seen.reads[plan.reads.iter().position(|read| read.name == name)?].open,

@@ -7,7 +7,7 @@ use super::buses::{self, Buses};
 use super::consumers::{self, Read};
 use super::diagnostics::Diagnostic;
 use super::faults::{self, Things};
-use super::handlers::{Known, Owner};
+use super::handlers::Known;
 use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::tree::{Node, Place, Value};
@@ -43,9 +43,9 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let services = fields.get("services").unwrap_or(&nothing);
     let buses = read_buses(reader, &mut fields, users_come_in(services));
     let section = read_producers(reader, &mut fields, services);
-    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &buses, &names);
-    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &buses, &names);
-    let known = Known { buses: &buses, names: &names, owner: Owner::Service };
+    let known = Known { buses: &buses, names: &names };
+    plan.producers = producers::read(reader, section.unwrap_or(&nothing), &known);
+    let read = consumers::read(reader, fields.get("consumers").unwrap_or(&nothing), &known);
     plan.services = services::read(reader, services, &known);
     let (resources, per_key): (Vec<_>, Vec<_>) =
         resources::read(reader, fields.get("resources").unwrap_or(&nothing)).into_iter().unzip();

@@ -4,9 +4,8 @@ use super::buses::{Buses, check_name, named_entries};
 use super::clients;
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
-use super::handlers::{self, Known, Owner};
+use super::handlers::{self, Known};
 use super::keys;
-use super::names::Names;
 use super::producers::MAX_PROCESSES;
 use super::reader::{Fields, Reader, items};
 use super::settings::{self, Overrides, Table, Values};
@@ -37,13 +36,13 @@ pub(super) struct Read {
 }
 
 /// Reads the section `consumers`, sorted by name.
-pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses, names: &Names) -> Vec<Read> {
+pub(super) fn read(reader: &mut Reader, section: &Node, known: &Known<'_>) -> Vec<Read> {
     let mut consumers = Vec::new();
     let mut entries = named_entries(reader, section, "consumers");
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
         check_name(reader, entry);
-        consumers.extend(consumer(reader, entry, &Known { buses, names, owner: Owner::Consumer }));
+        consumers.extend(consumer(reader, entry, known));
     }
     consumers
 }

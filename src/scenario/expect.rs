@@ -299,6 +299,9 @@ fn missing_of_handler(plan: &Plan, section: &str, name: &str, keys: &[&str]) -> 
                 |step: &Step| matches!(step, Step::Call(call) if plan.services[call.to.0 as usize].name == *callee);
             (!has(&calls)).then(|| format!("`{name}` does not call `{callee}`"))
         }
+        ["held"] if service.is_none() && handler.is_simple() => {
+            Some(format!("the workers of `{name}` wait for nobody; see `utilisation`"))
+        }
         ["failed" | "open"] if handler.is_simple() => Some(format!("no step of `{name}` can fail it; see `publish`")),
         _ => None,
     }

@@ -9,8 +9,8 @@ use super::reader::{Choice, Fields, Reader, items};
 use super::tree::{Node, Place};
 use crate::dist::Dist;
 use crate::plan::{
-    ChangePlan, ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Plan, ProducerId, ServiceId,
-    ServicePlan,
+    ChangePlan, ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Party, Plan, ProducerId, ResourceId,
+    ServiceId, ServicePlan, called,
 };
 use crate::time::{SimSpan, SimTime};
 use crate::units;
@@ -20,12 +20,12 @@ use super::producers::MAX_PROCESSES;
 /// Effects by kind of target; each fits what is listed.
 const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"];
 const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
-const SERVICE_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "burst"];
-const LINK_EFFECTS: [&str; 4] = ["drop", "delay", "duplicate", "lost_response"];
+const SERVICE_EFFECTS: [&str; 7] = ["crash", "pause", "slow", "fail", "burst", "black_hole", "cold_start"];
+const LINK_EFFECTS: [&str; 5] = ["drop", "delay", "duplicate", "lost_response", "partition"];
+const RESOURCE_EFFECTS: [&str; 3] = ["pause", "slow", "quota"];
 const BROKER_EFFECTS: [&str; 2] = ["crash", "pause"];
 /// Effects of the format that this version does not have, on any target.
-const NOT_YET: [&str; 8] =
-    ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss", "quota", "partition"];
+const NOT_YET: [&str; 6] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss"];
 /// Actions of the format that this version does not have.
 const NOT_YET_ACTIONS: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
 
@@ -144,6 +144,10 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
         return None;
     }
     let (effect, target) = (effect?.0, target?);
+    if let (Effect::ColdStart(_), None) = (&effect, &lasts) {
+        let error = Diagnostic::at(effect_place, "a cold start ends some time, and there is no `for`");
+        reader.error(error.help("add how long it takes to be warm: `for: 2m`"));
+    }
     if let (Some((_, place)), Effect::Poison(_)) = (&lasts, &effect) {
         reader.error(
             Diagnostic::at(*place, "poison is a number of events, not a time: `for` does not fit")
@@ -252,29 +256,51 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             }
         },
         "links" => link(reader, node, tail, things),
+        "resources" => resource(reader, node, (path, tail), things),
         "buses" => brokers::target(reader, node, tail, things),
-        "zones" | "resources" => {
+        "zones" => {
             reader.not_yet(node.place, &format!("{section} as a target (`{path}`)"));
             None
         }
         _ => {
-            let named = consumers().find(|name| *name == path).map(|name| format!("consumers.{name}"));
-            let named =
-                named.or_else(|| producers().find(|name| *name == path).map(|name| format!("producers.{name}")));
-            let named = named.or_else(|| services().find(|name| *name == path).map(|name| format!("services.{name}")));
-            let help = named.map_or_else(
-                || {
-                    "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, \
-                     `services.NAME`, `buses.NAME.brokers.0`, `links.A.B`"
-                        .into()
-                },
-                |path| format!("write the whole path: `{path}`"),
-            );
-            reader
-                .error(Diagnostic::at(node.place, format!("`{path}` is no target")).label("unknown target").help(help));
+            no_target(reader, node, path, things.plan);
             None
         }
     }
+}
+
+/// A resource, as a whole.
+fn resource(reader: &mut Reader, node: &Node, (path, tail): (&str, &str), things: &Things<'_>) -> Option<FaultTarget> {
+    match longest(tail, things.plan.resources.iter().map(|resource| resource.name.as_str())) {
+        Some((index, "")) => return Some(FaultTarget::Resource(ResourceId(id(index)))),
+        Some((_, part)) => {
+            let error = Diagnostic::at(node.place, format!("`{path}` has no part `{part}`"));
+            reader.error(error.help("a resource is struck as a whole"));
+        }
+        None => {
+            let error = undeclared(reader, node, path, tail);
+            reject(reader, error, tail);
+        }
+    }
+    None
+}
+
+/// What is no path to anything; perhaps the bare name of something.
+fn no_target(reader: &mut Reader, node: &Node, path: &str, plan: &Plan) {
+    let consumers = plan.consumers.iter().map(|it| ("consumers", it.name.as_str()));
+    let producers = plan.producers.iter().map(|it| ("producers", it.name.as_str()));
+    let services = plan.services.iter().map(|it| ("services", it.name.as_str()));
+    let resources = plan.resources.iter().map(|it| ("resources", it.name.as_str()));
+    let named = consumers.chain(producers).chain(services).chain(resources).find(|(_, name)| *name == path);
+    let help = named.map_or_else(
+        || {
+            "a target is a path: `consumers.NAME`, `consumers.NAME.members.0`, `producers.NAME`, `services.NAME`, \
+             `buses.NAME.brokers.0`, `resources.NAME`, `links.A.B`"
+                .into()
+        },
+        |(section, name)| format!("write the whole path: `{section}.{name}`"),
+    );
+    reader.error(Diagnostic::at(node.place, format!("`{path}` is no target")).label("unknown target").help(help));
 }
 
 /// Records an error, unless the name is declared and only could not be read, which has been said.
@@ -336,7 +362,7 @@ pub(super) fn part(reader: &mut Reader, node: &Node, tail: &str, parts: &Parts<'
     }
 }
 
-/// A link between a producer or consumer and its bus, in either order.
+/// A link between a producer, consumer or service and its bus, or between two that call, in either order.
 fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Option<FaultTarget> {
     let plan = things.plan;
     // Buses last: they may have the name of something else, and are meant then.
@@ -354,7 +380,7 @@ fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Op
         let unknown = first.map_or(tail, |(_, rest)| rest);
         let near = nearest(unknown, names.iter().copied());
         let help = near.map_or_else(
-            || "a link is written `links.A.B`: a producer or consumer, and its bus".into(),
+            || "a link is written `links.A.B`: a producer, consumer or service and its bus, or two that call".into(),
             |near| format!("did you mean `{near}`?"),
         );
         let error = Diagnostic::at(node.place, format!("there is no link `{tail}`"));
@@ -362,25 +388,29 @@ fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Op
         return None;
     };
     debug_assert!(!rest.is_empty());
-    let services = plan.services.len();
-    let (Some(a), Some(b)) = (a.checked_sub(services), b.checked_sub(services)) else {
-        reader.not_yet(node.place, &format!("a link of a service as a target (`links.{tail}`)"));
-        return None;
-    };
-    let names = &names[services..];
-    let clients = plan.consumers.len() + plan.producers.len();
+    let clients = names.len() - things.buses.list.len();
     let (client, bus) = match (a < clients, b < clients) {
         (true, false) => (a, b - clients),
         (false, true) => (b, a - clients),
-        _ => {
+        (true, true) => {
+            let called = call_link(plan, party(plan, a), party(plan, b));
+            if called.is_none() {
+                let message = format!("`{}` and `{}` have no link of their own", names[a], names[b]);
+                let help = "a link is between who calls and the service that is called, or between a producer, consumer or \
+                            service and its bus";
+                reader.error(Diagnostic::at(node.place, message).help(help));
+            }
+            return called;
+        }
+        (false, false) => {
             let message = format!("`{}` and `{}` have no link of their own", names[a], names[b]);
-            reader.error(
-                Diagnostic::at(node.place, message).help("a link is between a producer or consumer and its bus"),
-            );
+            let help = "a link is between a producer, consumer or service and its bus";
+            reader.error(Diagnostic::at(node.place, message).help(help));
             return None;
         }
     };
-    let used = used_buses(things, client);
+    let who = party(plan, client);
+    let used = used_buses(things, who);
     if !used.contains(&bus) {
         let message = format!("`{}` does not use the bus `{}`", names[client], things.buses.list[bus].name);
         reader.error(Diagnostic::at(node.place, message));
@@ -390,23 +420,43 @@ fn link(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>) -> Op
         reader.not_yet(node.place, &format!("a fault on one of several links of `{}`", names[client]));
         return None;
     }
-    if client < plan.consumers.len() {
-        Some(FaultTarget::ConsumerLink(ConsumerId(id(client))))
+    Some(match who {
+        Party::Producer(id) => FaultTarget::ProducerLink(id),
+        Party::Consumer(id) => FaultTarget::ConsumerLink(id),
+        Party::Service(id) => FaultTarget::ServiceLink(id),
+    })
+}
+
+/// Services first, then consumers, then producers.
+fn party(plan: &Plan, index: usize) -> Party {
+    let (services, consumers) = (plan.services.len(), plan.consumers.len());
+    if index < services {
+        Party::Service(ServiceId(id(index)))
+    } else if index < services + consumers {
+        Party::Consumer(ConsumerId(id(index - services)))
     } else {
-        Some(FaultTarget::ProducerLink(ProducerId(id(client - plan.consumers.len()))))
+        Party::Producer(ProducerId(id(index - services - consumers)))
     }
 }
 
-/// Buses that a consumer (or, after those, a producer) reads from or publishes to.
-fn used_buses(things: &Things<'_>, client: usize) -> Vec<usize> {
+/// The link between two of which one calls the other.
+fn call_link(plan: &Plan, one: Party, other: Party) -> Option<FaultTarget> {
+    let calls = |caller: Party, callee: Party| match callee {
+        Party::Service(to) if called(&plan.handler_of_party(caller).steps).contains(&to) => {
+            Some(FaultTarget::CallLink(caller, to))
+        }
+        _ => None,
+    };
+    calls(one, other).or_else(|| calls(other, one))
+}
+
+/// Buses that someone reads from or publishes to.
+fn used_buses(things: &Things<'_>, who: Party) -> Vec<usize> {
     let plan = things.plan;
-    let mut topics = Vec::new();
-    if let Some(consumer) = plan.consumers.get(client) {
-        let ConsumerPlan { subscribes, handler, dead_letter, .. } = consumer;
+    let mut topics = handlers::published(plan.handler_of_party(who));
+    if let Party::Consumer(id) = who {
+        let ConsumerPlan { subscribes, dead_letter, .. } = &plan.consumers[id.0 as usize];
         topics.extend(subscribes.iter().copied().chain(*dead_letter));
-        topics.extend(handlers::published(handler));
-    } else {
-        topics.extend(handlers::published(&plan.producers[client - plan.consumers.len()].handler));
     }
     let mut buses: Vec<usize> = topics.into_iter().map(|topic| things.buses.at(topic).bus).collect();
     buses.sort_unstable();
@@ -423,7 +473,8 @@ fn effect_of(
 ) -> Option<(Effect, String)> {
     let choice = Choice::of(reader, node, "an effect", "{ slow: 10x }")?;
     let (name, place) = choice.name(node);
-    let all = || CONSUMER_EFFECTS.into_iter().chain(PRODUCER_EFFECTS).chain(LINK_EFFECTS).chain(NOT_YET);
+    let ours = || CONSUMER_EFFECTS.into_iter().chain(PRODUCER_EFFECTS).chain(LINK_EFFECTS);
+    let all = || ours().chain(["black_hole", "cold_start", "quota"]).chain(NOT_YET);
     if NOT_YET.contains(&name) {
         reader.not_yet(place, &format!("the effect `{name}`"));
         return None;
@@ -440,9 +491,17 @@ fn effect_of(
         FaultTarget::Consumer(..) => &CONSUMER_EFFECTS,
         FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
         FaultTarget::Service(..) => &SERVICE_EFFECTS,
-        FaultTarget::ProducerLink(_) | FaultTarget::ConsumerLink(_) => &LINK_EFFECTS,
+        FaultTarget::Resource(_) => &RESOURCE_EFFECTS,
+        FaultTarget::ProducerLink(_)
+        | FaultTarget::ConsumerLink(_)
+        | FaultTarget::ServiceLink(_)
+        | FaultTarget::CallLink(..) => &LINK_EFFECTS,
         FaultTarget::Broker(..) | FaultTarget::Leader(..) => &BROKER_EFFECTS,
     };
+    if name == "partition" && matches!(target, Some(FaultTarget::ConsumerLink(_))) {
+        reader.not_yet(place, "the effect `partition` on the link of a consumer");
+        return None;
+    }
     if !fits.contains(&name) {
         if matches!(target, Some(FaultTarget::Producer(_))) && ["crash", "pause", "slow", "fail"].contains(&name) {
             reader.not_yet(place, &format!("the effect `{name}` on a producer"));
@@ -462,12 +521,14 @@ fn effect_with_value(reader: &mut Reader, choice: &Choice<'_>, name: &str, place
     match choice {
         Choice::Word("crash") => Some(Effect::Crash),
         Choice::Word("pause") => Some(Effect::Pause),
+        Choice::Word("partition") => Some(Effect::Partition),
+        Choice::Word("black_hole") => Some(Effect::BlackHole),
         Choice::Word(word) => {
             let error = Diagnostic::at(place, format!("`{word}` needs a value"));
             reader.error(error.help(format!("write `{{ {word}: {} }}`", example_of(word))));
             None
         }
-        Choice::Map(entry) if matches!(name, "crash" | "pause") => {
+        Choice::Map(entry) if matches!(name, "crash" | "pause" | "partition" | "black_hole") => {
             let error = Diagnostic::at(entry.place, format!("`{name}` has no value"));
             reader.error(error.help(format!("write `effect: {name}`")));
             None
@@ -478,7 +539,8 @@ fn effect_with_value(reader: &mut Reader, choice: &Choice<'_>, name: &str, place
 
 fn example_of(effect: &str) -> &'static str {
     match effect {
-        "slow" => "10x",
+        "slow" | "cold_start" => "10x",
+        "quota" => "10/s",
         "burst" => "3x",
         "poison" => "1",
         "delay" => "50ms",
@@ -488,16 +550,27 @@ fn example_of(effect: &str) -> &'static str {
 
 fn effect_value(reader: &mut Reader, name: &str, node: &Node) -> Option<Effect> {
     match name {
-        "slow" | "burst" => {
+        "slow" | "burst" | "cold_start" => {
             let factor = reader.quantity(node, units::parse_factor, "a factor")?;
-            if factor <= 0.0 && name == "slow" {
-                reader.error(
-                    Diagnostic::at(node.place, "a factor of slowness is above zero")
-                        .help("use `pause` for standing still"),
-                );
+            if factor <= 0.0 && name != "burst" {
+                let error = Diagnostic::at(node.place, "a factor of slowness is above zero");
+                reader.error(error.help("use `pause` for standing still"));
                 return None;
             }
-            Some(if name == "slow" { Effect::Slow(factor) } else { Effect::Burst(factor) })
+            Some(match name {
+                "slow" => Effect::Slow(factor),
+                "burst" => Effect::Burst(factor),
+                _ => Effect::ColdStart(factor),
+            })
+        }
+        "quota" => {
+            let rate = reader.quantity(node, units::parse_rate, "a rate")?;
+            if rate <= 0.0 {
+                let error = Diagnostic::at(node.place, "a quota is above zero");
+                reader.error(error.help("use `pause` for a resource that is granted to nobody"));
+                return None;
+            }
+            Some(Effect::Quota(rate))
         }
         "poison" => reader.quantity(node, units::parse_count, "a count of events").map(Effect::Poison),
         "delay" => distributions::read(reader, node, Of::Time).map(Effect::Delay),

@@ -14,31 +14,8 @@ use crate::units;
 
 /// Steps of every handler.
 const STEPS: [&str; 9] = ["work", "wait", "publish", "choose", "call", "parallel", "hold", "local_commit", "saga"];
-/// Those of them that consumers have in this version.
-const SIMPLE: [&str; 4] = ["work", "wait", "publish", "choose"];
 /// Steps of the format that this version does not have.
 const NOT_YET: [&str; 2] = ["transaction", "await"];
-
-/// Whose handler it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// A producer's.
-    Producer,
-    /// A consumer's.
-    Consumer,
-    /// A service's.
-    Service,
-}
-
-impl Owner {
-    fn noun(self) -> &'static str {
-        match self {
-            Self::Producer => "producer",
-            Self::Consumer => "consumer",
-            Self::Service => "service",
-        }
-    }
-}
 
 /// What the steps of a handler may name.
 #[derive(Clone, Copy)]
@@ -47,8 +24,6 @@ pub(super) struct Known<'a> {
     pub(super) buses: &'a Buses,
     /// Services and resources.
     pub(super) names: &'a Names,
-    /// Whose steps they are.
-    pub(super) owner: Owner,
 }
 
 /// Reads the handler of a producer, consumer or service; `None` if it has none.
@@ -103,8 +78,8 @@ pub(super) fn steps(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &
 pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &str, depth: u32) -> Option<Step> {
     let choice = Choice::of(reader, node, "a step", "work: 5ms")?;
     let (name, place) = choice.name(node);
-    if let Some(what) = not_yet(name, known.owner) {
-        reader.not_yet(place, &what);
+    if NOT_YET.contains(&name) {
+        reader.not_yet(place, &format!("the step `{name}`"));
         return None;
     }
     let Choice::Map(entry) = choice else {
@@ -126,18 +101,6 @@ pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &s
             unknown_step(reader, name, place);
             None
         }
-    }
-}
-
-/// What is missing in this version for a step of this name, if anything is.
-fn not_yet(name: &str, owner: Owner) -> Option<String> {
-    match name {
-        "call" if owner == Owner::Consumer => Some(format!("a {} that calls services", owner.noun())),
-        _ if NOT_YET.contains(&name) => Some(format!("the step `{name}`")),
-        _ if !SIMPLE.contains(&name) && STEPS.contains(&name) && owner == Owner::Consumer => {
-            Some(format!("the step `{name}` of a {}", owner.noun()))
-        }
-        _ => None,
     }
 }
 
@@ -200,9 +163,6 @@ fn publish(
         return known.buses.topic(reader, node).map(plain);
     }
     let mut fields = Fields::open(reader, node, place, path, "a publish step")?;
-    if known.owner == Owner::Consumer {
-        fields.not_yet(reader, &["else"]);
-    }
     let to = fields.required(reader, "to", "to: orders").and_then(|node| known.buses.topic(reader, node));
     let event_type = fields.get("type").and_then(|node| keys::event_type(reader, node));
     let key = fields.get("key").and_then(|node| keys::read(reader, node));
@@ -215,7 +175,7 @@ fn publish(
         let error = Diagnostic::at(place, "with `ack: ignore` nobody hears that it failed");
         reader.error(error.label("this is never done").help("take one of the two away"));
     }
-    let otherwise = if known.owner != Owner::Consumer { otherwise(reader, &mut fields, known, depth) } else { None };
+    let otherwise = otherwise(reader, &mut fields, known, depth);
     fields.finish(reader);
     Some(PublishStep {
         otherwise,

@@ -39,7 +39,8 @@ fn published_in_order(plan: &Plan, topic: TopicId) -> Result<(), String> {
         let several = match &consumer.dispatch {
             Dispatch::Log(_) => consumer.workers > 1 && consumer.order == WorkerOrder::None,
             Dispatch::Queue(_) => {
-                most_members(plan, consumer) > 1 || consumer.workers > 1 && consumer.order == WorkerOrder::None
+                plan.most_members(index(plan, consumer)) > 1
+                    || consumer.workers > 1 && consumer.order == WorkerOrder::None
             }
         };
         if several {
@@ -98,17 +99,15 @@ fn in_order(client: &ClientPlan, topic: &TopicPlan, who: &str) -> Result<(), Str
     Ok(())
 }
 
-/// Most members that a consumer ever has.
-fn most_members(plan: &Plan, consumer: &ConsumerPlan) -> u32 {
-    let scaled = plan.changes.iter().filter(|change| plan.consumers[change.consumer.0 as usize].name == consumer.name);
-    scaled.map(|change| change.members).chain([consumer.members]).max().unwrap_or(1)
+fn index(plan: &Plan, consumer: &ConsumerPlan) -> usize {
+    plan.consumers.iter().position(|other| other.name == consumer.name).expect("one of the plan's")
 }
 
 /// Whether events take effect in the order of the log or queue.
 fn handled_in_order(plan: &Plan, consumer: &ConsumerPlan) -> Result<(), String> {
     let (name, workers) = (&consumer.name, consumer.workers);
     if let Dispatch::Queue(_) = consumer.dispatch {
-        let members = most_members(plan, consumer);
+        let members = plan.most_members(index(plan, consumer));
         if members > 1 {
             return Err(format!("{members} members of {name} compete for the events of one key"));
         }

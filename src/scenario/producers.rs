@@ -1,13 +1,12 @@
 //! Producers: where events begin.
 
 use super::arrivals;
-use super::buses::{Buses, check_name, named_entries};
+use super::buses::{check_name, named_entries};
 use super::clients;
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
-use super::handlers::{self, Known, Owner};
+use super::handlers::{self, Known};
 use super::keys;
-use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::tree::{Entry, Node};
 use crate::dist::{Arrivals, Dist};
@@ -17,13 +16,13 @@ use crate::plan::{Handler, KeyPlan, ProducerPlan};
 pub(super) const MAX_PROCESSES: u32 = 10_000;
 
 /// Reads the section `producers`, sorted by name.
-pub(super) fn read(reader: &mut Reader, section: &Node, buses: &Buses, names: &Names) -> Vec<ProducerPlan> {
+pub(super) fn read(reader: &mut Reader, section: &Node, known: &Known<'_>) -> Vec<ProducerPlan> {
     let mut producers = Vec::new();
     let mut entries = named_entries(reader, section, "producers");
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in entries.into_iter().filter(|entry| !entry.value.is_null()) {
         check_name(reader, entry);
-        producers.extend(producer(reader, entry, &Known { buses, names, owner: Owner::Producer }));
+        producers.extend(producer(reader, entry, known));
     }
     producers
 }

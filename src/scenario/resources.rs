@@ -34,6 +34,7 @@ fn resource(reader: &mut Reader, entry: &Entry) -> (ResourcePlan, Option<Place>)
         rate: None,
         queue: u32::MAX,
         timeout: None,
+        retry_after: false,
     };
     let what = format!("the resource `{}`", entry.key);
     let Some(mut fields) = Fields::open(reader, &entry.value, entry.place, path, what.clone()) else {
@@ -49,6 +50,11 @@ fn resource(reader: &mut Reader, entry: &Entry) -> (ResourcePlan, Option<Place>)
     }
     plan.queue = queue(reader, &mut fields);
     plan.timeout = fields.span(reader, "timeout");
+    plan.retry_after = fields.word(reader, "retry_after", &[("true", true), ("false", false)]).unwrap_or(false);
+    if let (Some(node), None) = (fields.get("retry_after").filter(|_| plan.retry_after), fields.get("rate")) {
+        let error = Diagnostic::at(node.place, "`retry_after` tells when the rate allows more, and there is none");
+        reader.error(error.help("add `rate: 100/s`, or take `retry_after` away"));
+    }
     if fields.get("timeout").is_none() {
         reader.explain_default(&fields.path_of("timeout"), "none", "they wait for ever");
     }

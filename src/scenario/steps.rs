@@ -1,4 +1,4 @@
-//! Steps that hold other steps, for services only: parallel branches, what is done while something is held, sagas.
+//! Steps that hold other steps: parallel branches, what is done while something is held, sagas.
 
 use super::diagnostics::Diagnostic;
 use super::handlers::{Known, otherwise, step, steps};

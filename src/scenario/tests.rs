@@ -268,6 +268,7 @@ fn a_booking_saga() {
         rate: None,
         queue: u32::MAX,
         timeout: Some(SimSpan::from_seconds(30)),
+        retry_after: false,
     };
     assert_eq!(plan.resources, [limits]);
     let hold = Step::Hold { of: ResourceId(0), steps: vec![Step::Commit(Dist::Constant(3e6))], otherwise: None };

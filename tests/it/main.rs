@@ -31,5 +31,6 @@ mod recompute;
 mod retention;
 mod services;
 mod size;
+mod struck;
 mod support;
 mod warm_up;

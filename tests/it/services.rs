@@ -40,10 +40,11 @@ pub(crate) fn with_services() -> Value {
             "handler": [ { "hold": { "of": "pool", "do": [ { "hold": { "of": "quota", "do": [ { "work": { "exponential": "30ms" } } ] } } ] } } ]
         }
     });
+    add_callers(&mut scenario);
     scenario["resources"] = json!({
         "rows": { "capacity": 1, "per_key": true, "timeout": "1s" },
-        "pool": { "capacity": 3 },
-        "quota": { "rate": "40/s", "burst": 5, "queue": 10, "timeout": "200ms" }
+        "pool": { "capacity": 8 },
+        "quota": { "rate": "200/s", "burst": 5, "queue": 10, "timeout": "200ms" }
     });
     scenario["flows"] = json!({
         "sold": { "from": "web", "until": ["stock", "pay"], "deadline": "150ms" },
@@ -60,8 +61,47 @@ pub(crate) fn with_services() -> Value {
     let faults = scenario["faults"].as_array_mut().unwrap();
     faults.push(json!({ "at": "30s", "for": "10s", "target": "services.stock.instances.0", "effect": "crash" }));
     faults.push(json!({ "at": "60s", "every": { "exponential": "10s" }, "for": "1s", "target": "services.web.instances.any", "effect": "pause" }));
+    faults.push(json!({ "at": "20s", "every": { "exponential": "15s" }, "for": "1s", "target": "consumers.reminder.members.any", "effect": "crash" }));
+    faults.push(json!({ "at": "25s", "every": { "exponential": "15s" }, "for": "2s", "target": "consumers.hooks", "effect": "pause" }));
     faults.push(json!({ "at": "90s", "for": "10s", "target": "services.pay", "effect": { "slow": "5x" } }));
     scenario
+}
+
+/// Consumers and a producer that call, hold, and run steps at once.
+fn add_callers(scenario: &mut Value) {
+    scenario["consumers"]["reminder"] = json!({
+        "subscribes": "orders",
+        "members": 2,
+        "workers": 20,
+        "order": "key",
+        "startup": "2s",
+        "handler": [
+            { "hold": { "of": "rows", "do": [ { "work": { "exponential": "4ms" } } ] } },
+            { "parallel": { "do": [ { "call": { "to": "advice", "timeout": "80ms" } }, { "wait": "2ms" } ], "quorum": 1 } },
+            { "saga": { "steps": [ { "do": [ { "call": { "to": "pay", "timeout": "50ms" } } ], "undo": [ { "work": "1ms" } ] } ], "else": [] } },
+            { "publish": { "to": "later", "probability": "20%", "else": [] } }
+        ],
+        "failure": { "transient": "2%", "hang": "0.1%" },
+        "retry": { "attempts": 3, "backoff": "20ms" },
+        "settings": { "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000, "max.poll.interval.ms": 8000 }
+    });
+    scenario["consumers"]["hooks"] = json!({
+        "subscribes": "calls",
+        "workers": 5,
+        "handler": [ { "call": { "to": "stock", "timeout": "50ms" } } ],
+        "retry": { "attempts": 4, "mode": "requeue", "backoff": ["100ms", "1s"] }
+    });
+    scenario["buses"]["queue"]["queues"]["calls"] = Value::Null;
+    scenario["producers"]["desk"] = json!({
+        "arrivals": { "poisson": "10/s" },
+        "key": { "uniform": 40 },
+        "handler": [
+            { "work": "2ms" },
+            { "call": { "to": "advice", "timeout": "60ms" } },
+            { "saga": [ { "do": [ { "hold": "quota" } ], "undo": [] } ] },
+            { "publish": "calls" }
+        ]
+    });
 }
 
 fn read(scenario: &Value) -> Plan {
@@ -87,17 +127,22 @@ fn neither_schedule_nor_order_of_keys_nor_strangers_matter() {
     }
     assert!(result_document(&read(&reversed(&scenario)), &Request::default()) == plain, "the order of keys changes it");
     let mut visited = scenario.clone();
-    visited["services"]["another"] = json!({ "arrivals": { "poisson": "5/s" }, "service_time": "1ms" });
+    visited["services"]["another"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": [ { "call": "callee" } ] });
+    visited["services"]["callee"] = json!({ "service_time": "1ms" });
+    visited["consumers"]["listener"] =
+        json!({ "subscribes": "later", "workers": 9, "handler": [ { "call": "callee" } ] });
     let visited: Value = serde_json::from_str(&result_document(&read(&visited), &Request::default())).unwrap();
     let plain: Value = serde_json::from_str(&plain).unwrap();
-    for (section, name) in [
+    let mut same = vec![
         ("services", "web"),
         ("services", "pay"),
         ("flows", "sold"),
         ("flows", "filed"),
         ("reads", "page"),
-        ("consumers", "archive"),
-    ] {
+        ("producers", "desk"),
+    ];
+    same.extend(["archive", "reminder", "hooks", "plain", "email"].map(|name| ("consumers", name)));
+    for (section, name) in same {
         assert_eq!(visited[section][name], plain[section][name], "{section}.{name}");
     }
 }

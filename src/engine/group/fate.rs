@@ -7,11 +7,11 @@ use crate::engine::handler::Program;
 use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::{Rounding, TopicSetup, plain_work};
 use crate::partition::has_share;
-use crate::plan::{ConsumerPlan, FailurePlan, RetryMode, RetryPlan};
+use crate::plan::{ConsumerPlan, FailurePlan, Handler, RetryMode, RetryPlan};
 use crate::random::Stream;
 
 /// Blocking attempts that are worked out before a message counts as stuck for good.
-const MOST_BLOCKING_ATTEMPTS: u32 = 100_000;
+pub(super) const MOST_BLOCKING_ATTEMPTS: u32 = 100_000;
 
 /// Blocks of service times that are kept: enough for the events between the first and the last of a group's partitions.
 const BLOCKS_AHEAD: usize = 64;
@@ -103,7 +103,9 @@ impl Fates {
     ) -> Self {
         let stream = |purpose: &str| Stream::named(seed, &format!("{}/{purpose}", plan.name));
         let fails = plan.failure != FailurePlan::default();
-        let program = Program::new(&plan.handler, &plan.name, seed, rounding);
+        // What runs in the mesh is compiled there.
+        let here = if plan.handler.is_simple() { &plan.handler } else { &Handler::default() };
+        let program = Program::new(here, &plan.name, seed, rounding);
         let plain = plain_work(&plan.handler);
         Self {
             first: plain.as_ref().map(|dist| Ahead::new(dist, program.service_stream(), rounding, BLOCKS_AHEAD)),
@@ -230,8 +232,7 @@ impl Fates {
             let service = slowed(time, conditions.slow);
             let made = attempt - first + 1;
             let end = self.end(ids, attempt, conditions);
-            let over = attempt - counted + 1 >= self.retry.attempts || self.retry.mode != RetryMode::Blocking;
-            if end != End::Failed || over {
+            if end != End::Failed || !self.tries_again(attempt, counted) {
                 return Fate { lead, service, attempts: made, end };
             }
             if made >= MOST_BLOCKING_ATTEMPTS {
@@ -242,7 +243,13 @@ impl Fates {
         }
     }
 
-    fn end(&self, ids: &[u64], attempt: u32, conditions: Conditions) -> End {
+    /// Whether a handler tries again by itself after this attempt, if it fails.
+    pub(super) fn tries_again(&self, attempt: u32, counted: u32) -> bool {
+        self.blocks() && attempt - counted + 1 < self.retry.attempts
+    }
+
+    /// How an attempt at an event, or at several together, ends by itself.
+    pub(super) fn end(&self, ids: &[u64], attempt: u32, conditions: Conditions) -> End {
         if conditions.poisoned {
             return End::Failed;
         }

@@ -6,7 +6,7 @@ use super::meter::Meter;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{Occurrence, occurrences};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{BusId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, Step};
+use crate::plan::{BusId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, called};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
@@ -105,14 +105,21 @@ impl Counters {
 
 /// Faults that reach a consumer (its own, those of its publishers and of consumers upstream), with their intervals.
 pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracked> {
-    let upstream = upstream(setup, consumer);
+    let upstream = upstream(plan, setup, consumer);
     let reaches = |target: FaultTarget| match target {
         FaultTarget::Consumer(id, _) => upstream.contains(&Publisher::Consumer(id.0 as usize)),
         FaultTarget::ConsumerLink(id) => upstream.contains(&Publisher::Consumer(id.0 as usize)),
         FaultTarget::Producer(id) | FaultTarget::ProducerLink(id) => {
             upstream.contains(&Publisher::Producer(id.0 as usize))
         }
-        FaultTarget::Service(id, _) => upstream.contains(&Publisher::Service(id.0 as usize)),
+        FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => {
+            upstream.contains(&Publisher::Service(id.0 as usize))
+        }
+        FaultTarget::Resource(id) => upstream.iter().any(|who| plan.holds(who.party(), id)),
+        FaultTarget::CallLink(..) => upstream.iter().any(|who| {
+            let services = called(&plan.handler_of_party(who.party()).steps);
+            services.into_iter().any(|to| target.carries(who.party(), to))
+        }),
         FaultTarget::Broker(bus, _) => reads_from(plan, &upstream, bus),
         FaultTarget::Leader(topic, _) => reads_from(plan, &upstream, plan.topics[topic.0 as usize].bus_id),
     };
@@ -152,8 +159,8 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
         let Membership::Eager { session_timeout, .. } = policy.membership else { return to };
         let expelled = from.saturating_add(session_timeout.0);
         match (&fault.effect, &ready) {
-            (Effect::Crash, Some(ready)) => ready[n].max(expelled).saturating_add(regrouping(policy)),
-            (Effect::Pause, _) if expelled <= to => to.saturating_add(regrouping(policy)),
+            (Effect::Crash, Some(ready)) => ready[n].max(expelled).saturating_add(regrouping(plan, policy)),
+            (Effect::Pause, _) if expelled <= to => to.saturating_add(regrouping(plan, policy)),
             _ => to,
         }
     };
@@ -166,26 +173,13 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
 
 /// How long a group takes, usually at most, from the news about a member until it has delivered again what it must: all
 /// hear of it, end the poll in hand, join, and begin with what the polls of the members that are gone had held.
-fn regrouping(policy: &ConsumerPlan) -> u64 {
+fn regrouping(plan: &Plan, policy: &ConsumerPlan) -> u64 {
     let Membership::Eager { heartbeat, rebalance_timeout, join, .. } = &policy.membership else { return 0 };
     let Dispatch::Log(log) = &policy.dispatch else { return 0 };
-    let work: f64 = policy.handler.steps.iter().map(mean_of).sum();
+    let work = plan.mean_time(&policy.handler);
     let poll = SimSpan::from_nanos_f64(work * f64::from(log.max_poll_records)).0.min(rebalance_timeout.0);
     let join = SimSpan::from_nanos_f64(2.0 * join.mean()).0;
     [heartbeat.0, poll, join, poll].into_iter().fold(0, u64::saturating_add)
-}
-
-/// Mean time of a step, without what it waits for others.
-fn mean_of(step: &Step) -> f64 {
-    match step {
-        Step::Work(time) | Step::Wait(time) => time.mean(),
-        Step::Publish(_) => 0.0,
-        Step::Choose(branches) => {
-            branches.iter().map(|(share, steps)| share * steps.iter().map(mean_of).sum::<f64>()).sum()
-        }
-        // The loader leaves the others to services.
-        _ => 0.0,
-    }
 }
 
 /// The period of a lag that rises and falls in turn, a little more; 0: it does not. Lag is at its level before when it has
@@ -195,7 +189,7 @@ fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
         Settle::Timer(every) => every.0,
         Settle::After | Settle::Before => 0,
     };
-    let groups = upstream(setup, consumer).into_iter().filter_map(|publisher| match publisher {
+    let groups = upstream(plan, setup, consumer).into_iter().filter_map(|publisher| match publisher {
         Publisher::Consumer(group) => plan.consumers[group].schedule,
         Publisher::Producer(_) | Publisher::Service(_) => None,
     });
@@ -203,18 +197,28 @@ fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
     longest.saturating_add(longest / 4)
 }
 
-/// The consumer itself and all that publish, directly or through others, what it reads.
-fn upstream(setup: &Setup, consumer: usize) -> Vec<Publisher> {
+/// The consumer itself, all that publish, directly or through others, what it reads, all that these call, and those who
+/// call or hold the same.
+fn upstream(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Publisher> {
+    let producers = (0..plan.producers.len()).map(Publisher::Producer);
+    let consumers = (0..plan.consumers.len()).map(Publisher::Consumer);
+    let services = (0..plan.services.len()).map(Publisher::Service);
+    let all: Vec<Publisher> = producers.chain(consumers).chain(services).collect();
     let mut found = vec![Publisher::Consumer(consumer)];
     let mut at = 0;
-    while let Some(publisher) = found.get(at).copied() {
+    while let Some(who) = found.get(at).copied() {
         at += 1;
-        let Publisher::Consumer(reader) = publisher else { continue };
-        for topic in setup.topics.iter().filter(|topic| topic.readers.contains(&reader)) {
-            for who in &topic.who {
-                if !found.contains(who) {
-                    found.push(*who);
-                }
+        let called = called(&plan.handler_of_party(who.party()).steps)
+            .into_iter()
+            .map(|service| Publisher::Service(service.0 as usize));
+        let reads = |readers: &[usize]| readers.iter().any(|reader| who == Publisher::Consumer(*reader));
+        let topics = setup.topics.iter().filter(|topic| reads(&topic.readers));
+        let peers = all.iter().copied().filter(|other| plan.meet(who.party(), other.party()));
+        let more: Vec<Publisher> =
+            called.chain(peers).chain(topics.flat_map(|topic| topic.who.iter().copied())).collect();
+        for who in more {
+            if !found.contains(&who) {
+                found.push(who);
             }
         }
     }

@@ -9,6 +9,7 @@
 //!
 //! Control at time t comes after everything before t and before any record at t.
 
+mod away;
 mod control;
 mod fate;
 mod lag;
@@ -38,6 +39,7 @@ use serial::Serial;
 use wire::Wire;
 
 use super::cluster::Cluster;
+use super::delegate::{Ended, Job};
 use super::journeys::Notes;
 use super::log::{EventCode, Extra, Lane, Log, Record};
 use super::setup::{Publisher, Rounding, Setup};
@@ -116,6 +118,10 @@ pub(super) struct Core {
     poisoned: BTreeSet<(usize, u32)>,
     serial_is_plain: bool,
     outputs: Outputs,
+    /// Whether handlers run in the mesh; attempts begun there, and what it has yet to be told: when, of whom, what.
+    delegates: bool,
+    begun: u64,
+    jobs: Vec<(u64, usize, Job)>,
     wire: Wire,
     /// By slot: the topic's bus, where its nodes fail.
     clusters: Vec<Option<Arc<Cluster>>>,
@@ -242,10 +248,45 @@ impl Group {
         own.min(self.control)
     }
 
-    /// Whether it never publishes.
+    /// Whether nobody hears from it: it never publishes, nor tells the mesh anything.
     #[inline]
     pub(super) fn is_silent(&self) -> bool {
-        self.core.outputs.is_silent()
+        self.core.outputs.is_silent() && !self.core.delegates
+    }
+
+    /// Whether it has something to tell the mesh.
+    #[inline]
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.core.jobs.is_empty()
+    }
+
+    /// What it has to tell the mesh since it was last asked: when, of which member, what.
+    pub(super) fn jobs(&mut self) -> std::vec::Drain<'_, (u64, usize, Job)> {
+        self.core.jobs.drain(..)
+    }
+
+    /// An attempt that runs in the mesh has ended.
+    pub(super) fn ended(&mut self, now: u64, ended: Ended) {
+        let core = &mut self.core;
+        match &mut self.discipline {
+            Discipline::Serial(_) => unreachable!("handlers of a serial group run here"),
+            Discipline::Polled(polled) => polled.ended(core, now, ended),
+            Discipline::Queue(queue) => queue.ended(now, ended),
+        }
+    }
+
+    /// Checks that so many attempts are at work as the mesh knows of.
+    ///
+    /// # Errors
+    /// Both numbers.
+    pub(super) fn check_out(&self, known: u64) -> Result<(), String> {
+        let out = match &self.discipline {
+            Discipline::Serial(_) => 0,
+            Discipline::Polled(polled) => polled.runs().filter(|run| run.is_out()).count(),
+            Discipline::Queue(queue) => queue.runs().filter(|run| run.is_out()).count(),
+        };
+        let name = &self.core.name;
+        if out as u64 == known { Ok(()) } else { Err(format!("{name} waits for {out} attempts, of which {known} run")) }
     }
 
     /// Handles everything up to what next happens from outside, that included.
@@ -300,11 +341,11 @@ impl Group {
             Control::Pause(member, until) => self.each_member(member, |group, m| group.pause(logs, now, m, until)),
             Control::SlowOn(member, fault, factor) => self.each_member(member, |group, m| {
                 group.core.members[m].slows.push((fault, factor));
-                group.core.members[m].refresh();
+                group.core.slow_changes(m, now);
             }),
             Control::SlowOff(member, fault) => self.each_member(member, |group, m| {
                 remove_one(&mut group.core.members[m].slows, fault);
-                group.core.members[m].refresh();
+                group.core.slow_changes(m, now);
             }),
             Control::FailOn(member, fault, share) => {
                 self.each_member(member, |group, m| group.core.members[m].fails.push((fault, share)));
@@ -343,6 +384,7 @@ impl Group {
             state.paused_since = now;
         }
         state.paused_until = until;
+        self.core.tell(member, now, Job::Pause(until));
         let core = &mut self.core;
         each!(&mut self.discipline, it => it.pause(core, logs, member, now, until - from));
     }
@@ -354,8 +396,8 @@ impl Group {
         state.down += 1;
         // A pause ends with the process that stood still.
         state.paused_until = 0;
+        self.core.process_ends(member, now);
         if lives {
-            self.core.outputs.abandon(member, now);
             let core = &mut self.core;
             each!(&mut self.discipline, it => it.crash(core, logs, member, now));
         }
@@ -484,9 +526,7 @@ impl Core {
         });
         let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
         let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
-        let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
-        let largest = plan.changes.iter().filter(|change| change.consumer == id).map(|change| change.members).max();
-        let members = consumer.members.max(largest.unwrap_or(0));
+        let members = plan.most_members(index);
         let conditions = |member| MemberConditions {
             wanted: member < consumer.members,
             down: 0,
@@ -513,6 +553,9 @@ impl Core {
             poison_left: 0,
             poisoned: BTreeSet::new(),
             outputs: Outputs::new(setup, index, members),
+            delegates: setup.delegates[index],
+            begun: 0,
+            jobs: Vec::new(),
             wire: wire(plan, setup, index, members as usize),
             clusters: topics.iter().map(|topic| setup.clusters.topics.get(topic).cloned()).collect(),
             held: Held::default(),
@@ -591,12 +634,41 @@ impl Core {
     /// A handler takes its process with it; when the next one is ready.
     fn crash_itself(&mut self, member: usize, now: u64) -> u64 {
         self.note_available(now);
-        self.outputs.abandon(member, now);
+        self.process_ends(member, now);
         let state = &mut self.members[member];
         state.down += 1;
         state.crashes += 1;
         let mut draws = self.restarts.part(member as u64).at(state.crashes);
         now.saturating_add(self.rounding.up(self.startup.whole(&mut draws, About::default())).max(1))
+    }
+
+    /// A process is gone, with all that its clients had not sent and all that it had begun in the mesh.
+    fn process_ends(&mut self, member: usize, now: u64) {
+        self.outputs.abandon(member, now);
+        self.tell(member, now, Job::CutOff);
+    }
+
+    /// Tells the mesh of a member, where it runs its handlers.
+    #[inline]
+    fn tell(&mut self, member: usize, now: u64, job: Job) {
+        if self.delegates {
+            self.jobs.push((now, member, job));
+        }
+    }
+
+    /// The slow-downs of a member are others.
+    fn slow_changes(&mut self, member: usize, now: u64) {
+        self.members[member].refresh();
+        self.tell(member, now, Job::Slow(self.members[member].slow));
+    }
+
+    /// A member publishes what it has given up.
+    fn dead_letter(&mut self, member: usize, topic: usize, record: &Record, extra: Extra, now: u64) {
+        if self.delegates {
+            self.tell(member, now, Job::DeadLetter(topic, record.key, extra.event_type, extra.lineage));
+        } else {
+            self.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.lineage, None);
+        }
     }
 
     /// The next process is ready; whether it is to join.
@@ -645,7 +717,7 @@ fn wire(plan: &Plan, setup: &Setup, index: usize, members: usize) -> Wire {
         Dispatch::Queue(dispatch) => (&dispatch.network, stream("push")),
     };
     let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
-    let link = Link::of(plan, setup.seed, FaultTarget::ConsumerLink(id));
+    let link = Link::of(plan, setup.seed, |target| target == FaultTarget::ConsumerLink(id));
     Wire::new(network, link, [draws, stream("link")], setup.rounding, members)
 }
 
@@ -653,7 +725,8 @@ fn wire(plan: &Plan, setup: &Setup, index: usize, members: usize) -> Wire {
 fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
     let consumer = &plan.consumers[index];
     let Dispatch::Log(dispatch) = &consumer.dispatch else { return false };
-    consumer.membership == Membership::Immediate
+    !core.delegates
+        && consumer.membership == Membership::Immediate
         && dispatch.network.constant().is_some_and(|delay| delay <= 0.0)
         && dispatch.commit_each
         && consumer.settle == Settle::After

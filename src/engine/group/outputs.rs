@@ -25,7 +25,9 @@ struct OutPort {
 
 impl Outputs {
     pub(super) fn new(setup: &Setup, consumer: usize, members: u32) -> Self {
-        let clients = setup.clients.iter().filter(|((who, _), _)| *who == Publisher::Consumer(consumer));
+        // Where handlers run in the mesh, their clients are there, too.
+        let here = |who: Publisher| who == Publisher::Consumer(consumer) && !setup.delegates[consumer];
+        let clients = setup.clients.iter().filter(|((who, _), _)| here(*who));
         let ports = clients.map(|((_, topic), client)| OutPort {
             topic: *topic,
             publisher: client.publisher,

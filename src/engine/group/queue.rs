@@ -14,6 +14,7 @@ use super::fate::End;
 use super::meter::{Conclusion, GivenUp, Handed, Meter, Times};
 use super::run::{Item, Next, Run};
 use super::{Core, Lag};
+use crate::engine::delegate::Ended;
 use crate::engine::log::{Extra, Log, Record};
 use crate::outcome::DeliveryResult;
 use crate::plan::{ConsumerPlan, QueueDispatch, Settle};
@@ -365,17 +366,20 @@ impl Queue {
         state.hands += 1;
         item.first = state.first;
         state.first.get_or_insert(Handed { arrived: item.arrived, start: now });
-        let mut run = Run::begin(core, logs, member, (item, Vec::new()), (state.attempts + 1, 1), now);
-        state.attempts += run.attempts;
-        if run.end == End::Failed && !core.fates.blocks() {
+        let worker = self.members[member].idle.pop().expect("an idle worker").0;
+        let who = (member, worker);
+        let mut run = Run::begin(core, logs, who, (item, Vec::new()), (state.attempts + 1, 1), now);
+        state.attempts = run.attempt;
+        if run.end == End::Failed && !core.fates.blocks() && !run.is_away() {
             // What fails in no time and goes back at once would come back for ever at one instant.
             run.ends_at = run.ends_at.max(now + 1);
         }
         if self.config.settle == Settle::Before && self.send_settle(core, member, item, None, now) {
             self.lanes[item.lane].acknowledge(item.offset);
         }
-        let worker = self.members[member].idle.pop().expect("an idle worker").0;
-        self.schedule(run.ends_at, Due::Work { member, worker, tag: item.tag });
+        if run.ends_at != u64::MAX {
+            self.schedule(run.ends_at, Due::Work { member, worker, tag: item.tag });
+        }
         self.members[member].runs[worker as usize] = Some(run);
     }
 
@@ -384,10 +388,29 @@ impl Queue {
         let mut run = self.members[member].runs[worker as usize].take().expect("a handler that goes on");
         match run.go_on(core, logs, (member, worker), now) {
             Next::At(at) => self.schedule(at, Due::Work { member, worker, tag: run.item.tag }),
-            Next::Acknowledged => {}
+            Next::Told => {}
             Next::Done => return self.complete(core, logs, (member, worker), run, now),
         }
+        if run.is_away() {
+            let state = self.lanes[run.item.lane].out.get_mut(&run.item.offset);
+            state.expect("a message in hand is known").attempts = run.attempt;
+        }
         self.members[member].runs[worker as usize] = Some(run);
+    }
+
+    /// An attempt that runs in the mesh has ended.
+    pub(super) fn ended(&mut self, now: u64, ended: Ended) {
+        let Ended { member, worker, run, how } = ended;
+        let Some(it) = self.members[member].runs[worker as usize].as_mut() else { return };
+        let tag = it.item.tag;
+        if let Some(at) = it.back(run, how, now) {
+            self.schedule(at, Due::Work { member, worker, tag });
+        }
+    }
+
+    /// All handlers that are running.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.members.iter().flat_map(|member| member.runs.iter().flatten())
     }
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], (member, worker): (usize, u32), run: Run, now: u64) {
@@ -453,7 +476,7 @@ impl Queue {
 
     fn dead_letter(&self, core: &mut Core, member: usize, record: &Record, extra: Extra, now: u64) {
         if let Some(topic) = self.config.dead_letter {
-            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.lineage, None);
+            core.dead_letter(member, topic, record, extra, now);
         }
     }
 
@@ -608,8 +631,9 @@ impl Queue {
         }
         let mut moved = Vec::new();
         for (worker, run) in (0..).zip(&mut self.members[member].runs) {
-            if let Some(run) = run.as_mut().filter(|run| run.ends_at != u64::MAX) {
-                run.shift(shift);
+            let Some(run) = run else { continue };
+            run.shift(shift);
+            if run.ends_at != u64::MAX {
                 moved.push((run.ends_at, Due::Work { member, worker, tag: run.item.tag }));
             }
         }

@@ -1,6 +1,7 @@
 //! A handler at work: what it holds, and how it goes on.
 
 use super::Core;
+use super::away::Away;
 use super::fate::{End, slowed};
 use super::meter::Handed;
 use crate::dist::NO_KEY;
@@ -43,14 +44,16 @@ pub(super) struct Run {
     at: usize,
     slow: f64,
     waits: u32,
+    /// What else it needs where its attempts run in the mesh.
+    pub(super) away: Option<Box<Away>>,
 }
 
 /// What a handler needs to go on.
 pub(super) enum Next {
     /// Nothing but time.
     At(u64),
-    /// Acknowledgements of what it has published.
-    Acknowledged,
+    /// To be told: that what it has published is acknowledged, or that its attempt in the mesh is over.
+    Told,
     /// Nothing: it is done.
     Done,
 }
@@ -61,7 +64,7 @@ impl Run {
     pub(super) fn begin(
         core: &mut Core,
         logs: &[&Log],
-        member: usize,
+        (member, worker): (usize, u32),
         (item, more): (Item, Vec<Item>),
         (first, counted): (u32, u32),
         now: u64,
@@ -86,35 +89,42 @@ impl Run {
             lane.at(item.offset),
             core.extra(logs, item.lane, item.offset),
         );
+        let mut run = Self {
+            item,
+            more: Vec::new(),
+            start: now,
+            success: now,
+            busy_from: now,
+            ends_at: now,
+            attempts: 0,
+            attempt: first,
+            end: End::Success,
+            id,
+            actions: Vec::new(),
+            at: 0,
+            slow: conditions.slow,
+            waits: 0,
+            away: None,
+        };
+        if core.delegates {
+            let lineage = core.extra(logs, item.lane, item.offset).lineage;
+            run.away = Some(Box::new(Away::new(ids, about, lineage, counted, conditions.poisoned)));
+            run.attempt(core, (member, worker), now);
+            return Self { more, ..run };
+        }
         let mut fate = core.fates.fate(ids, about, (first, counted), conditions);
         if fate.end == End::Hang {
             // The handler never returns; whoever watches the process starts it again when it has made no progress so long.
             fate.service = core.progress_timeout;
         }
-        let success = now.saturating_add(fate.lead);
-        let attempt = first + fate.attempts - 1;
-        let mut actions = Vec::new();
-        let mut ends_at = success.saturating_add(fate.service);
+        run.success = now.saturating_add(fate.lead);
+        run.ends_at = run.success.saturating_add(fate.service);
+        (run.attempts, run.attempt, run.end) = (fate.attempts, first + fate.attempts - 1, fate.end);
         if fate.end == End::Success && !core.fates.program.is_silent() {
-            core.fates.program.actions(id, attempt, about, &mut actions);
-            ends_at = success;
+            core.fates.program.actions(id, run.attempt, about, &mut run.actions);
+            run.ends_at = run.success;
         }
-        Self {
-            item,
-            more,
-            start: now,
-            success,
-            busy_from: now,
-            ends_at,
-            attempts: fate.attempts,
-            attempt,
-            end: fate.end,
-            id,
-            actions,
-            at: 0,
-            slow: conditions.slow,
-            waits: 0,
-        }
+        Self { more, ..run }
     }
 
     /// Its records.
@@ -135,6 +145,9 @@ impl Run {
 
     /// Goes on until it needs something, as number `worker` of a member.
     pub(super) fn go_on(&mut self, core: &mut Core, logs: &[&Log], (member, worker): (usize, u32), now: u64) -> Next {
+        if self.away.is_some() {
+            return self.go_on_away(core, (member, worker), now);
+        }
         while let Some(action) = self.actions.get(self.at).cloned() {
             self.at += 1;
             match action {
@@ -156,7 +169,7 @@ impl Run {
                     }
                     if self.waits > 0 {
                         self.ends_at = u64::MAX;
-                        return Next::Acknowledged;
+                        return Next::Told;
                     }
                 }
             }

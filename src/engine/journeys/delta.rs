@@ -13,6 +13,8 @@ pub(in crate::engine) enum News {
     Begun,
     /// It begins with an event that is published at once, and nothing else.
     BegunBy(TopicId),
+    /// A consumer begins with an event at the station of services.
+    Taken(ConsumerId),
     /// An event of it is published.
     Published(TopicId),
     /// Its user has been told of success, or of failure.
@@ -31,7 +33,9 @@ pub(in crate::engine) enum News {
     Missed(ConsumerId),
     /// An event will never be stored.
     Void(TopicId),
-    /// What it began with, or what goes on in services, is over.
+    /// What a consumer has begun there is over, and what services do for it.
+    LetGo(ConsumerId),
+    /// What it began with is over, and what services do for it.
     Left,
 }
 

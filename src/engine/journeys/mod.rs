@@ -40,7 +40,7 @@ struct Journey {
     parts: u64,
     /// Parts of events that are under way.
     events: u32,
-    /// Its beginning, and what goes on in services.
+    /// Its beginning, and handlers of consumers that may call, each with what goes on in services for it.
     work: u32,
 }
 
@@ -151,6 +151,8 @@ impl Tracker {
         journey.events = step(journey.events, self.scope.events(what));
         match what {
             News::Told(true) => journey.told = at,
+            News::Taken(consumer) => journey.work = step(journey.work, self.scope.work(consumer)),
+            News::LetGo(consumer) => journey.work = step(journey.work, -self.scope.work(consumer)),
             News::Left => journey.work = step(journey.work, -1),
             _ => {}
         }

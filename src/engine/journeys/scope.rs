@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::delta::{Follow, News};
-use crate::plan::{FlowPlan, Goal, Node, Party, Plan, ReadPlan, Step, TopicId};
+use crate::plan::{ConsumerId, FlowPlan, Goal, Node, Party, Plan, ReadPlan, Step, TopicId};
 
 /// What one flow or read follows.
 #[derive(Clone, Debug)]
@@ -110,6 +110,11 @@ impl Scope {
             News::Effected(consumer) | News::Late(consumer) => self.consumers[consumer.0 as usize].1,
             _ => 0,
         }
+    }
+
+    /// For how much counts what a consumer does at the station of services.
+    pub(super) fn work(&self, consumer: ConsumerId) -> i64 {
+        i64::from(self.consumers[consumer.0 as usize].0)
     }
 
     /// How many more parts of events are under way after this, or how many fewer.

@@ -4,11 +4,14 @@ use super::program::{Compiler, Program};
 use super::publish::Outputs;
 use super::server::Instance;
 use crate::engine::setup::{Publisher, Setup};
-use crate::outcome::{ProducerOutcome, ServiceOutcome};
-use crate::plan::{FailurePlan, Handler, ProducerPlan, ServicePlan};
+use crate::engine::timeline::{occurrences, united};
+use crate::outcome::{ProducerOutcome, ServiceInterval, ServiceOutcome};
+use crate::plan::{
+    BusId, FailurePlan, FaultTarget, Handler, Party, Plan, ProducerPlan, ServiceId, ServicePlan, Step, called,
+};
 use crate::random::Stream;
 
-/// A service, or a producer. (What only services have is a [`Server`](super::server::Server).)
+/// A service, a consumer, or a producer. (What only services have is a [`Server`](super::server::Server).)
 #[derive(Clone, Debug)]
 pub(super) struct Actor {
     pub(super) program: Program,
@@ -17,6 +20,10 @@ pub(super) struct Actor {
     pub(super) outputs: Outputs,
     pub(super) streams: Streams,
     pub(super) outcome: ServiceOutcome,
+    /// Times of which the outcome tells apart, each as intervals in order; the last of them are those of the faults with
+    /// these numbers.
+    windows: Vec<Vec<(u64, u64)>>,
+    faults: Vec<usize>,
 }
 
 /// The random streams of one actor.
@@ -46,15 +53,52 @@ impl Streams {
 
 impl Actor {
     /// A service.
-    pub(super) fn service(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &ServicePlan) -> Self {
+    pub(super) fn service(compiler: &mut Compiler<'_>, setup: &Setup, index: usize, plan: &ServicePlan) -> Self {
         let processes = (Publisher::Service(index), plan.instances);
-        Self { failure: plan.failure, ..Self::new(compiler, setup, &plan.name, &plan.handler, processes) }
+        let mut actor = Self::new(compiler, setup, &plan.name, &plan.handler, processes);
+        let whole = compiler.plan();
+        let named = whole.intervals_at("services", &plan.name).into_iter().map(|(from, to)| vec![(from.0, to.0)]);
+        actor.windows = named.collect();
+        if plan.arrivals.is_some() {
+            for (number, fault) in
+                whole.faults.iter().enumerate().filter(|(_, fault)| reaches(whole, index, fault.target))
+            {
+                let struck = occurrences(whole, fault, setup.seed);
+                actor.windows.push(united(struck.iter().map(|o| (o.from, o.to))));
+                actor.faults.push(number);
+            }
+        }
+        actor.outcome.intervals.resize_with(actor.windows.len(), ServiceInterval::default);
+        Self { failure: plan.failure, ..actor }
+    }
+
+    /// What is told of the intervals that hold a time.
+    pub(super) fn intervals_at(&mut self, at: u64) -> impl Iterator<Item = &mut ServiceInterval> {
+        let holds = move |spans: &[(u64, u64)]| {
+            let begun = spans.partition_point(|(from, _)| *from <= at);
+            begun > 0 && at < spans[begun - 1].1
+        };
+        let within = self.windows.iter().zip(&mut self.outcome.intervals);
+        within.filter(move |(spans, _)| holds(spans)).map(|(_, interval)| interval)
+    }
+
+    /// Takes what is told of faults out of the outcome, by number of the fault.
+    pub(super) fn take_struck(&mut self) -> Vec<(usize, ServiceInterval)> {
+        let named = self.outcome.intervals.len() - self.faults.len();
+        self.faults.drain(..).zip(self.outcome.intervals.drain(named..)).collect()
     }
 
     /// A producer. It fails as a service does.
-    pub(super) fn producer(compiler: &mut Compiler, setup: &Setup, index: usize, plan: &ProducerPlan) -> Self {
+    pub(super) fn producer(compiler: &mut Compiler<'_>, setup: &Setup, index: usize, plan: &ProducerPlan) -> Self {
         let processes = (Publisher::Producer(index), plan.instances.max(1));
         Self { failure: plan.failure, ..Self::new(compiler, setup, &plan.name, &plan.handler, processes) }
+    }
+
+    /// A consumer: as many processes as it ever has members. Its group draws how its handlers fail.
+    pub(super) fn consumer(compiler: &mut Compiler<'_>, setup: &Setup, index: usize, plan: &Plan) -> Self {
+        let consumer = &plan.consumers[index];
+        let processes = (Publisher::Consumer(index), plan.most_members(index));
+        Self::new(compiler, setup, &consumer.name, &consumer.handler, processes)
     }
 
     /// What its publishing and its handlers came to, for a producer.
@@ -64,19 +108,55 @@ impl Actor {
     }
 
     fn new(
-        compiler: &mut Compiler,
+        compiler: &mut Compiler<'_>,
         setup: &Setup,
         name: &str,
         handler: &Handler,
         (who, instances): (Publisher, u32),
     ) -> Self {
         Self {
-            program: compiler.program(handler, name),
+            program: compiler.program(handler, name, who),
             instances: (0..instances).map(|_| Instance::new()).collect(),
             failure: FailurePlan::default(),
             outputs: Outputs::new(setup, who, instances),
             streams: Streams::new(setup.seed, name),
             outcome: ServiceOutcome { course: setup.course.clone(), ..ServiceOutcome::default() },
+            windows: Vec::new(),
+            faults: Vec::new(),
         }
     }
+}
+
+/// Whether a fault can reach requests that come in at a service, in it or in what it calls.
+fn reaches(plan: &Plan, service: usize, target: FaultTarget) -> bool {
+    let id = |index: usize| ServiceId(u32::try_from(index).expect("services fit 32 bits"));
+    let calls = |of: ServiceId| called(&plan.services[of.0 as usize].handler.steps);
+    let mut near = vec![id(service)];
+    let mut at = 0;
+    while let Some(one) = near.get(at).copied() {
+        at += 1;
+        let more: Vec<ServiceId> = calls(one).into_iter().filter(|to| !near.contains(to)).collect();
+        near.extend(more);
+    }
+    near.into_iter().any(|one| match target {
+        FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => id == one,
+        FaultTarget::Resource(id) => plan.holds(Party::Service(one), id),
+        FaultTarget::CallLink(..) => calls(one).into_iter().any(|to| target.carries(Party::Service(one), to)),
+        FaultTarget::Broker(bus, _) => publishes_to(plan, one, bus),
+        FaultTarget::Leader(topic, _) => publishes_to(plan, one, plan.topics[topic.0 as usize].bus_id),
+        FaultTarget::Consumer(..)
+        | FaultTarget::ConsumerLink(_)
+        | FaultTarget::Producer(_)
+        | FaultTarget::ProducerLink(_) => false,
+    })
+}
+
+/// Whether a service publishes to a bus.
+fn publishes_to(plan: &Plan, service: ServiceId, bus: BusId) -> bool {
+    let mut found = false;
+    plan.services[service.0 as usize].handler.visit(&mut |step| {
+        let to = if let Step::Publish(publish) = step { Some(publish.to) } else { None };
+        found |= to.is_some_and(|to| plan.topics[to.0 as usize].bus_id == bus);
+    });
+    found
 }

@@ -29,15 +29,23 @@ pub(super) struct Attempt {
     pub(super) placed: bool,
     /// The service has done what was asked, and its answer is on the way.
     done: bool,
+    /// What faults do to it: its answer will be lost; it is a second copy, which nobody knows of; nothing will come of it
+    /// any more. And how much longer it and its answer take, each.
+    answer_lost: bool,
+    copy: bool,
+    pub(super) lost: bool,
+    /// The service has accepted it, and will never answer.
+    pub(super) swallowed: bool,
+    late: u64,
     /// The part of a saga that it belongs to.
     pub(super) saga: Option<(usize, usize)>,
 }
 
 /// The number of a request that comes from another: another one for each site, time that it is come to, and attempt.
-fn mixed(number: u64, site: usize, before: u32, attempt: u32) -> u64 {
+fn mixed(number: u64, site: u64, before: u32, attempt: u32) -> u64 {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
-    bytes[8..16].copy_from_slice(&(site as u64).to_le_bytes());
+    bytes[8..16].copy_from_slice(&site.to_le_bytes());
     bytes[16..20].copy_from_slice(&before.to_le_bytes());
     bytes[20..].copy_from_slice(&attempt.to_le_bytes());
     crate::random::fnv1a(&bytes)
@@ -59,14 +67,17 @@ impl Mesh {
         let plan = &self.sites[site].plan;
         let full = plan.pool.is_some_and(|pool| it.in_use >= pool);
         let from = &self.visits[visit];
+        // What an earlier attempt of the same handler called were other requests.
+        let before = before + ((from.attempt - 1) << 16);
         let inherits = self.sites[site].inherits && before == 0;
-        let first = if inherits { from.number } else { mixed(from.number, site, before, 1) };
+        let of_site = self.sites[site].number;
+        let first = if inherits { from.number } else { mixed(from.number, of_site, before, 1) };
         let attempt = Attempt {
             call: Some(key),
             site,
             caller,
             root: from.root,
-            number: if made == 1 { first } else { mixed(from.number, site, before, made) },
+            number: if made == 1 { first } else { mixed(from.number, of_site, before, made) },
             index: from.index,
             piece: first,
             key: from.key,
@@ -77,6 +88,11 @@ impl Mesh {
             began: now,
             placed: false,
             done: false,
+            answer_lost: false,
+            copy: false,
+            lost: false,
+            swallowed: false,
+            late: 0,
             saga: self.strands[self.calls[key].strand].saga(),
         };
         self.roots[from.root].alive += 1;
@@ -109,15 +125,34 @@ impl Mesh {
         let network = transport.network.whole(&mut site.network.at(number.wrapping_mul(2)), About::default());
         let network = self.rounding.up(network);
         let trips = if caller.connect(now, transport) { 2 * u64::from(transport.handshakes) } else { 0 };
-        let at = now.saturating_add(network.saturating_mul(1 + trips));
+        let verdict = site.link.verdict(site.link_draws, number, now);
+        attempt.late = self.rounding.up(verdict.delay);
+        attempt.answer_lost = verdict.response_lost;
+        let at = now.saturating_add(network.saturating_mul(1 + trips)).saturating_add(attempt.late);
+        if verdict.dropped {
+            attempt.lost = true;
+            return;
+        }
+        let copy = verdict.duplicated.then(|| Attempt {
+            call: None,
+            placed: false,
+            copy: true,
+            saga: None,
+            ..attempt.clone()
+        });
         self.schedule(at, Event::Deliver(key));
+        if let Some(copy) = copy {
+            self.roots[copy.root].alive += 1;
+            let copy = self.attempts.insert(copy);
+            self.schedule(at, Event::Deliver(copy));
+        }
     }
 
     /// A request reaches the service, whether its caller still waits or not.
     pub(super) fn deliver(&mut self, key: AttemptKey, now: u64) {
         let attempt = &self.attempts[key];
         let service = self.sites[attempt.site].plan.to.0 as usize;
-        let cancelled = attempt.call.is_none() && self.servers[service].transport.cancels;
+        let cancelled = attempt.call.is_none() && !attempt.copy && self.servers[service].transport.cancels;
         let visit = Visit {
             instance: attempt.instance.unwrap_or(0),
             asker: Asker::Call(key),
@@ -140,10 +175,25 @@ impl Mesh {
         let attempt = &mut self.attempts[key];
         attempt.done = how.is_ok();
         let site = &self.sites[attempt.site];
+        if attempt.answer_lost || site.link.is_cut(now) {
+            return self.lose(key, now);
+        }
         let transport = &self.servers[site.plan.to.0 as usize].transport;
         let number = attempt.number.wrapping_mul(2).wrapping_add(1);
         let network = transport.network.whole(&mut site.network.at(number), About::default());
-        self.schedule(now.saturating_add(self.rounding.up(network)), Event::Answer(key, how));
+        let at = now.saturating_add(self.rounding.up(network)).saturating_add(attempt.late);
+        self.schedule(at, Event::Answer(key, how));
+    }
+
+    /// Nothing will come of an attempt any more, but who waits for it does not know.
+    pub(super) fn lose(&mut self, key: AttemptKey, now: u64) {
+        let attempt = &mut self.attempts[key];
+        attempt.lost = true;
+        if attempt.call.is_none() {
+            let root = attempt.root;
+            self.attempts.remove(key);
+            self.let_go(root, now);
+        }
     }
 
     /// An answer reaches the caller.
@@ -181,6 +231,15 @@ impl Mesh {
         self.attempt_over(call, key, Err(Fail::TimeOut), took, now);
     }
 
+    /// Nobody waits any more for an attempt of which nothing would have come.
+    fn forget_swallowed(&mut self, gone: &Attempt, now: u64) {
+        if let Some(instance) = gone.instance.filter(|_| gone.swallowed) {
+            let to = self.sites[gone.site].plan.to.0 as usize;
+            self.actors[to].instances[instance].swallowed -= 1;
+        }
+        self.let_go(gone.root, now);
+    }
+
     /// Nobody waits for an attempt any more, and its breaker never hears how it ended.
     pub(super) fn forget(&mut self, key: AttemptKey, now: u64) {
         let attempt = &self.attempts[key];
@@ -209,7 +268,14 @@ impl Mesh {
         let (cancels, keep) = (transport.cancels, transport.multiplexed);
         self.leave_pool(&gone, keep, now);
         if gone.done {
-            return self.late_success(gone.root, gone.saga);
+            self.late_success(gone.root, gone.saga);
+        }
+        if gone.lost {
+            self.attempts.remove(key);
+            return self.forget_swallowed(&gone, now);
+        }
+        if gone.done {
+            return;
         }
         if let Some(visit) = gone.visit.filter(|_| cancels) {
             self.cancel(visit, now);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, StrandKey, VisitKey};
+use crate::engine::delegate::Doom;
 
 /// What is still to come, by whom it is for.
 #[derive(Default)]
@@ -92,7 +93,8 @@ impl Mesh {
             coming.strands.contains(key) || waits.contains(key) || forked.contains(key) || published.contains(key)
         };
         for (key, strand) in &self.strands {
-            if strand.call.is_none() && !wakes(&key) {
+            let hangs = strand.fork.is_none() && self.visits[strand.visit].doom == Doom::Hangs;
+            if strand.call.is_none() && !wakes(&key) && !hangs {
                 return Err(format!("a strand waits for nothing: {strand:?}"));
             }
         }
@@ -121,7 +123,8 @@ impl Mesh {
             *placed.entry((attempt.site, attempt.caller)).or_default() += u32::from(attempt.placed);
             let visited = attempt.visit.is_some_and(|visit| self.visits.contains_key(visit));
             let called = attempt.call.is_none_or(|call| self.calls.contains_key(call));
-            if !called || !(visited || waiting.contains(&key) || coming.attempts.contains(&key)) {
+            let lost = attempt.lost && attempt.call.is_some();
+            if !called || !(visited || lost || waiting.contains(&key) || coming.attempts.contains(&key)) {
                 return Err(format!("an attempt is lost: {attempt:?}"));
             }
         }

@@ -11,6 +11,8 @@ pub(super) enum Fail {
     Refused,
     /// Answered with an error, or the connection broke.
     Error,
+    /// Answered with an error, and when to come again.
+    Later(u64),
     /// No answer in time.
     TimeOut,
     /// Stopped by an open breaker.
@@ -90,7 +92,7 @@ impl Mesh {
                 Ok(()) | Err(Fail::Broken) => {}
                 Err(Fail::TimeOut) => ledger.timeouts += 1,
                 Err(Fail::Refused) => ledger.refused += 1,
-                Err(Fail::Error) => ledger.errors += 1,
+                Err(Fail::Error | Fail::Later(_)) => ledger.errors += 1,
             }
         });
         match how {
@@ -111,7 +113,7 @@ impl Mesh {
         let wanted = match why {
             Fail::TimeOut => retry.when.timeout,
             Fail::Refused | Fail::Broken => retry.when.refused,
-            Fail::Error => retry.when.failed,
+            Fail::Error | Fail::Later(_) => retry.when.failed,
         };
         // A process that nobody waits for any more does not try again.
         if !wanted || made >= retry.attempts || self.visits[visit].cancelled {
@@ -123,7 +125,8 @@ impl Mesh {
         }
         let wait = Wait { backoff: &retry.backoff, jitter: retry.jitter, rounding: self.rounding };
         let wait = wait.after(made, self.sites[site].backoff, self.visits[visit].number);
-        self.schedule(now.saturating_add(wait), Event::Retry(key));
+        let told = if let Fail::Later(again) = why { again } else { 0 };
+        self.schedule(now.saturating_add(wait).max(told), Event::Retry(key));
     }
 
     /// A call is over.

@@ -3,12 +3,13 @@
 use super::caller::Caller;
 use super::calls::Fail;
 use super::server::Instance;
-use super::visit::Visit;
+use super::visit::{Asker, Visit};
 use super::{Event, Mesh, VisitKey};
 use crate::dist::About;
 use crate::engine::setup::Setup;
-use crate::engine::timeline::occurrences;
+use crate::engine::timeline::{Occurrence, occurrences};
 use crate::plan::{Effect, FaultTarget, Plan};
+use crate::random::Stream;
 
 /// What happens to instances from outside.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -23,14 +24,26 @@ enum Control {
     SlowOff(usize),
     FailOn(usize, f64),
     FailOff(usize),
+    ColdOn(usize, f64, u64, u64),
+    ColdOff(usize),
+    HoleOn,
+    HoleOff,
+    QuotaOn(usize, f64),
+    QuotaOff(usize),
+}
+
+/// Whom it happens to.
+#[derive(Clone, Copy, Debug)]
+enum Whom {
+    /// An instance of a service; none: all.
+    Service(usize, Option<usize>),
+    Resource(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Strike {
     at: u64,
-    service: usize,
-    /// None: all.
-    instance: Option<usize>,
+    whom: Whom,
     what: Control,
 }
 
@@ -41,34 +54,45 @@ pub(super) struct Timeline {
     next: usize,
 }
 
+/// What begins and what ends an occurrence of a fault at a service or resource; none: it does nothing here.
+fn controls(effect: &Effect, number: usize, o: &Occurrence) -> Option<(Control, Option<Control>)> {
+    Some(match *effect {
+        Effect::Crash => (Control::Crash, Some(Control::Restart)),
+        Effect::Pause => (Control::Pause(o.to), None),
+        Effect::Slow(factor) => (Control::SlowOn(number, factor), Some(Control::SlowOff(number))),
+        Effect::Fail(share) => (Control::FailOn(number, share), Some(Control::FailOff(number))),
+        Effect::ColdStart(factor) => (Control::ColdOn(number, factor, o.from, o.to), Some(Control::ColdOff(number))),
+        Effect::BlackHole => (Control::HoleOn, Some(Control::HoleOff)),
+        Effect::Quota(rate) => (Control::QuotaOn(number, rate), Some(Control::QuotaOff(number))),
+        _ => return None,
+    })
+}
+
 impl Timeline {
     pub(super) fn new(plan: &Plan, setup: &Setup) -> Self {
         let mut strikes = Vec::new();
         if !plan.services.is_empty() && setup.warm_up > 0 {
-            strikes.push(Strike { at: setup.warm_up, service: 0, instance: None, what: Control::WarmUp });
+            strikes.push(Strike { at: setup.warm_up, whom: Whom::Service(0, None), what: Control::WarmUp });
         }
         for (number, fault) in plan.faults.iter().enumerate() {
-            let FaultTarget::Service(id, _) = fault.target else { continue };
-            let service = id.0 as usize;
-            let startup = crate::random::Stream::named(setup.seed, &format!("{}/startup", plan.services[service].name));
             for (n, o) in occurrences(plan, fault, setup.seed).iter().enumerate() {
-                let (on, off) = match fault.effect {
-                    Effect::Crash => (Control::Crash, Some(Control::Restart)),
-                    Effect::Pause => (Control::Pause(o.to), None),
-                    Effect::Slow(factor) => (Control::SlowOn(number, factor), Some(Control::SlowOff(number))),
-                    Effect::Fail(share) => (Control::FailOn(number, share), Some(Control::FailOff(number))),
-                    _ => continue,
+                let whom = match fault.target {
+                    FaultTarget::Service(id, _) => Whom::Service(id.0 as usize, o.member.map(|member| member as usize)),
+                    FaultTarget::Resource(id) => Whom::Resource(id.0 as usize),
+                    _ => break,
                 };
-                let instance = o.member.map(|member| member as usize);
-                strikes.push(Strike { at: o.from, service, instance, what: on });
+                let Some((on, off)) = controls(&fault.effect, number, o) else { break };
+                strikes.push(Strike { at: o.from, whom, what: on });
                 if let Some(what) = off.filter(|_| o.to < setup.end) {
-                    let late = if what == Control::Restart {
-                        let stream = startup.part(number as u64);
-                        plan.services[service].startup.whole(&mut stream.at(n as u64), About::default())
-                    } else {
-                        0
+                    let late = match (what, whom) {
+                        (Control::Restart, Whom::Service(service, _)) => {
+                            let service = &plan.services[service];
+                            let stream = Stream::named(setup.seed, &format!("{}/startup", service.name));
+                            service.startup.whole(&mut stream.part(number as u64).at(n as u64), About::default())
+                        }
+                        _ => 0,
                     };
-                    strikes.push(Strike { at: o.to.saturating_add(setup.rounding.up(late)), service, instance, what });
+                    strikes.push(Strike { at: o.to.saturating_add(setup.rounding.up(late)), whom, what });
                 }
             }
         }
@@ -90,10 +114,29 @@ impl Mesh {
         if strike.what == Control::WarmUp {
             return (0..self.servers.len()).for_each(|service| self.note_available(service, now));
         }
-        self.note_available(strike.service, now);
-        let all = 0..self.actors[strike.service].instances.len();
-        let hit = strike.instance.map_or(all, |at| at..at + 1);
-        hit.for_each(|instance| self.strike(strike.service, instance, strike.what, now));
+        match strike.whom {
+            Whom::Service(service, instance) => {
+                self.note_available(service, now);
+                let all = 0..self.actors[service].instances.len();
+                let hit = instance.map_or(all, |at| at..at + 1);
+                hit.for_each(|instance| self.strike(service, instance, strike.what, now));
+            }
+            Whom::Resource(resource) => self.strike_resource(resource, strike.what, now),
+        }
+    }
+
+    /// A resource that stands still is granted to nobody, and nothing goes on that is done with it.
+    fn strike_resource(&mut self, resource: usize, what: Control, now: u64) {
+        let it = &mut self.resources[resource];
+        match what {
+            Control::Pause(until) => drop(it.pauses.stand_still(now, until)),
+            Control::SlowOn(fault, factor) => Instance::note(&mut it.slows, fault, factor),
+            Control::SlowOff(fault) => Instance::forget(&mut it.slows, fault),
+            Control::QuotaOn(fault, rate) => it.limit(|quotas| Instance::note(quotas, fault, rate), now),
+            Control::QuotaOff(fault) => it.limit(|quotas| Instance::forget(quotas, fault), now),
+            _ => {}
+        }
+        self.grant_next(resource, now);
     }
 
     fn strike(&mut self, service: usize, instance: usize, what: Control, now: u64) {
@@ -102,38 +145,44 @@ impl Mesh {
             Control::WarmUp => {}
             Control::Crash => {
                 at.down += 1;
-                // A pause ends with the process that stood still.
-                at.pauses.end(now);
-                self.actors[service].outputs.stand_still(instance, now);
-                let at = &mut self.actors[service].instances[instance];
-                if at.down == 1 {
-                    self.actors[service].outputs.abandon(instance, now);
-                    self.cut_off(service, instance, now);
-                }
+                self.cut_off(service, instance, now);
             }
             Control::Restart => at.down -= 1,
-            Control::Pause(until) => {
-                if at.is_up() && at.pauses.stand_still(now, until) {
-                    self.actors[service].outputs.stand_still(instance, until);
-                    self.schedule(until, Event::Resume(service, instance));
-                }
-            }
+            Control::Pause(until) => self.pause((service, instance), until, now),
             Control::SlowOn(fault, factor) => Instance::note(&mut at.slows, fault, factor),
             Control::SlowOff(fault) => Instance::forget(&mut at.slows, fault),
             Control::FailOn(fault, share) => Instance::note(&mut at.fails, fault, share),
             Control::FailOff(fault) => Instance::forget(&mut at.fails, fault),
+            Control::ColdOn(fault, factor, from, to) => Instance::note(&mut at.colds, fault, (factor, from, to)),
+            Control::ColdOff(fault) => Instance::forget(&mut at.colds, fault),
+            Control::HoleOn => at.holes += 1,
+            Control::HoleOff => at.holes -= 1,
+            Control::QuotaOn(..) | Control::QuotaOff(_) => {}
         }
     }
 
-    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections.
-    fn cut_off(&mut self, service: usize, instance: usize, now: u64) {
-        let is_here = |visit: &Visit| visit.actor == service && visit.instance == instance;
+    /// A process stands still until then, or as long as it would have anyway.
+    pub(super) fn pause(&mut self, (actor, instance): (usize, usize), until: u64, now: u64) {
+        let at = &mut self.actors[actor].instances[instance];
+        if at.is_up() && at.pauses.stand_still(now, until) {
+            self.actors[actor].outputs.stand_still(instance, until);
+            self.schedule(until, Event::Resume(actor, instance));
+        }
+    }
+
+    /// A process ends: all that it has in hand is dropped, and who waits for it is told by its connections. A pause ends with
+    /// the process that stood still.
+    pub(super) fn cut_off(&mut self, actor: usize, instance: usize, now: u64) {
+        self.actors[actor].instances[instance].pauses.end(now);
+        self.actors[actor].outputs.stand_still(instance, now);
+        self.actors[actor].outputs.abandon(instance, now);
+        let is_here = |visit: &Visit| visit.actor == actor && visit.instance == instance;
         let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
         let strands: Vec<_> =
             self.strands.iter().filter(|(_, strand)| is_here(&self.visits[strand.visit])).map(|(key, _)| key).collect();
         // Nobody of this process takes a place in a pool any more, or is granted what another lets go.
         let Self { callers, sites, .. } = self;
-        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+        for (_, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
             callers[instance].waiting.clear();
         }
         for strand in &strands {
@@ -147,18 +196,21 @@ impl Mesh {
             if !visit.answered {
                 if let Some(began) = visit.began {
                     let busy = self.measured_span(began, now);
-                    self.actors[service].outcome.busy += busy;
+                    self.actors[actor].outcome.busy += busy;
                 }
-                self.actors[service].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
-                self.reply(&visit, Err(Fail::Error), now);
+                self.actors[actor].outcome.visits.cut_off += u64::from(visit.arrived >= self.warm_up);
+                // A group has cut off itself what it waited for.
+                if !matches!(visit.asker, Asker::Group { .. }) {
+                    self.reply(&visit, Err(Fail::Error), now);
+                }
             }
             self.let_go(visit.root, now);
         }
-        let at = &mut self.actors[service].instances[instance];
+        let at = &mut self.actors[actor].instances[instance];
         at.busy = 0;
         at.queue.clear();
         let Self { callers, sites, .. } = self;
-        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == service) {
+        for (site, callers) in sites.iter().zip(callers).filter(|(site, _)| site.caller == actor) {
             callers[instance] = Caller::new(&site.plan);
         }
     }

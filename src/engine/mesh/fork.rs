@@ -3,6 +3,7 @@
 use super::program::Block;
 use super::strand::{Kind, Level, Strand};
 use super::{Event, ForkKey, Mesh, StrandKey};
+use crate::engine::delegate::Doom;
 
 /// Strands that run at once, and who waits for them.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,12 @@ impl Mesh {
 
     /// A strand is over.
     pub(super) fn over(&mut self, key: StrandKey, how: Result<(), ()>, now: u64) {
-        let Some(strand) = self.strands.remove(key) else { return };
+        let Some(strand) = self.strands.get(key) else { return };
+        if strand.fork.is_none() && self.visits[strand.visit].doom == Doom::Hangs {
+            // It never comes back, whatever became of its steps.
+            return;
+        }
+        let strand = self.strands.remove(key).expect("just seen");
         match strand.fork {
             None => self.end_visit(strand.visit, how, now),
             Some(fork) => self.branch_over(fork, how, now),

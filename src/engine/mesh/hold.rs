@@ -1,7 +1,7 @@
 //! Strands that ask for resources, wait for them, hold them and let them go.
 
 use super::program::Block;
-use super::resource::{Next, Wait};
+use super::resource::{Next, Resource, Wait};
 use super::strand::{Kind, Level};
 use super::{Event, Mesh, StrandKey, WaitKey};
 use crate::dist::NO_KEY;
@@ -19,6 +19,7 @@ impl Mesh {
         }
         if !it.may_wait() {
             it.outcome.refused += u64::from(measured);
+            self.turn_away(strand, resource, now);
             return Some(Err(()));
         }
         let wait = it.wait(strand, (resource, key), now);
@@ -99,7 +100,29 @@ impl Mesh {
         let wait = self.leave_queue(key);
         self.resources[wait.resource].outcome.timeouts += u64::from(wait.since >= self.warm_up);
         self.strands[wait.strand].wait = None;
+        self.turn_away(wait.strand, wait.resource, now);
         self.wake(wait.strand, Err(()), now);
+    }
+
+    /// Someone does not get a resource, and is told when to come again where it says so.
+    fn turn_away(&mut self, strand: StrandKey, resource: usize, now: u64) {
+        if let Some(again) = self.resources[resource].again(now) {
+            self.visits[self.strands[strand].visit].again = Some(again);
+        }
+    }
+
+    /// What is done while a strand holds something takes so many times as long.
+    pub(super) fn slowed_by(&self, strand: StrandKey) -> f64 {
+        self.holds_of(strand).map(|resource| resource.slow()).product()
+    }
+
+    /// What a strand holds.
+    pub(super) fn holds_of(&self, strand: StrandKey) -> impl Iterator<Item = &Resource> {
+        let held = self.strands[strand].stack.iter().filter_map(|level| match level.kind {
+            Kind::Holding { resource, .. } => Some(resource),
+            _ => None,
+        });
+        held.map(|resource| &self.resources[resource])
     }
 
     /// Someone stops waiting because it is cut off.

@@ -18,11 +18,12 @@ impl Mesh {
                 let busy = u128::from(end.saturating_sub(began.max(self.warm_up)));
                 self.actors[visit.actor].outcome.busy += busy;
             }
-            let outcome = &mut self.actors[visit.actor].outcome;
-            outcome.visits.open += u64::from(!visit.answered && visit.arrived >= self.warm_up);
-            let root = &self.roots[visit.root];
-            let user = visit.asker == Asker::User && !visit.answered;
-            outcome.users.open += u64::from(user && root.created >= self.warm_up);
+            let created = self.roots[visit.root].created;
+            let user = visit.asker == Asker::User && !visit.answered && created >= self.warm_up;
+            let it = &mut self.actors[visit.actor];
+            it.outcome.visits.open += u64::from(!visit.answered && visit.arrived >= self.warm_up);
+            it.outcome.users.open += u64::from(user);
+            it.intervals_at(created).for_each(|interval| interval.users.open += u64::from(user));
         }
         for actor in &mut self.actors {
             let sagas = &mut actor.outcome.handler.sagas;
@@ -40,7 +41,7 @@ impl Mesh {
     pub(super) fn check_actors(&self) -> Result<(), String> {
         for (index, actor) in self.actors.iter().enumerate() {
             let v = &actor.outcome.visits;
-            if v.arrived != v.done + v.failed + v.refused + v.cut_off + v.cancelled + v.open {
+            if v.arrived != v.done + v.failed + v.refused + v.cut_off + v.swallowed + v.cancelled + v.open {
                 return Err(format!("the visits of actor {index} do not add up: {v:?}"));
             }
             for (to, calls) in &actor.outcome.handler.calls {

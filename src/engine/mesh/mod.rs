@@ -1,5 +1,5 @@
-//! The station Mesh: services that call each other, with what they hold, event by event on one calendar; and producers that
-//! call, hold, or run steps at once.
+//! The station Mesh: services that call each other, with what they hold, event by event on one calendar; and the handlers of
+//! producers and consumers that call, hold, or run steps at once.
 //!
 //! ```text
 //! users --requests--> visit at an instance --handler--> strands --call--> attempt --request--> visit at another ...
@@ -7,9 +7,10 @@
 //!                      queue, workers             publish, hold, fork        +--------answer---------+
 //! ```
 //!
-//! Calls answer back, so services are coupled both ways: whoever is reachable by calls is in this one station, and hears
-//! nobody else. A **visit** is one request at one instance, and holds a worker from its start to its answer. A **strand** is
-//! one thread of its handler. An **attempt** is one request on its way, and lives until its answer has come.
+//! Calls answer back, so services are coupled both ways: whoever is reachable by calls is in this one station. It hears
+//! nobody else but the groups whose handlers it runs (`delegate`). A **visit** is one request at one instance, and holds a
+//! worker from its start to its answer. A **strand** is one thread of its handler. An **attempt** is one request on its way,
+//! and lives until its answer has come.
 
 mod actor;
 mod attempt;
@@ -33,7 +34,7 @@ mod users;
 mod visit;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use slotmap::{SlotMap, new_key_type};
 
@@ -50,11 +51,12 @@ use strand::Strand;
 use users::Users;
 use visit::{Root, Visit};
 
+use super::delegate::{Ended, Job};
 use super::journeys::Notes;
 use super::setup::{Rounding, Setup};
 use super::topic::Inbox;
-use crate::outcome::{ProducerOutcome, ResourceOutcome, ServiceOutcome};
-use crate::plan::Plan;
+use crate::outcome::{HandlerOutcome, ProducerOutcome, ResourceOutcome, ServiceInterval, ServiceOutcome};
+use crate::plan::{ConsumerId, Plan};
 
 new_key_type! {
     /// A user's request with all that follows from it.
@@ -134,17 +136,22 @@ pub(super) struct MeshOutcome {
     pub(super) services: Vec<ServiceOutcome>,
     /// Of the producers that are here, by index.
     pub(super) producers: Vec<(usize, ProducerOutcome)>,
+    /// Of the consumers that are here, by index: what their handlers did, and how many are at work.
+    pub(super) consumers: Vec<(usize, HandlerOutcome, u64)>,
     pub(super) resources: Vec<ResourceOutcome>,
+    /// By fault and service: users who came while it lasted.
+    pub(super) struck: Vec<(usize, usize, ServiceInterval)>,
 }
 
-/// All services of a run, and producers whose handlers do more than work, wait, publish and choose.
+/// All services of a run, and the handlers of producers and consumers that do more than work, wait, publish and choose.
 #[derive(Clone, Debug)]
 pub(super) struct Mesh {
-    /// All services, by index of the plan; then producers.
+    /// All services, by index of the plan; then consumers; then producers.
     actors: Vec<Actor>,
     /// What only services have, in the same order.
     servers: Vec<Server>,
-    /// Indices of the producers.
+    /// Indices of the consumers and producers, as they stand behind the services.
+    consumers: Vec<usize>,
     producers: Vec<usize>,
     /// By actor: what comes in there from outside.
     users: Vec<Option<Users>>,
@@ -162,6 +169,10 @@ pub(super) struct Mesh {
     /// Strands that wait for acknowledgements, by the number that their messages carry.
     waiters: BTreeMap<u32, StrandKey>,
     next_waiter: u32,
+    /// What groups have told: when, of which member, what.
+    jobs: VecDeque<(u64, (usize, usize), Job)>,
+    /// What groups are to be told: whose, when, what.
+    ended: Vec<(usize, u64, Ended)>,
     calendar: BinaryHeap<Reverse<Entry>>,
     entries: u64,
     timeline: Timeline,
@@ -180,15 +191,21 @@ impl Mesh {
         let services = plan.services.iter().enumerate();
         let mut actors: Vec<Actor> =
             services.map(|(index, service)| Actor::service(&mut compiler, setup, index, service)).collect();
+        let consumers: Vec<usize> = setup.delegating().collect();
+        actors.extend(consumers.iter().map(|index| Actor::consumer(&mut compiler, setup, *index, plan)));
         let of_producer = |index: &usize| Actor::producer(&mut compiler, setup, *index, &plan.producers[*index]);
         actors.extend(producers.iter().map(of_producer));
         let users = (0..plan.services.len()).map(|index| Users::of_service(plan, setup, index));
+        let users = users.chain(consumers.iter().map(|_| None));
         let events = producers.iter().map(|index| Some(Users::of_producer(plan, setup, *index)));
         let sites = compiler.sites;
         let callers = sites.iter().map(|site| vec![Caller::new(&site.plan); actors[site.caller].instances.len()]);
         Self {
             users: users.chain(events).collect(),
             producers,
+            consumers,
+            jobs: VecDeque::new(),
+            ended: Vec::new(),
             resources: plan.resources.iter().map(Resource::new).collect(),
             callers: callers.collect(),
             sites,
@@ -218,11 +235,55 @@ impl Mesh {
         let users = self.users.iter().flatten().map(Users::next).min().unwrap_or(u64::MAX);
         let clients = self.actors.iter().map(|actor| actor.outputs.next()).min().unwrap_or(u64::MAX);
         let calendar = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.at);
-        users.min(clients).min(calendar).min(self.timeline.next())
+        users.min(clients).min(calendar).min(self.next_job()).min(self.timeline.next())
     }
 
-    /// Handles everything strictly before `until`. At one time faults come first, then users, then clients, then the
-    /// calendar.
+    fn next_job(&self) -> u64 {
+        self.jobs.front().map_or(u64::MAX, |job| job.0)
+    }
+
+    /// Hears what a consumer's group tells: when, of which member, what.
+    pub(super) fn hear(&mut self, consumer: usize, jobs: impl Iterator<Item = (u64, usize, Job)>) {
+        let mut jobs = jobs.peekable();
+        if jobs.peek().is_some() {
+            let at = self.consumers.iter().position(|index| *index == consumer).expect("one that is here");
+            let actor = self.servers.len() + at;
+            self.jobs.extend(jobs.map(|(at, member, job)| (at, (actor, member), job)));
+        }
+    }
+
+    /// What groups are to be told since they last were: whose, when, what.
+    pub(super) fn ended(&mut self) -> Vec<(usize, u64, Ended)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    fn do_job(&mut self, (actor, member): (usize, usize), job: Job, now: u64) {
+        match job {
+            Job::Begin(begin) => self.begin_attempt((actor, member), &begin, now),
+            Job::CutOff => self.cut_off(actor, member, now),
+            Job::Pause(until) => self.pause((actor, member), until, now),
+            Job::Slow(factor) => self.actors[actor].instances[member].slows = vec![(0, factor)],
+            Job::DeadLetter(topic, key, event_type, lineage) => {
+                self.dead_letter((actor, member), (topic, key, event_type, lineage), now);
+            }
+        }
+    }
+
+    /// The consumer that an actor is.
+    fn consumer_of(&self, actor: usize) -> ConsumerId {
+        ConsumerId(u32::try_from(self.consumers[actor - self.servers.len()]).expect("consumers fit 32 bits"))
+    }
+
+    fn is_service(&self, actor: usize) -> bool {
+        actor < self.servers.len()
+    }
+
+    fn is_consumer(&self, actor: usize) -> bool {
+        (self.servers.len()..self.servers.len() + self.consumers.len()).contains(&actor)
+    }
+
+    /// Handles everything strictly before `until`. At one time faults come first, then what groups tell, then what comes
+    /// from outside, then clients, then the calendar.
     pub(super) fn advance(&mut self, until: u64, inboxes: &mut [Inbox]) {
         loop {
             let now = self.next();
@@ -231,6 +292,8 @@ impl Mesh {
             }
             if self.timeline.next() == now {
                 self.control(now);
+            } else if let Some((_, who, job)) = self.jobs.pop_front_if(|job| job.0 == now) {
+                self.do_job(who, job, now);
             } else if let Some(service) =
                 self.users.iter().position(|users| users.as_ref().is_some_and(|u| u.next() == now))
             {
@@ -320,11 +383,21 @@ impl Mesh {
     pub(super) fn finish(&mut self, end: u64) -> Result<MeshOutcome, String> {
         self.audit(end)?;
         self.close(end);
+        let actors = self.actors.iter_mut().take(self.servers.len()).enumerate();
+        let struck = actors.flat_map(|(index, actor)| {
+            actor.take_struck().into_iter().map(move |(fault, interval)| (fault, index, interval))
+        });
+        let struck: Vec<_> = struck.collect();
         let (services, others) = self.actors.split_at(self.servers.len());
         let services: Vec<_> = services.iter().map(|actor| actor.outcome.clone()).collect();
-        let producers: Vec<_> = self.producers.iter().copied().zip(others.iter().map(Actor::as_producer)).collect();
+        let (consumers, producers) = others.split_at(self.consumers.len());
+        let consumers = self.consumers.iter().zip(consumers).zip(self.servers.len()..);
+        let at_work = |of| self.visits.values().filter(|visit| visit.actor == of && !visit.answered).count() as u64;
+        let consumers = consumers.map(|((index, it), actor)| (*index, it.outcome.handler.clone(), at_work(actor)));
+        let consumers: Vec<_> = consumers.collect();
+        let producers: Vec<_> = self.producers.iter().copied().zip(producers.iter().map(Actor::as_producer)).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
-        let outcome = MeshOutcome { services, producers, resources };
+        let outcome = MeshOutcome { services, producers, consumers, resources, struck };
         self.check_actors()?;
         meter::check(&outcome)?;
         Ok(outcome)

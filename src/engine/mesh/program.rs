@@ -2,8 +2,10 @@
 
 use crate::dist::{Dist, KeySampler};
 use crate::engine::handler::Publishing;
-use crate::plan::{CallStep, Handler, Otherwise, Plan, SagaStep, Step};
-use crate::random::Stream;
+use crate::engine::setup::Publisher;
+use crate::engine::timeline::Link;
+use crate::plan::{CallStep, Handler, Otherwise, Party, Plan, SagaStep, ServiceId, Step};
+use crate::random::{Stream, fnv1a};
 
 /// Number of a block of steps.
 pub(super) type Block = usize;
@@ -61,12 +63,17 @@ pub(super) struct Saga {
 pub(super) struct Site {
     pub(super) caller: usize,
     pub(super) plan: CallStep,
+    /// A number that no other call step has, whoever else is there.
+    pub(super) number: u64,
     /// Whether its requests have the numbers of the requests that they come from.
     pub(super) inherits: bool,
     pub(super) network: Stream,
     pub(super) backoff: Stream,
     pub(super) hedge: Stream,
     pub(super) balance: Stream,
+    /// The faults of its way to the service, and their draws.
+    pub(super) link: Link,
+    pub(super) link_draws: Stream,
 }
 
 /// A handler, ready to run.
@@ -79,8 +86,11 @@ pub(super) struct Program {
 }
 
 /// Compiles the handlers of all actors, in their order.
-pub(super) struct Compiler {
+pub(super) struct Compiler<'a> {
+    plan: &'a Plan,
     seed: u64,
+    /// Whose handler it is.
+    who: Party,
     /// Handlers compiled so far.
     actors: usize,
     /// Call steps so far.
@@ -89,15 +99,21 @@ pub(super) struct Compiler {
     taken: Vec<bool>,
 }
 
-impl Compiler {
+impl<'a> Compiler<'a> {
     /// For the services of a plan.
-    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+    pub(super) fn new(plan: &'a Plan, seed: u64) -> Self {
         let taken = plan.services.iter().map(|service| service.arrivals.is_some());
-        Self { seed, actors: 0, sites: Vec::new(), taken: taken.collect() }
+        Self { plan, seed, who: Party::Service(ServiceId(0)), actors: 0, sites: Vec::new(), taken: taken.collect() }
+    }
+
+    /// The plan.
+    pub(super) fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
     /// Compiles the handler of the next actor.
-    pub(super) fn program(&mut self, handler: &Handler, name: &str) -> Program {
+    pub(super) fn program(&mut self, handler: &Handler, name: &str, who: Publisher) -> Program {
+        self.who = who.party();
         let mut work = Work { compiler: self, name, program: Program::default(), spends: 0, choices: 0 };
         let main = work.block(&handler.steps);
         let program = Program { main, ..work.program };
@@ -106,15 +122,15 @@ impl Compiler {
     }
 }
 
-struct Work<'a> {
-    compiler: &'a mut Compiler,
+struct Work<'a, 'p> {
+    compiler: &'a mut Compiler<'p>,
     name: &'a str,
     program: Program,
     spends: u64,
     choices: u64,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     fn block(&mut self, steps: &[Step]) -> Block {
         let ops = steps.iter().map(|step| self.op(step)).collect();
         self.program.blocks.push(ops);
@@ -183,11 +199,14 @@ impl Work<'_> {
         self.compiler.sites.push(Site {
             caller: self.compiler.actors,
             plan: plan.clone(),
+            number: fnv1a(format!("{}/calls/{own}", self.name).as_bytes()),
             inherits,
             network: stream("network"),
             backoff: stream("backoff"),
             hedge: stream("hedge"),
             balance: stream("balance"),
+            link: Link::of(self.compiler.plan, self.compiler.seed, |target| target.carries(self.compiler.who, plan.to)),
+            link_draws: stream("link"),
         });
         number
     }

@@ -3,6 +3,7 @@
 use super::{Mesh, StrandKey};
 use crate::dist::About;
 use crate::engine::client::{Answer, Client, Message};
+use crate::engine::lineage::Lineage;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::topic::{Inbox, Port};
 use crate::outcome::ProducerOutcome;
@@ -87,13 +88,15 @@ impl Mesh {
     pub(super) fn publish(&mut self, key: StrandKey, step: usize, now: u64) -> bool {
         let strand = &self.strands[key];
         let visit = &self.visits[strand.visit];
-        let created = visit.fact.unwrap_or(self.roots[visit.root].created);
+        // Without a commit the fact is there when it comes from outside; a consumer makes one as it publishes.
+        let begun = if self.is_consumer(visit.actor) { now } else { self.roots[visit.root].created };
+        let created = visit.fact.unwrap_or(begun);
         let lineage = self.roots[visit.root].lineage;
         let (number, instance) = (visit.number, visit.instance);
         let inherited = (visit.key, visit.event_type, visit.size);
         let measured = created >= self.warm_up;
         // What a producer creates is counted as it arrives.
-        let is_service = visit.actor < self.servers.len();
+        let is_service = self.is_service(visit.actor);
         let it = &mut self.actors[visit.actor];
         let publishing = &it.program.publishes[step];
         let about =
@@ -126,6 +129,22 @@ impl Mesh {
         // What is answered at once wakes its strand by the calendar, so that it has begun to wait by then.
         self.collect(actor, now);
         waits && sent > 0
+    }
+
+    /// A member publishes what its group has given up: topic, key, type, journey.
+    pub(super) fn dead_letter(
+        &mut self,
+        (actor, member): (usize, usize),
+        (topic, key, event_type, lineage): (usize, u32, u16, Lineage),
+        now: u64,
+    ) {
+        let ports = &mut self.actors[actor].outputs.ports;
+        let out = ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
+        let Some(sequence) = out.port.number(now, now >= self.warm_up) else { return };
+        let event = out.clients[member].event(sequence);
+        let message = Message { event, sequence, key, created: now, lineage, event_type, bytes: 1024, waiter: None };
+        out.clients[member].publish(now, message, &mut out.port);
+        self.collect(actor, now);
     }
 
     /// Lets the clients of an actor do what is due.

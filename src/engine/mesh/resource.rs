@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::pauses::Pauses;
 use super::{StrandKey, WaitKey};
 use crate::outcome::ResourceOutcome;
 use crate::plan::ResourcePlan;
@@ -21,6 +22,10 @@ pub(super) struct Resource {
     /// When the quota allows the next grant (generic cell rate algorithm), and the time between two.
     theoretical: u64,
     gap: u64,
+    /// When it stands still; how many times as slow what is done with it is, and which quotas hold, by number of the fault.
+    pub(super) pauses: Pauses,
+    pub(super) slows: Vec<(usize, f64)>,
+    quotas: Vec<(usize, f64)>,
     /// When the next look at the quota is due.
     refresh: u64,
     pub(super) outcome: ResourceOutcome,
@@ -56,9 +61,13 @@ pub(super) enum Next {
     Nothing,
 }
 
+/// The time between two grants at so many a second.
+fn gap(rate: f64) -> u64 {
+    SimSpan::from_nanos_f64(1e9 / rate).0
+}
+
 impl Resource {
     pub(super) fn new(plan: &ResourcePlan) -> Self {
-        let gap = plan.rate.map_or(0, |(rate, _)| SimSpan::from_nanos_f64(1e9 / rate).0);
         Self {
             plan: plan.clone(),
             slots: BTreeMap::new(),
@@ -66,7 +75,10 @@ impl Resource {
             waiting: 0,
             came: 0,
             theoretical: 0,
-            gap,
+            gap: plan.rate.map_or(0, |(rate, _)| gap(rate)),
+            pauses: Pauses::default(),
+            slows: Vec::new(),
+            quotas: Vec::new(),
             refresh: u64::MAX,
             outcome: ResourceOutcome::default(),
         }
@@ -75,7 +87,28 @@ impl Resource {
     /// When the quota allows the next grant.
     fn quota(&self) -> u64 {
         let burst = self.plan.rate.map_or(0, |(_, burst)| u64::from(burst.max(1)) - 1);
-        self.theoretical.saturating_sub(burst.saturating_mul(self.gap))
+        self.theoretical.saturating_sub(burst.saturating_mul(self.gap)).max(self.pauses.until())
+    }
+
+    /// When to come again: `Retry-After` is in whole seconds.
+    pub(super) fn again(&self, now: u64) -> Option<u64> {
+        let seconds = self.quota().saturating_sub(now).div_ceil(1_000_000_000);
+        self.plan.retry_after.then(|| now.saturating_add(seconds.saturating_mul(1_000_000_000)))
+    }
+
+    /// Another quota holds, or one holds no more: what is used of the burst is as large a part of it as it was.
+    pub(super) fn limit(&mut self, change: impl FnOnce(&mut Vec<(usize, f64)>), now: u64) {
+        change(&mut self.quotas);
+        let rates = self.quotas.iter().map(|(_, rate)| *rate).chain(self.plan.rate.map(|(rate, _)| rate));
+        let gap = rates.map(gap).max().unwrap_or(0);
+        let ahead = u128::from(self.theoretical.saturating_sub(now)) * u128::from(gap) / u128::from(self.gap.max(1));
+        self.theoretical = now.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
+        self.gap = gap;
+    }
+
+    /// What is done with it takes so many times as long.
+    pub(super) fn slow(&self) -> f64 {
+        self.slows.iter().map(|(_, factor)| factor).product()
     }
 
     /// Whether who comes now need not wait: there is room, the quota allows it, and nobody comes first.
@@ -171,8 +204,8 @@ impl Resource {
         self.slots.values().map(|slot| u64::from(slot.held)).sum()
     }
 
-    /// Whether nobody waits who could have it now.
+    /// Whether nobody waits who could have had it before `now`.
     pub(super) fn keeps_nobody_waiting(&self, now: u64) -> bool {
-        self.ready.is_empty() || self.quota() > now && self.refresh <= self.quota()
+        self.ready.is_empty() || self.quota() >= now && self.refresh <= self.quota()
     }
 }

@@ -90,6 +90,11 @@ pub(super) struct Instance {
     /// Slow-downs and failures by number of the fault, in this order.
     pub(super) slows: Vec<(usize, f64)>,
     pub(super) fails: Vec<(usize, f64)>,
+    /// Cold starts by number of the fault: so many times as slow at first, from when, until when.
+    pub(super) colds: Vec<(usize, (f64, u64, u64))>,
+    /// Faults for which it accepts requests and does nothing about them; those of which callers still hope for an answer.
+    pub(super) holes: u32,
+    pub(super) swallowed: u32,
 }
 
 impl Instance {
@@ -101,6 +106,9 @@ impl Instance {
             pauses: Pauses::default(),
             slows: Vec::new(),
             fails: Vec::new(),
+            colds: Vec::new(),
+            holes: 0,
+            swallowed: 0,
         }
     }
 
@@ -108,9 +116,13 @@ impl Instance {
         self.down == 0
     }
 
-    /// Work takes so many times as long.
-    pub(super) fn slow(&self) -> f64 {
-        self.slows.iter().map(|(_, factor)| factor).product()
+    /// Work that begins now takes so many times as long.
+    pub(super) fn slow(&self, now: u64) -> f64 {
+        let cold = |(_, (factor, from, to)): &(usize, (f64, u64, u64))| {
+            let left = to.saturating_sub(now) as f64 / (to - from).max(1) as f64;
+            1.0 + (factor - 1.0) * left.min(1.0)
+        };
+        self.slows.iter().map(|(_, factor)| *factor).chain(self.colds.iter().map(cold)).product()
     }
 
     /// Extra share of requests that fail.
@@ -119,16 +131,16 @@ impl Instance {
     }
 
     fn load(&self) -> u64 {
-        u64::from(self.busy) + self.queue.len() as u64
+        u64::from(self.busy) + self.queue.len() as u64 + u64::from(self.swallowed)
     }
 
     /// Notes a fault in the order of the faults, so that the product rounds alike whatever came first.
-    pub(super) fn note(list: &mut Vec<(usize, f64)>, fault: usize, value: f64) {
+    pub(super) fn note<V>(list: &mut Vec<(usize, V)>, fault: usize, value: V) {
         let at = list.partition_point(|(other, _)| *other <= fault);
         list.insert(at, (fault, value));
     }
 
-    pub(super) fn forget(list: &mut Vec<(usize, f64)>, fault: usize) {
+    pub(super) fn forget<V>(list: &mut Vec<(usize, V)>, fault: usize) {
         if let Some(at) = list.iter().position(|(other, _)| *other == fault) {
             list.remove(at);
         }

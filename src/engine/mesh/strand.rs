@@ -1,8 +1,10 @@
 //! Strands: a handler at work, step by step, until one needs time, an answer, a grant or an acknowledgement.
 
+use super::pauses::Pauses;
 use super::program::{Block, Spend, What};
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
+use crate::engine::delegate::Doom;
 use crate::engine::group::slowed;
 use crate::engine::handler::{choice, chosen, spend_draws};
 use crate::engine::journeys::News;
@@ -106,12 +108,14 @@ impl Mesh {
         }
     }
 
-    /// The time of a step is over, unless its process has stood still meanwhile.
+    /// The time of a step is over, unless its process, or something that it holds, has stood still meanwhile.
     pub(super) fn spent(&mut self, key: StrandKey, now: u64) {
-        let Some(strand) = self.strands.get_mut(key) else { return };
-        let visit = &mut self.visits[strand.visit];
+        let Some(strand) = self.strands.get(key) else { return };
+        let visit = &self.visits[strand.visit];
         if strand.works {
-            let frozen = self.actors[visit.actor].instances[visit.instance].pauses.frozen(strand.since);
+            let process = &self.actors[visit.actor].instances[visit.instance].pauses;
+            let all = self.holds_of(key).map(|resource| &resource.pauses).chain([process]);
+            let frozen = Pauses::frozen(all, strand.since);
             let ends = strand.since.saturating_add(strand.needs).saturating_add(frozen);
             if ends > now {
                 return self.schedule(ends, Event::Spent(key));
@@ -132,16 +136,24 @@ impl Mesh {
             let visit = &mut self.visits[strand.visit];
             let (actor, main, in_saga) = (visit.actor, strand.fork.is_none(), strand.saga().is_some());
             let Some(level) = strand.stack.last_mut() else {
-                let how = if main && visit.doomed { Err(()) } else { Ok(()) };
-                return self.over(key, how, now);
+                return match visit.doom {
+                    Doom::Fails if main => self.fail_by_itself(key, now),
+                    _ => self.over(key, Ok(()), now),
+                };
             };
             let op = self.actors[actor].program.blocks[level.block].get(level.at);
             let spends = matches!(op.map(|op| &op.what), Some(What::Spend(_)));
-            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
-            let fails = visit.doomed && visit.worked && main && !spends && !in_saga;
             // It notices between its steps that nobody waits for it.
-            if fails || visit.cancelled && op.is_some() {
+            if visit.cancelled && op.is_some() {
                 return self.give_up_strand(key, now);
+            }
+            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
+            if visit.worked && main && !spends && !in_saga {
+                match visit.doom {
+                    Doom::None | Doom::Failed => {}
+                    Doom::Hangs => return,
+                    Doom::Fails => return self.fail_by_itself(key, now),
+                }
             }
             visit.worked |= main && spends;
             let Some(op) = op else {
@@ -153,53 +165,53 @@ impl Mesh {
                 return;
             };
             level.at += 1;
-            match &op.what {
-                What::Spend(spend) => {
-                    let spend = spend.clone();
-                    if self.spend(key, &spend, now) {
-                        return;
-                    }
+            let what = op.what.clone();
+            if self.begin_step(key, &what, now) {
+                return;
+            }
+        }
+    }
+
+    /// A strand comes to a step. Whether it must wait, or is not the one to go on.
+    fn begin_step(&mut self, key: StrandKey, what: &What, now: u64) -> bool {
+        match what {
+            What::Spend(spend) => self.spend(key, spend, now),
+            What::Choose(number, branches) => {
+                let strand = &mut self.strands[key];
+                let visit = &self.visits[strand.visit];
+                let unit = choice(self.actors[visit.actor].streams.choices, *number, visit.number, visit.attempt);
+                if let Some(block) = chosen(branches, unit) {
+                    strand.stack.push(Level { block: *block, at: 0, kind: Kind::Chosen });
                 }
-                What::Choose(number, branches) => {
-                    let unit = choice(self.actors[actor].streams.choices, *number, visit.number, visit.attempt);
-                    if let Some(block) = chosen(branches, unit) {
-                        strand.stack.push(Level { block: *block, at: 0, kind: Kind::Chosen });
-                    }
+                false
+            }
+            What::Publish(number) => self.publish(key, *number, now),
+            What::Call(site) => {
+                self.begin_call(key, *site, now);
+                true
+            }
+            What::Fork(blocks, quorum) => self.fork(key, blocks, *quorum, now),
+            What::Hold(resource, body) => match self.ask(key, *resource, now) {
+                Some(Ok(())) => {
+                    self.hold(key, *resource, *body, now);
+                    false
                 }
-                What::Publish(number) => {
-                    let number = *number;
-                    if self.publish(key, number, now) {
-                        return;
-                    }
+                Some(Err(())) => {
+                    self.fail(key, now);
+                    true
                 }
-                What::Call(site) => {
-                    let site = *site;
-                    return self.begin_call(key, site, now);
-                }
-                What::Fork(blocks, quorum) => {
-                    let (blocks, quorum) = (blocks.clone(), *quorum);
-                    if self.fork(key, &blocks, quorum, now) {
-                        return;
-                    }
-                }
-                What::Hold(resource, body) => {
-                    let (resource, body) = (*resource, *body);
-                    match self.ask(key, resource, now) {
-                        Some(Ok(())) => self.hold(key, resource, body, now),
-                        Some(Err(())) => return self.fail(key, now),
-                        None => return,
-                    }
-                }
-                What::Saga(number) => {
-                    let number = *number;
-                    self.begin_saga(key, number, now);
-                }
+                None => true,
+            },
+            What::Saga(number) => {
+                self.begin_saga(key, *number, now);
+                false
             }
         }
     }
 
     /// A step that takes time. Whether the strand must wait for it.
     fn spend(&mut self, key: StrandKey, spend: &Spend, now: u64) -> bool {
+        let slow = self.slowed_by(key);
         let strand = &mut self.strands[key];
         let visit = &mut self.visits[strand.visit];
         let service = &self.actors[visit.actor];
@@ -209,7 +221,7 @@ impl Mesh {
         let instance = &service.instances[visit.instance];
         let mut time = self.rounding.up(spend.time.whole(&mut draws, about));
         if spend.works {
-            time = slowed(time, instance.slow());
+            time = slowed(time, instance.slow(now) * slow);
         }
         if time == 0 {
             if spend.commits {
@@ -310,6 +322,12 @@ impl Mesh {
                 Kind::Undo { run, .. } => self.stuck(key, run),
             }
         }
+    }
+
+    /// A handler fails as it was to.
+    fn fail_by_itself(&mut self, key: StrandKey, now: u64) {
+        self.visits[self.strands[key].visit].doom = Doom::Failed;
+        self.give_up_strand(key, now);
     }
 
     /// A strand ends before its end, and all that it holds is let go: its handler has failed, or nobody wants it any more.

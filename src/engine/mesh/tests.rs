@@ -2,6 +2,7 @@
 
 mod at_hand;
 mod random;
+mod ways;
 
 use super::Mesh;
 use crate::dist::{Arrivals, Dist};
@@ -221,6 +222,7 @@ fn a_resource_is_a_queue_of_its_own() {
         rate: None,
         queue: u32::MAX,
         timeout: None,
+        retry_after: false,
     };
     let mut plan = plan(40_000, vec![with_users(0.5, service("shop", vec![hold]))]);
     plan.resources = vec![resource.clone()];
@@ -243,6 +245,7 @@ fn a_quota_spaces_its_grants() {
         rate: Some((10.0, burst)),
         queue,
         timeout: None,
+        retry_after: false,
     };
     // An M/D/1 queue without the service itself: rho / 2(1 - rho) of the gap.
     let mut plan = plan(10_000, vec![with_users(5.0, service("shop", vec![hold]))]);

@@ -5,9 +5,13 @@ use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
 use crate::dist::NO_KEY;
+use crate::engine::delegate::{Begin, Doom, Ended, How};
 use crate::engine::journeys::News;
 use crate::engine::lineage::Lineage;
 use crate::engine::source::instance_of;
+use crate::outcome::UserLedger;
+use crate::plan::ConsumerId;
+use crate::stats::Histogram;
 
 /// A user's request with all that follows from it.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub(super) struct Root {
     pub(super) lineage: Lineage,
     /// Visits and attempts that come from it and are not over.
     pub(super) alive: u32,
+    /// The consumer that begins it; none: it comes in from outside.
+    pub(super) consumer: Option<ConsumerId>,
     /// Pieces of work that are done of it: by whom, and number of the request that asked.
     pub(super) done: Vec<(usize, u64)>,
     pub(super) sagas: Vec<SagaRun>,
@@ -32,6 +38,8 @@ pub(super) enum Asker {
     User,
     /// A caller: this attempt.
     Call(AttemptKey),
+    /// The group of a consumer: this worker of the member, for this attempt.
+    Group { worker: u32, run: u64 },
     /// Nobody: it is an event of a producer.
     Nobody,
 }
@@ -55,8 +63,8 @@ pub(super) struct Visit {
     pub(super) arrived: u64,
     /// When a worker took it.
     pub(super) began: Option<u64>,
-    /// It will fail by itself, after its own first work.
-    pub(super) doomed: bool,
+    /// How it goes wrong by itself, and whether it has done its own first work.
+    pub(super) doom: Doom,
     pub(super) worked: bool,
     /// Its caller has given up, and the service knows.
     pub(super) cancelled: bool,
@@ -70,6 +78,8 @@ pub(super) struct Visit {
     /// The call steps that it has come to, in order, and the calls that are not over.
     pub(super) called: Vec<usize>,
     pub(super) calls: Vec<CallKey>,
+    /// When its caller shall come again, if it was turned away and told so.
+    pub(super) again: Option<u64>,
     /// Since when the business fact exists, where a commit made it.
     pub(super) fact: Option<u64>,
 }
@@ -90,7 +100,7 @@ impl Visit {
             size: 0,
             arrived: now,
             began: None,
-            doomed: false,
+            doom: Doom::None,
             worked: false,
             cancelled: false,
             answered: false,
@@ -99,6 +109,7 @@ impl Visit {
             works_since: 0,
             called: Vec::new(),
             calls: Vec::new(),
+            again: None,
             fact: None,
         }
     }
@@ -119,6 +130,7 @@ impl Mesh {
                 number: request.number,
                 lineage: Lineage { root: request.root, created: now },
                 alive: 0,
+                consumer: None,
                 done: Vec::new(),
                 sagas: Vec::new(),
             });
@@ -130,7 +142,7 @@ impl Mesh {
                 size: request.size,
                 ..Visit::new(actor, root, now)
             };
-            if actor < self.servers.len() {
+            if self.is_service(actor) {
                 self.ask_service(visit, measured, now);
             } else {
                 self.begin_event(visit, measured, now);
@@ -143,6 +155,7 @@ impl Mesh {
     fn ask_service(&mut self, visit: Visit, measured: bool, now: u64) {
         let it = &mut self.actors[visit.actor];
         it.outcome.users.arrived += u64::from(measured);
+        it.intervals_at(now).for_each(|interval| interval.users.arrived += u64::from(measured));
         let draw = (it.streams.balance, visit.number);
         let chosen = self.servers[visit.actor].choose(&it.instances, &mut None, draw);
         let visit = Visit { instance: chosen.unwrap_or(0), asker: Asker::User, ..visit };
@@ -161,6 +174,37 @@ impl Mesh {
         self.begin(visit, now);
     }
 
+    /// A worker of a consumer's member begins an attempt.
+    pub(super) fn begin_attempt(&mut self, (actor, member): (usize, usize), begin: &Begin, now: u64) {
+        let consumer = self.consumer_of(actor);
+        self.notes.note(now, begin.lineage.root, News::Taken(consumer));
+        let root = self.roots.insert(Root {
+            created: now,
+            number: begin.number,
+            lineage: begin.lineage,
+            alive: 0,
+            consumer: Some(consumer),
+            done: Vec::new(),
+            sagas: Vec::new(),
+        });
+        let visit = Visit {
+            instance: member,
+            asker: Asker::Group { worker: begin.worker, run: begin.run },
+            number: begin.number,
+            index: begin.index,
+            attempt: begin.attempt,
+            key: begin.key,
+            event_type: begin.event_type,
+            // What a consumer publishes has a size of its own, or this one.
+            size: 1024,
+            doom: begin.doom,
+            ..Visit::new(actor, root, now)
+        };
+        self.count_visit(&visit, now);
+        let visit = self.visits.insert(visit);
+        self.begin(visit, now);
+    }
+
     /// A request reaches an instance, if there is one: it is begun, waits, or is refused.
     pub(super) fn enter(&mut self, visit: Visit, reachable: bool, now: u64) -> Option<VisitKey> {
         let (actor, instance) = (visit.actor, visit.instance);
@@ -169,6 +213,10 @@ impl Mesh {
         let it = &mut self.actors[actor];
         let (at, server) = (&it.instances[instance], &self.servers[actor]);
         let reachable = reachable && at.is_up();
+        if reachable && at.holes > 0 {
+            self.swallow(&visit, now);
+            return None;
+        }
         let free = at.busy < server.workers && at.pauses.until() <= now;
         if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
@@ -190,6 +238,26 @@ impl Mesh {
         Some(key)
     }
 
+    /// A request is accepted, and nothing is ever done about it: a user gets no answer, and a caller waits for one.
+    fn swallow(&mut self, visit: &Visit, now: u64) {
+        let measured = self.measured(now);
+        let it = &mut self.actors[visit.actor];
+        it.outcome.visits.swallowed += u64::from(measured);
+        match visit.asker {
+            Asker::Call(attempt) => {
+                let request = &mut self.attempts[attempt];
+                // Whoever chooses by the requests that are open sees those that will stay so.
+                if request.call.is_some() {
+                    request.swallowed = true;
+                    it.instances[visit.instance].swallowed += 1;
+                }
+                self.lose(attempt, now);
+            }
+            _ => self.reply(visit, Err(Fail::Error), now),
+        }
+        self.let_go(visit.root, now);
+    }
+
     /// Something is asked of an actor.
     fn count_visit(&mut self, visit: &Visit, now: u64) {
         let measured = self.measured(now);
@@ -205,9 +273,12 @@ impl Mesh {
         instance.busy += 1;
         visit.began = Some(now);
         visit.strands = 1;
-        visit.doomed = it.streams.transient.unit(visit.number) < it.failure.transient
+        let fails = it.streams.transient.unit(visit.number) < it.failure.transient
             || it.streams.permanent.unit(self.roots[visit.root].number) < it.failure.permanent
             || it.streams.fault.unit(visit.number) < instance.fail();
+        if fails {
+            visit.doom = Doom::Fails;
+        }
         if visit.arrived >= self.warm_up {
             it.outcome.wait.record(now - visit.arrived);
             it.outcome.wait_sum += u128::from(now - visit.arrived);
@@ -291,6 +362,10 @@ impl Mesh {
                 Err(()) => visits.failed += 1,
             }
             visits.wasted += u64::from(how.is_ok() && wasted);
+            for interval in it.intervals_at(now).filter(|_| how.is_ok()) {
+                interval.done += 1;
+                interval.wasted += u64::from(wasted);
+            }
         }
         if how.is_ok() {
             self.piece_done(&visit, now);
@@ -298,7 +373,7 @@ impl Mesh {
                 self.late_success(visit.root, saga);
             }
         }
-        self.reply(&visit, how.map_err(|()| Fail::Error), now);
+        self.reply(&visit, how.map_err(|()| visit.again.map_or(Fail::Error, Fail::Later)), now);
         self.start_next(actor, instance, now);
     }
 
@@ -317,6 +392,15 @@ impl Mesh {
     pub(super) fn reply(&mut self, visit: &Visit, how: Result<(), Fail>, now: u64) {
         match visit.asker {
             Asker::Call(attempt) => self.answer(attempt, how, now),
+            Asker::Group { worker, run } => {
+                let how = match how {
+                    Ok(()) => How::Done,
+                    Err(_) if visit.doom == Doom::Failed => How::ByItself,
+                    Err(_) => How::Failed,
+                };
+                let consumer = self.consumer_of(visit.actor).0 as usize;
+                self.ended.push((consumer, now, Ended { member: visit.instance, worker, run, how }));
+            }
             Asker::Nobody => {}
             Asker::User => {
                 let Root { created, lineage, .. } = self.roots[visit.root];
@@ -324,16 +408,15 @@ impl Mesh {
                 if created < self.warm_up {
                     return;
                 }
-                let outcome = &mut self.actors[visit.actor].outcome;
-                match how {
-                    Ok(()) => {
-                        outcome.users.answered += 1;
-                        outcome.response.record(now - created);
-                        outcome.response_sum += u128::from(now - created);
-                        outcome.course.note(created, now - created);
-                    }
-                    Err(Fail::Refused) => outcome.users.refused += 1,
-                    Err(_) => outcome.users.failed += 1,
+                let it = &mut self.actors[visit.actor];
+                let outcome = &mut it.outcome;
+                count_user(&mut outcome.users, (&mut outcome.response, &mut outcome.response_sum), how, now - created);
+                if how.is_ok() {
+                    outcome.course.note(created, now - created);
+                }
+                for interval in it.intervals_at(created) {
+                    let response = (&mut interval.response, &mut interval.response_sum);
+                    count_user(&mut interval.users, response, how, now - created);
                 }
             }
         }
@@ -356,7 +439,20 @@ impl Mesh {
         root.alive -= 1;
         if root.alive == 0 {
             let root = self.roots.remove(key).expect("just seen");
-            self.notes.note(now, root.lineage.root, News::Left);
+            self.notes.note(now, root.lineage.root, root.consumer.map_or(News::Left, News::LetGo));
         }
+    }
+}
+
+/// Counts how a user's request has ended, after so long.
+fn count_user(users: &mut UserLedger, response: (&mut Histogram, &mut u128), how: Result<(), Fail>, took: u64) {
+    match how {
+        Ok(()) => {
+            users.answered += 1;
+            response.0.record(took);
+            *response.1 += u128::from(took);
+        }
+        Err(Fail::Refused) => users.refused += 1,
+        Err(_) => users.failed += 1,
     }
 }

@@ -59,9 +59,9 @@ fn one(fault: &Value, summary: &Summary, style: Style) -> String {
     out.push_str(&struck(fault, "brokers", style));
     out.push_str(&partitions(fault, ("downtime", "    led by nobody"), summary, style));
     out.push_str(&partitions(fault, ("too_few_in_sync", "    too few in sync"), summary, style));
-    let publishers = publishers(fault, style);
+    let publishers = publishers(fault, style) + &users(fault, style);
     let out_of_reach = names(fault, "out_of_reach");
-    // Only consumers notice; where there are none the figures of the services tell.
+    // Where there are no consumers the figures of the services tell.
     match (table.speaks(), unnoticed.is_empty() || !publishers.is_empty()) {
         (true, _) => out.push_str(&table.render(style)),
         (false, false) => out.push_str("    nobody noticed\n"),
@@ -120,6 +120,22 @@ fn publishers(fault: &Value, style: Style) -> String {
     };
     let all: Vec<String> = producers.into_iter().flatten().map(in_words).collect();
     if all.is_empty() { String::new() } else { labelled("    publishing", Tone::Bad, &all.join("; "), style) }
+}
+
+/// What users met who came while it lasted.
+fn users(fault: &Value, style: Style) -> String {
+    let services = fault.get("services").and_then(Value::as_object);
+    let mut out = String::new();
+    for (service, seen) in services.into_iter().flatten() {
+        let number = |path: &[&str]| number_at(seen, path);
+        let Some(arrived) = number(&["users", "arrived"]).filter(|arrived| *arrived > 0.0) else { continue };
+        let p99 =
+            number(&["response", "p99"]).map_or_else(String::new, |p99| format!(", p99 {}", show::seconds_of(p99)));
+        let answered = show::share(number(&["availability"]));
+        let text = format!("{service}: {answered} of {} answered{p99}", show::count_of(arrived));
+        out.push_str(&labelled("    users meanwhile", Tone::Quiet, &text, style));
+    }
+    out
 }
 
 /// Which other faults were felt at the same time.

@@ -56,6 +56,7 @@ pub(super) fn drained_in(metrics: &Value, summary: &Summary) -> String {
 pub(super) fn load(summary: &Summary, style: Style) -> String {
     let mut table = Table::new([
         always("utilisation"),
+        if_any("held"),
         always("offered load"),
         always("throughput"),
         if_room("attempts"),
@@ -68,12 +69,14 @@ pub(super) fn load(summary: &Summary, style: Style) -> String {
     for consumer in things(summary, "consumers") {
         let number = |name: &str| consumer.number(&[name]);
         let utilisation = number("utilisation");
-        let busy = match utilisation {
+        // Workers that wait for others are held, too.
+        let busy = match number("held").or(utilisation) {
             Some(share) if share >= 0.95 => Tone::Care,
             _ => Tone::Plain,
         };
         let row = [
             Cell::toned(show::share(utilisation), busy),
+            show::share(number("held")).into(),
             show::number(number("offered_load")).into(),
             show::rate(number("throughput")).into(),
         ];

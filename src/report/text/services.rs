@@ -116,12 +116,13 @@ pub(super) fn ledgers(summary: &Summary, style: Style) -> String {
         ("refused", "refused", true),
         ("open", "open", false),
     ];
-    const VISITS: Ledger<7> = [
+    const VISITS: Ledger<8> = [
         ("done", "done", false),
         ("wasted", "of it in vain", false),
         ("failed", "failed", false),
         ("refused", "refused", false),
         ("cut_off", "cut off", false),
+        ("swallowed", "swallowed", true),
         ("cancelled", "cancelled", false),
         ("open", "open", false),
     ];

@@ -2,6 +2,7 @@
 
 use super::{Core, Log, Polled};
 use crate::dist::NO_KEY;
+use crate::engine::delegate::Ended;
 use crate::engine::group::fate::End;
 use crate::engine::group::meter::{Conclusion, GivenUp, Times};
 use crate::engine::group::run::{Item, Next, Run, numbered};
@@ -51,18 +52,39 @@ impl Polled {
             core.count_delivery(core.lanes[item.lane].slot, record, again);
         }
         let first = attempted + 1;
-        let run = Run::begin(core, logs, member, (item, more), (first, first), now);
-        for item in run.items() {
-            self.lanes[item.lane].attempted(item.offset, run.attempt);
-        }
         let worker = self.members[member].idle.pop().expect("an idle worker").0;
+        let run = Run::begin(core, logs, (member, worker), (item, more), (first, first), now);
+        self.note_attempts(&run);
         let (staged, ends_at) = (run.is_staged(), run.ends_at);
         self.members[member].runs[worker as usize] = Some(run);
         if staged && ends_at == now {
             self.continue_run(core, logs, member, worker, now);
-        } else {
+        } else if ends_at != u64::MAX {
             self.members[member].end_at(ends_at, worker);
         }
+    }
+
+    /// Notes which attempt at its records is the last that a handler has begun.
+    fn note_attempts(&mut self, run: &Run) {
+        for item in run.items() {
+            self.lanes[item.lane].attempted(item.offset, run.attempt);
+        }
+    }
+
+    /// An attempt that runs in the mesh has ended.
+    pub(in crate::engine::group) fn ended(&mut self, core: &Core, now: u64, ended: Ended) {
+        let Ended { member, worker, run, how } = ended;
+        let state = &mut self.members[member];
+        let at = state.runs[worker as usize].as_mut().and_then(|it| it.back(run, how, now));
+        if let Some(at) = at {
+            state.end_at(at, worker);
+            self.due[member] = self.due_of(core, member);
+        }
+    }
+
+    /// All handlers that are running.
+    pub(in crate::engine::group) fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.members.iter().flat_map(|member| member.runs.iter().flatten())
     }
 
     /// Goes on with a handler until it needs time or an acknowledgement, or is done.
@@ -70,14 +92,16 @@ impl Polled {
         let mut run = self.members[member].runs[worker as usize].take().expect("a handler that goes on");
         match run.go_on(core, logs, (member, worker), now) {
             Next::At(at) => self.members[member].end_at(at, worker),
-            Next::Acknowledged => {}
+            Next::Told => {}
             Next::Done => return self.complete(core, logs, member, worker, run, now),
+        }
+        if run.is_away() {
+            self.note_attempts(&run);
         }
         self.members[member].runs[worker as usize] = Some(run);
     }
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
-        core.busy += u128::from(now - run.busy_from.min(now));
         let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
         core.count_attempts(created, run.attempts, run.end);
         if matches!(run.end, End::Crash | End::Hang) {
@@ -88,6 +112,7 @@ impl Polled {
             self.members[member].runs[worker as usize] = Some(run);
             return self.crash_itself(core, logs, member, now);
         }
+        core.busy += u128::from(now - run.busy_from.min(now));
         let current = run.item.tag == self.members[member].generation && !self.members[member].zombie;
         for item in run.items() {
             self.conclude(core, logs, member, *item, &run, (now, current));
@@ -124,7 +149,7 @@ impl Polled {
         } else if mark.is_none_or(|mark| mark.concluded) {
             DeliveryResult::Discarded
         } else if let Some(topic) = self.config.dead_letter {
-            core.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.lineage, None);
+            core.dead_letter(member, topic, &record, extra, now);
             core.meter.conclude(id.slot, &record, Conclusion::DeadLettered);
             DeliveryResult::DeadLettered
         } else {

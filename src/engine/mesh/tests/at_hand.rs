@@ -10,11 +10,11 @@ fn at(seconds: &[f64]) -> Option<Arrivals> {
     Some(Arrivals::times(times, Replay::default()).expect("in order"))
 }
 
-fn users_at(seconds: &[f64], service: ServicePlan) -> ServicePlan {
+pub(super) fn users_at(seconds: &[f64], service: ServicePlan) -> ServicePlan {
     ServicePlan { arrivals: at(seconds), ..service }
 }
 
-fn fault(target: u32, effect: Effect, from: f64, lasts: f64) -> FaultPlan {
+pub(super) fn fault(target: u32, effect: Effect, from: f64, lasts: f64) -> FaultPlan {
     FaultPlan {
         name: "fault".into(),
         stream: "0".into(),
@@ -26,20 +26,28 @@ fn fault(target: u32, effect: Effect, from: f64, lasts: f64) -> FaultPlan {
     }
 }
 
-fn with_timeout(to: u32, seconds: f64) -> CallStep {
+pub(super) fn with_timeout(to: u32, seconds: f64) -> CallStep {
     CallStep { timeout: Some(SimSpan::from_nanos_f64(seconds * SECOND)), ..call(to) }
 }
 
-fn resource(name: &str) -> ResourcePlan {
-    ResourcePlan { name: name.into(), capacity: Some(1), per_key: false, rate: None, queue: u32::MAX, timeout: None }
+pub(super) fn resource(name: &str) -> ResourcePlan {
+    ResourcePlan {
+        name: name.into(),
+        capacity: Some(1),
+        per_key: false,
+        rate: None,
+        queue: u32::MAX,
+        timeout: None,
+        retry_after: false,
+    }
 }
 
-fn hold(of: u32, steps: Vec<Step>) -> Step {
+pub(super) fn hold(of: u32, steps: Vec<Step>) -> Step {
     Step::Hold { of: ResourceId(of), steps, otherwise: None }
 }
 
 /// Latest answer to a user of a service, and the sum of all, in milliseconds.
-fn responses(outcome: &Outcome, service: usize) -> (u64, u128) {
+pub(super) fn responses(outcome: &Outcome, service: usize) -> (u64, u128) {
     let it = &outcome.services[service];
     (it.response.max() / 1_000_000, it.response_sum / 1_000_000)
 }

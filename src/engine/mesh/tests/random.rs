@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::tests::Dice;
+use crate::plan::called;
 
 const MS: f64 = 1e6;
 /// Users come for so long, faults strike, and then there is time to drain.
@@ -124,22 +125,58 @@ fn random_fault(dice: &mut Dice, plan: &Plan, n: u64) -> FaultPlan {
     let service = u32::try_from(dice.below(plan.services.len() as u64)).unwrap();
     let one = u32::try_from(dice.below(u64::from(plan.services[service as usize].instances))).unwrap();
     let who = dice.pick(&[Members::All, Members::One(one), Members::Any, Members::Each]);
+    let (target, effect) = random_effect(dice, plan, ServiceId(service), who);
     FaultPlan {
         name: format!("f{n}"),
         stream: format!("f{n}"),
         at: Dist::Exponential(4.0 * SECOND),
         every: dice.chance(60).then_some(Dist::Exponential(2.0 * SECOND)),
         lasts: Some(Dist::Exponential(0.4 * SECOND)),
-        target: FaultTarget::Service(ServiceId(service), who),
-        effect: dice.pick(&[
-            Effect::Crash,
-            Effect::Crash,
-            Effect::Pause,
-            Effect::Pause,
-            Effect::Slow(8.0),
-            Effect::Fail(0.5),
-        ]),
+        target,
+        effect,
     }
+}
+
+/// What strikes a service, its way to another, or a resource.
+fn random_effect(dice: &mut Dice, plan: &Plan, service: ServiceId, who: Members) -> (FaultTarget, Effect) {
+    let called = called(&plan.services[service.0 as usize].handler.steps);
+    if dice.chance(25) && !called.is_empty() {
+        let effects = [
+            Effect::Drop(0.3),
+            Effect::LostResponse(0.3),
+            Effect::Partition,
+            Effect::Duplicate(0.4),
+            Effect::Delay(time(dice, 20.0 * MS)),
+        ];
+        return (FaultTarget::CallLink(Party::Service(service), dice.pick(&called)), dice.pick(&effects));
+    }
+    if dice.chance(20) && !plan.resources.is_empty() {
+        let resource = ResourceId(u32::try_from(dice.below(plan.resources.len() as u64)).unwrap());
+        let effects = [Effect::Pause, Effect::Slow(5.0), Effect::Quota(30.0)];
+        return (FaultTarget::Resource(resource), dice.pick(&effects));
+    }
+    let effects = [
+        Effect::Crash,
+        Effect::Crash,
+        Effect::Pause,
+        Effect::Pause,
+        Effect::Slow(8.0),
+        Effect::Fail(0.5),
+        Effect::ColdStart(9.0),
+        Effect::BlackHole,
+    ];
+    (FaultTarget::Service(service, who), dice.pick(&effects))
+}
+
+/// Whether something may never come, for which somebody waits without a time-out.
+fn waits_for_ever(plan: &Plan) -> bool {
+    let loses = |fault: &FaultPlan| {
+        matches!(fault.effect, Effect::Drop(_) | Effect::LostResponse(_) | Effect::Partition | Effect::BlackHole)
+    };
+    let mut patient = false;
+    let mut see = |step: &Step| patient |= matches!(step, Step::Call(call) if call.timeout.is_none());
+    plan.services.iter().for_each(|service| service.handler.visit(&mut see));
+    patient && plan.faults.iter().any(loses)
 }
 
 fn random_plan(dice: &mut Dice) -> Plan {
@@ -154,6 +191,7 @@ fn random_plan(dice: &mut Dice) -> Plan {
             rate: dice.chance(50).then(|| (20.0 + dice.below(200) as f64, 1 + u32::try_from(dice.below(5)).unwrap())),
             queue: dice.pick(&[0, 3, u32::MAX]),
             timeout: dice.chance(50).then(|| millis(dice, 50)),
+            retry_after: dice.chance(30),
         })
         .collect();
     for n in 0..dice.below(5) {
@@ -179,6 +217,9 @@ fn check(case: u64) {
     plan.duration = SimSpan::from_seconds(ALL);
     for fault in &mut plan.faults {
         fault.every = None;
+    }
+    if waits_for_ever(&plan) {
+        return;
     }
     let mut mesh = mesh(&plan, case, 0);
     let left = format!("case {case}: {} {} {}", mesh.roots.len(), mesh.visits.len(), mesh.strands.len());
