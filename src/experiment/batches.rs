@@ -91,18 +91,20 @@ impl Sections {
             if share.is_none() && key != "mean" {
                 continue;
             }
-            let found = if alike(&contributions_of(shortest, all, share).1) > TOO_ALIKE {
+            let first = Figure::of(shortest, all, share);
+            let longer = batches[1..].iter().map(|batches| Figure::of(batches, all, share));
+            let found = if alike(&first.contributions) > TOO_ALIKE {
                 None
             } else {
-                batches.iter().find_map(|batches| Some((batches.len(), figure(batches, all, share)?)))
+                std::iter::once(first).chain(longer).find(|figure| !depend(&figure.contributions))
             };
-            match found {
-                Some((count, Some((low, high)))) => {
-                    ci95.insert(key.clone(), Value::from(vec![nine_decimals(low), nine_decimals(high)]));
-                    counts.insert(key.clone(), count.into());
-                }
-                Some((_, None)) => {}
-                None => self.correlated.push(format!("{}.{}.{key}", path[1], path[2])),
+            let Some(found) = found else {
+                self.correlated.push(format!("{}.{}.{key}", path[1], path[2]));
+                continue;
+            };
+            if let Some((low, high)) = found.interval(all, share) {
+                ci95.insert(key.clone(), Value::from(vec![nine_decimals(low), nine_decimals(high)]));
+                counts.insert(key.clone(), found.contributions.len().into());
             }
         }
         insert(&mut self.ci95, path, ci95);
@@ -132,27 +134,33 @@ impl Batch {
     }
 }
 
-/// The interval of the mean, or of the percentile of a share, seconds, if it has one; none where the batches depend on each
-/// other.
-fn figure(batches: &[Batch], all: &Histogram, share: Option<f64>) -> Option<Option<(f64, f64)>> {
-    let (ratio, contributions) = contributions_of(batches, all, share);
-    if depend(&contributions) {
-        return None;
-    }
-    Some(match share {
-        Some(share) => MeanInterval::of(&contributions, LEVEL).map(|it| between(all, share, it.half)),
-        None => interval(ratio, &contributions),
-    })
+/// A mean, or the share of values that are not above the percentile of a share, and what each batch contributes to it.
+struct Figure {
+    ratio: f64,
+    contributions: Vec<f64>,
 }
 
-/// The mean, or the share of values that are not above the percentile of a share, and what each batch contributes to it.
-fn contributions_of(batches: &[Batch], all: &Histogram, share: Option<f64>) -> (f64, Vec<f64>) {
-    let value = share.map(|share| all.quantile(share));
-    let total = |batch: &Batch| match value {
-        Some(value) => batch.times.share_to(value) * batch.count as f64,
-        None => batch.sum / 1e9,
-    };
-    quotient(&batches.iter().map(|batch| (total(batch), batch.count as f64)).collect::<Vec<_>>())
+impl Figure {
+    /// The mean, or what belongs to the percentile of a share.
+    fn of(batches: &[Batch], all: &Histogram, share: Option<f64>) -> Self {
+        let value = share.map(|share| all.quantile(share));
+        let total = |batch: &Batch| match value {
+            Some(value) => batch.times.share_to(value) * batch.count as f64,
+            None => batch.sum / 1e9,
+        };
+        let (ratio, contributions) =
+            quotient(&batches.iter().map(|batch| (total(batch), batch.count as f64)).collect::<Vec<_>>());
+        Self { ratio, contributions }
+    }
+
+    /// The interval of the mean, or of the percentile of a share, seconds, if it has one: where the batches do not depend on
+    /// each other.
+    fn interval(&self, all: &Histogram, share: Option<f64>) -> Option<(f64, f64)> {
+        match share {
+            Some(share) => MeanInterval::of(&self.contributions, LEVEL).map(|it| between(all, share, it.half)),
+            None => interval(self.ratio, &self.contributions),
+        }
+    }
 }
 
 /// The quotient of two sums, and what each batch contributes to it.
@@ -231,11 +239,16 @@ mod tests {
         }
         let batches = Batch::all(&course, 2);
         assert_eq!((batches.len(), batches[0].count), (30, 3_200));
-        let (low, high) = figure(&batches, &all, None).expect("independent").expect("an interval");
+        let of = |share: Option<f64>| {
+            let figure = Figure::of(&batches, &all, share);
+            assert!(!depend(&figure.contributions));
+            figure.interval(&all, share).expect("an interval")
+        };
+        let (low, high) = of(None);
         let expected = 2.045 * (1.0 / 12f64).sqrt() / 96_000f64.sqrt();
         assert!((0.6..1.5).contains(&((high - low) / 2.0 / expected)), "{low} {high}");
         assert!((low..=high).contains(&0.501), "{low} {high}");
-        let (low, high) = figure(&batches, &all, Some(0.9)).expect("independent").expect("an interval");
+        let (low, high) = of(Some(0.9));
         assert!((low..=high).contains(&0.901) && high - low < 0.01, "{low} {high}");
     }
 }

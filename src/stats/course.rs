@@ -26,6 +26,22 @@ pub struct Sum {
     pub sum: u128,
 }
 
+/// A stretch of time, ends included.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    from: u64,
+    beyond: u64,
+}
+
+impl Span {
+    /// Whether a time lies in it.
+    #[inline]
+    #[must_use]
+    pub fn holds(self, at: u64) -> bool {
+        at.wrapping_sub(self.from) <= self.beyond
+    }
+}
+
 impl Sum {
     fn add(&mut self, other: Self) {
         self.count += other.count;
@@ -57,6 +73,15 @@ impl Course {
     pub fn step_of(&self, at: u64) -> Option<usize> {
         let step = usize::try_from(at.checked_sub(self.from)?.checked_div(self.step)?).ok()?;
         Some(step.min(STEPS - 1))
+    }
+
+    /// The step of a time, if it is followed, and all times that are in it.
+    #[inline]
+    #[must_use]
+    pub fn step_around(&self, at: u64) -> Option<(usize, Span)> {
+        let step = self.step_of(at)?;
+        let from = self.from + self.step * step as u64;
+        Some((step, Span { from, beyond: if step + 1 < STEPS { self.step - 1 } else { u64::MAX - from } }))
     }
 
     /// The distribution that values of a step belong to, where there are parts: it is the caller who counts in it.
@@ -103,6 +128,12 @@ impl Course {
         self.points.chunks(steps).map(all).collect()
     }
 
+    /// The distribution in each part; nothing where they are not told apart.
+    #[must_use]
+    pub fn parts(&self) -> &[Histogram] {
+        &self.parts
+    }
+
     /// The distributions in so many parts at a time; nothing where they are not told apart.
     #[must_use]
     pub fn distributions(&self, parts: usize) -> Vec<Histogram> {
@@ -134,7 +165,13 @@ mod tests {
         let mut course = Course::over(100, 100 + 2 * STEPS as u64, true);
         for (at, value) in [(99, 7), (100, 1), (101, 2), (102, 4), (100 + 2 * STEPS as u64 - 1, 8), (u64::MAX, 16)] {
             course.note(at, value);
+            let around = course.step_around(at);
+            assert_eq!(around.map(|(step, _)| step), course.step_of(at));
+            assert!(around.is_none_or(|(_, span)| span.holds(at)));
         }
+        let ends = |step: u64| [step * 2 + 99, step * 2 + 100, step * 2 + 101, step * 2 + 102];
+        let (_, span) = course.step_around(107).expect("followed");
+        assert_eq!(ends(3).map(|at| span.holds(at)), [false, true, true, false]);
         let sums = course.sums(1);
         assert_eq!((sums[0], sums[1]), (Sum { count: 2, sum: 3 }, Sum { count: 1, sum: 4 }));
         assert_eq!(sums[STEPS - 1], Sum { count: 2, sum: 24 }, "what is beyond the end belongs to the last step");

@@ -5,5 +5,5 @@ mod course;
 mod histogram;
 pub mod transient;
 
-pub use course::{Course, PARTS, STEPS, Sum};
+pub use course::{Course, PARTS, STEPS, Span, Sum};
 pub use histogram::Histogram;

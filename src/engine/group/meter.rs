@@ -434,7 +434,7 @@ impl Meter {
         let rest =
             self.stages.buffer + self.stages.publish + self.stages.dispatch + self.stages.wait + self.stages.retry;
         self.stages.service = self.stages.total - rest;
-        self.course.distributions(1).iter().for_each(|part| self.latency.merge(part));
+        self.course.parts().iter().for_each(|part| self.latency.merge(part));
         let judged = self.slots.iter().any(|slot| slot.key_space > 0);
         self.order.judged = if judged { self.latency.count() } else { 0 };
         outcome.latency = std::mem::take(&mut self.latency);

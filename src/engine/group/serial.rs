@@ -116,6 +116,14 @@ struct Begun {
 /// By partition: the record whose handler was cut off, until it is done.
 type Cut = BTreeMap<usize, (u64, Again)>;
 
+impl Begun {
+    /// Whether it is plain and all of its time counts.
+    #[inline(always)]
+    fn is_as_it_began(&self) -> bool {
+        self.plain && self.busy_from == self.start
+    }
+}
+
 impl Member {
     /// The record that it takes next: the first to become visible.
     #[inline(always)]
@@ -331,15 +339,17 @@ impl Serial {
                 if begun.done >= limit {
                     return begun.done;
                 }
-                owner.complete(core, logs, (lanes, cut));
-                // Where a record has begun and ended in time, there is reason to expect more.
-                if more
+                // Where a record has begun and ended in time, or another like it would, there is reason to expect more.
+                if (more || limit - begun.done > begun.done - begun.start)
                     && owner.pace.plain
-                    && let Some(lane) = owner.only
+                    && begun.is_as_it_began()
+                    && owner.only == Some(begun.lane)
                 {
-                    self.run_lane(core, logs, member, lane as usize, limit);
+                    let lane = begun.lane as usize;
+                    self.run_lane(core, logs, member, lane, limit);
                     return self.due_of(logs, member);
                 }
+                owner.complete(core, logs, (lanes, cut));
                 more = true;
             }
             if !owner.pace.up {

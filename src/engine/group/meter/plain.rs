@@ -4,6 +4,7 @@ use super::{Meter, Slot, note_intervals};
 use crate::engine::journeys::News;
 use crate::engine::log::Record;
 use crate::plan::ConsumerId;
+use crate::stats::Span;
 
 /// Effects that are counted together.
 const BLOCK: usize = 64;
@@ -104,32 +105,35 @@ impl Meter {
         }
     }
 
-    /// Latency and stages of those that are measured.
+    /// Latency and stages of those that are measured, step by step of the course.
     #[inline(always)]
-    fn measure<'a>(&mut self, all: impl Iterator<Item = (&'a Record, u64, u64)> + Clone) {
-        let created = all.clone().map(|(record, ..)| record.created);
-        let (first, last) = created.fold((u64::MAX, 0), |(first, last), at| (at.min(first), at.max(last)));
-        let step = self.course.step_of(first);
-        // A step is long: most often all of them began in one.
-        if step == self.course.step_of(last) {
-            return self.measure_in(step, all);
-        }
-        for one in all {
-            let step = self.course.step_of(one.0.created);
-            self.measure_in(step, std::iter::once(one));
+    fn measure<'a>(&mut self, mut all: impl Iterator<Item = (&'a Record, u64, u64)>) {
+        let mut next = all.next();
+        while let Some(first) = next {
+            next = match self.course.step_around(first.0.created) {
+                Some((step, span)) => self.measure_in(step, span, first, &mut all),
+                None => {
+                    self.done += u64::from(first.2 >= self.warm_up);
+                    all.next()
+                }
+            };
         }
     }
 
-    /// The same of those that began in one step of the course; in none: before the warm-up was over.
+    /// The same of those that began in one step, which is so long: the first and those that follow it, up to one that began
+    /// in another.
     #[inline(always)]
-    fn measure_in<'a>(&mut self, step: Option<usize>, all: impl Iterator<Item = (&'a Record, u64, u64)>) {
-        let Some(step) = step else {
-            self.done += all.map(|(_, _, done)| u64::from(done >= self.warm_up)).sum::<u64>();
-            return;
-        };
+    fn measure_in<'a, T: Iterator<Item = (&'a Record, u64, u64)>>(
+        &mut self,
+        step: usize,
+        span: Span,
+        first: T::Item,
+        all: &mut T,
+    ) -> Option<T::Item> {
         let latencies = self.course.part_of(step).unwrap_or(&mut self.latency);
         let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
-        for (record, start, done) in all {
+        let mut next = Some(first);
+        while let Some((record, start, done)) = next.filter(|next| span.holds(next.0.created)) {
             let latency = done - record.created;
             latencies.tally(latency);
             effects += 1;
@@ -137,6 +141,7 @@ impl Meter {
             publish += record.visible - record.created;
             wait += start - record.visible;
             (min, max) = (latency.min(min), latency.max(max));
+            next = all.next();
         }
         latencies.account(effects, min, max);
         self.course.add(step, effects, u128::from(total));
@@ -147,5 +152,6 @@ impl Meter {
         self.stages.total += u128::from(total);
         self.stages.publish += u128::from(publish);
         self.stages.wait += u128::from(wait);
+        next
     }
 }

@@ -39,12 +39,15 @@ impl Default for Ahead {
 }
 
 impl Serial {
-    /// The hot loop: one member, one partition, plain messages; a block of them at a time, so that each pass is short.
+    /// The hot loop: one member, one partition, plain messages; a block of them at a time, so that each pass is short. The
+    /// first of them may be in hand.
     #[inline(never)]
     pub(super) fn run_lane(&mut self, core: &mut Core, logs: &[&Log], member: usize, lane: usize, limit: u64) {
         let id = core.lanes[lane];
         let log = logs[id.slot];
-        let mut records = log.lanes[id.partition as usize].from(self.lanes[lane].next);
+        let mut in_hand = self.members[member].begun.take();
+        let next = in_hand.map_or(self.lanes[lane].next, |begun| begun.offset);
+        let mut records = log.lanes[id.partition as usize].from(next);
         let slow = self.members[member].pace.slow;
         let traces = core.meter.traces();
         if records.is_empty() {
@@ -53,15 +56,17 @@ impl Serial {
         let Self { lanes, ahead, members, block, .. } = self;
         let (state, ahead, owner) = (&mut lanes[lane], &mut ahead[lane], &mut members[member]);
         let mut traced = Vec::new();
+        state.next = next;
         while !records.is_empty() && owner.begun.is_none() {
             let offset = state.next;
             let times = ahead.times(&mut core.fates, id.slot, offset, records);
             let taken = &records[..times.len()];
-            let started = block.serve(taken, times, slow, owner.free, limit);
+            let first = in_hand.take().map(|begun| (begun.start, begun.done));
+            let started = block.serve(taken, times, slow, (first, owner.free), limit);
             let complete = if started > 0 && block.done[started - 1] >= limit { started - 1 } else { started };
             if let Some(last) = complete.checked_sub(1) {
                 core.meter.plain_effects(id.slot, &taken[..complete], &block.start, &block.done);
-                owner.free = block.done[last];
+                owner.free = owner.free.max(block.done[last]);
                 core.busy += u128::from(block.busy(complete));
             }
             if complete < started {
@@ -100,13 +105,25 @@ impl Serial {
 }
 
 impl Block {
-    /// Serves records one after the other, from when the server is free: Lindley's recursion. How many start before
-    /// `limit`; the last of them may end later.
+    /// Serves records one after the other, from when the server is free: Lindley's recursion. The start and the end of the
+    /// first may be known. How many start before `limit`; the last of them may end later.
     #[inline]
-    fn serve(&mut self, records: &[Record], times: &[u64], slow: f64, mut free: u64, limit: u64) -> usize {
-        let slots = self.start.iter_mut().zip(&mut self.done);
+    fn serve(
+        &mut self,
+        records: &[Record],
+        times: &[u64],
+        slow: f64,
+        (first, mut free): (Option<(u64, u64)>, u64),
+        limit: u64,
+    ) -> usize {
         let mut started = 0;
-        for ((record, time), (start, done)) in records.iter().zip(times).zip(slots) {
+        if let Some((start, done)) = first {
+            (self.start[0], self.done[0]) = (start, done);
+            free = free.max(done);
+            started = 1;
+        }
+        let slots = self.start[started..].iter_mut().zip(&mut self.done[started..]);
+        for ((record, time), (start, done)) in records[started..].iter().zip(&times[started..]).zip(slots) {
             *start = free.max(record.visible);
             if *start >= limit {
                 break;
