@@ -97,7 +97,21 @@ impl Earliest {
     /// Changes the time at a position.
     #[inline]
     pub(super) fn set(&mut self, position: usize, time: u64) {
-        let (mut node, mut key) = (self.below.len() + position, Key::new(time, position));
+        let (node, key) = (self.below.len() + position, Key::new(time, position));
+        if node < MIDDLE { self.set_near(node, key) } else { self.set_far(node, key) }
+    }
+
+    /// Changes a node of the middle. So near to the root it does not pay to ask whether anything has changed: nobody can
+    /// foretell the answer.
+    #[inline(always)]
+    fn set_near(&mut self, node: usize, key: Key) {
+        let key = put(&mut self.middle[node / 4], node, key);
+        self.least = put(&mut self.top, node / 4, key);
+    }
+
+    /// Changes a node below the middle: a function of its own, as the near ones need fewer registers.
+    #[inline(never)]
+    fn set_far(&mut self, mut node: usize, mut key: Key) {
         while let Some(place) = node.checked_sub(MIDDLE) {
             let four = &mut self.below[place / 4];
             if four[place % 4] == key {
@@ -106,9 +120,7 @@ impl Earliest {
             key = put(four, place, key);
             node = place / 4;
         }
-        // So near to the root it does not pay to ask whether anything has changed: nobody can foretell the answer.
-        key = put(&mut self.middle[node / 4], node, key);
-        self.least = put(&mut self.top, node / 4, key);
+        self.set_near(node, key);
     }
 }
 

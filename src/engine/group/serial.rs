@@ -30,6 +30,8 @@ pub(super) struct Serial {
     due: Earliest,
     /// Records heard of, by topic.
     heard: Vec<u64>,
+    /// Whether records are heard of one by one: then there is little to do at a time.
+    one_by_one: bool,
     /// Whether a member may hold a record of a partition that is another's by now.
     moved: bool,
     cut: Cut,
@@ -204,6 +206,7 @@ impl Serial {
             shares: vec![Vec::new(); core.members.len()],
             due: Earliest::new(core.members.len()),
             heard: vec![0; core.topics.len()],
+            one_by_one: false,
             moved: false,
             cut: BTreeMap::new(),
             block: Block::default(),
@@ -232,6 +235,7 @@ impl Serial {
     #[inline]
     pub(super) fn hear(&mut self, core: &mut Core, logs: &[&Log], limit: u64) -> bool {
         let mut found = false;
+        self.one_by_one = true;
         for (slot, log) in logs.iter().enumerate() {
             let fresh = log.appended - std::mem::replace(&mut self.heard[slot], log.appended);
             if fresh > 1 {
@@ -258,6 +262,7 @@ impl Serial {
     /// As [`Serial::hear`], but begins nothing.
     #[inline(never)]
     fn hear_all(&mut self, logs: &[&Log]) {
+        self.one_by_one = false;
         self.heard.iter_mut().zip(logs).for_each(|(heard, log)| *heard = log.appended);
         self.look_at_all(logs);
     }
@@ -331,20 +336,16 @@ impl Serial {
     /// One member up to `limit`; when it next does something.
     #[inline(always)]
     fn run_member(&mut self, core: &mut Core, logs: &[&Log], member: usize, limit: u64) -> u64 {
-        let Self { lanes, members, shares, cut, .. } = self;
+        let Self { lanes, members, shares, cut, one_by_one, .. } = self;
         let owner = &mut members[member];
-        let mut more = owner.begun.is_none();
+        // Where a record has begun and ended in time, there is reason to expect more.
+        let mut more = !*one_by_one || owner.begun.is_none();
         loop {
             if let Some(begun) = &owner.begun {
                 if begun.done >= limit {
                     return begun.done;
                 }
-                // Where a record has begun and ended in time, or another like it would, there is reason to expect more.
-                if (more || limit - begun.done > begun.done - begun.start)
-                    && owner.pace.plain
-                    && begun.is_as_it_began()
-                    && owner.only == Some(begun.lane)
-                {
+                if more && owner.pace.plain && begun.is_as_it_began() && owner.only == Some(begun.lane) {
                     let lane = begun.lane as usize;
                     self.run_lane(core, logs, member, lane, limit);
                     return self.due_of(logs, member);
