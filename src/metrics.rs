@@ -185,6 +185,15 @@ pub fn only_grows(key: &str) -> bool {
     matches!(key, "max" | "max_bytes" | "drain_time")
 }
 
+/// Last keys of shares: from 0 to 1.
+const SHARES: [&str; 6] = ["availability", "held", "probability", "ratio", "share", "utilisation"];
+
+/// The most that a figure with this last key can be.
+#[must_use]
+pub fn most_of(key: &str) -> f64 {
+    if SHARES.contains(&key) { 1.0 } else { f64::INFINITY }
+}
+
 /// Whether the things of this section run handlers.
 #[must_use]
 pub fn has_handlers(section: &str) -> bool {
@@ -274,6 +283,14 @@ mod tests {
             catalogue().iter().filter(|m| m.during && m.section == "services").map(Metric::path).collect();
         let only: Vec<&String> = only.iter().filter(|path| !path.starts_with("response")).collect();
         assert_eq!(only, ["availability", "goodput", "throughput"]);
+    }
+
+    #[test]
+    fn shares_are_told_by_their_last_key() {
+        for metric in catalogue() {
+            let most = most_of(metric.keys.last().unwrap());
+            assert_eq!(most < 2.0, metric.unit == Unit::Share, "{} {}", metric.section, metric.path());
+        }
     }
 
     #[test]

@@ -172,14 +172,14 @@ pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     Ok(number.value() * *factor as f64 / seconds)
 }
 
-/// A share or probability, 0 to 1: `0.2%` is 0.002.
+/// A share or probability, 0 to 1: `0.2%` is 0.002. Nothing is nothing, with its unit or without.
 ///
 /// # Errors
 /// Says how shares are written.
 pub fn parse_share(text: &str) -> Result<f64, UnitError> {
     let help = "a share is written like `0.2%`, from `0%` to `100%`";
     let (number, unit) = split_number(text, text, "a share", help)?;
-    if unit != "%" {
+    if unit != "%" && !(unit.is_empty() && number.digits == 0) {
         return Err(wrong_unit(text, unit, help));
     }
     let share = Decimal { digits: number.digits, scale: number.scale + 2 }.value();
@@ -501,6 +501,8 @@ mod tests {
         assert_eq!(parse_rate("2k/s").unwrap(), 2000.0);
         assert_eq!(parse_share("0.2%").unwrap(), 0.002);
         assert_eq!(parse_share("100%").unwrap(), 1.0);
+        assert_eq!((parse_share("0").unwrap(), parse_share("0.0").unwrap()), (0.0, 0.0));
+        assert!(parse_share("1").is_err());
         assert_eq!(parse_factor("2.5x").unwrap(), 2.5);
         assert_eq!(parse_number("0.6").unwrap(), 0.6);
     }

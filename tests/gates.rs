@@ -106,6 +106,20 @@ fn comparisons_have_baselines_too() {
 }
 
 #[test]
+fn a_design_that_a_baseline_lacks_is_told() {
+    let folder = folder();
+    let args = ["compare", "base.yaml", "slower.yaml", "--baseline", "base.json"];
+    let output = folder.run(&args);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let says = "  not in it  slower: held against nothing\n";
+    assert!(stdout(&output).contains(says), "{}", stdout(&output));
+    for quiet in ["--json", "--quiet"] {
+        let output = folder.run(&[&args[..], &[quiet]].concat());
+        assert!(stderr(&output).contains(says), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_baseline_that_does_not_fit_is_2() {
     let folder = folder();
     let base = fs::read_to_string(folder.path().join("base.json")).unwrap();

@@ -160,7 +160,7 @@ fn finished_designs_are_taken_up_again() {
     let says = format!("{} of {} designs were finished before", kept.len() - 2, kept.len());
     assert!(stderr(&again).contains(&says), "{}", stderr(&again));
     assert!(files(&results) == whole && again.stdout == first.stdout, "other bytes");
-    // What was decided is so with another limit of runs, too.
+    // With another limit of runs there are other looks, and each has wider or narrower intervals: nothing is taken up.
     let other = folder.run(&[&args[..], &["--max-replications", "3", "--json"]].concat());
     let fresh = folder.run(&["size", "busy.yaml", QUICK, MEMBERS, "--max-replications", "3", "--json"]);
     assert_eq!(other.stdout, fresh.stdout);
@@ -190,6 +190,38 @@ fn ctrl_c_is_130_and_the_same_command_goes_on() {
     assert_eq!((code(&again), code(&fresh)), (3, 3));
     let [again, fresh] = ["a", "b"].map(|out| files(&folder.path().join(out)));
     assert!(again == fresh, "going on gives other bytes");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_interrupted_before_anything_is_finished_names_no_folder() {
+    let folder = folder();
+    let args = ["size", "busy.yaml", QUICK, MEMBERS, "--duration", "5000h", "--yes", "--out", "a"];
+    let child = folder.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stdout(&output)), (130, ""), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing is finished yet, so nothing is kept"), "{}", stderr(&output));
+    assert!(!folder.path().join("a").exists());
+}
+
+#[test]
+fn a_verdict_has_the_same_confidence_however_often_a_design_is_looked_at() {
+    let folder = folder();
+    let level = |most: &str| {
+        let (_, size) = document(&folder, &[QUICK, MEMBERS, "--max-replications", most]);
+        assert_eq!(size["confidence"], json!(0.95));
+        size["confidence_of_a_look"].clone()
+    };
+    assert_eq!([level("3"), level("6"), level("24")], [json!(0.95), json!(0.975), json!(0.9875)]);
+}
+
+#[test]
+fn nothing_is_written_without_a_unit() {
+    let folder = folder();
+    let output = folder.run(&["size", "busy.yaml", "--objective=email.utilisation > 0", MEMBERS]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
 }
 
 #[test]

@@ -176,6 +176,16 @@ fn a_knee_is_marked() {
 }
 
 #[test]
+fn what_is_varied_is_not_told_of_all_points() {
+    let folder = folder();
+    let args = ["sweep", "busy.yaml", "--vary", "replications=2,3"];
+    let output = folder.run(&args);
+    assert!(stdout(&output).contains("  2 points of 2 to 3 runs each, "), "{}", stdout(&output));
+    let document = document(&folder, &args);
+    assert!(document["replications"].is_null() && document["seed"].is_u64(), "{document}");
+}
+
+#[test]
 fn metrics_are_those_of_the_expectations() {
     let folder = folder();
     let yaml = fs::read_to_string(folder.path().join("busy.yaml")).unwrap();

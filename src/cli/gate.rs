@@ -72,8 +72,9 @@ impl Opened {
         let baseline = self.baseline.as_ref()?;
         let mut gate = Gate { baseline: baseline.file.clone(), ..Gate::default() };
         for (index, (name, found)) in designs.iter().enumerate() {
-            if let Some((earlier, runs)) = baseline.of_design(name, index) {
-                gate.absorb(experiment::gate(earlier, runs, found, name));
+            match baseline.of_design(name, index) {
+                Some((earlier, runs)) => gate.absorb(experiment::gate(earlier, runs, found, name)),
+                None => gate.missing.push((*name).to_owned()),
             }
         }
         Some(gate)
@@ -102,9 +103,9 @@ impl Opened {
     }
 }
 
-/// What has become worse, where the report does not say it: `told` is whether it does.
+/// What has become worse, and what was held against nothing, where the report does not say it: `told` is whether it does.
 pub(super) fn tell(gate: Option<&Gate>, told: bool) {
-    if let Some(gate) = gate.filter(|gate| !told && !gate.worse.is_empty()) {
+    if let Some(gate) = gate.filter(|gate| !(told || gate.worse.is_empty() && gate.missing.is_empty())) {
         terminal::tell(text::gate(gate, terminal::error_style()).trim_end());
     }
 }

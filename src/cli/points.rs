@@ -1,7 +1,7 @@
 //! Finished points in a folder of `--out`, found again by what their figures depend on, so that a sweep or a search goes on
 //! where it was.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -52,10 +52,12 @@ impl Kept {
 
     /// Says what is left after an interruption, and how to go on; `finished` is what there is: `3 of 9 points are`.
     pub(super) fn interrupted(&self, finished: &str) -> Exit {
-        match self.folder.as_deref().map(Path::display) {
-            Some(folder) => terminal::tell(&format!(
-                "interrupted: {finished} finished and kept in {folder}; the same command goes on from there"
+        match self.folder.as_deref() {
+            Some(folder) if folder.is_dir() => terminal::tell(&format!(
+                "interrupted: {finished} finished and kept in {}; the same command goes on from there",
+                folder.display()
             )),
+            Some(_) => terminal::tell("interrupted: nothing is finished yet, so nothing is kept"),
             None => terminal::tell(
                 "interrupted: nothing is kept; with `--out DIR` the same command would go on where it was",
             ),

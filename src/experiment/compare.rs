@@ -9,7 +9,7 @@ use super::jackknife::{LEVEL, contributions, spread};
 use super::measure::{nine_decimals, rests_on_few};
 use super::precision::{self, Aim, Figure};
 use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
-use crate::metrics::{Metric, OUTCOMES, catalogue, is_of_the_worst_run, of_outcome};
+use crate::metrics::{Metric, OUTCOMES, catalogue, is_of_the_worst_run, most_of, of_outcome};
 use crate::plan::Plan;
 use crate::stats::confidence::MeanInterval;
 use crate::summary::{Comparison, Contrast, Design, Precision, Relation, Warning};
@@ -116,7 +116,8 @@ fn differences(comparison: &Comparison, aim: &Aim) -> Vec<Figure> {
             // With fewer than ten slower events nothing is known of it yet.
             let open = (contrast.relation == Relation::Unclear).then_some((f64::NEG_INFINITY, f64::INFINITY));
             let (interval, value) = (contrast.interval.or(open), contrast.difference.unwrap_or(0.0));
-            found.push(Figure { name, size, interval, value });
+            let most = most_of(contrast.path.last().map_or("", String::as_str));
+            found.push(Figure { name, size, interval, value, most });
         }
     }
     found
@@ -222,7 +223,9 @@ fn contrast(
     let relation = if few { Relation::Unclear } else { relation };
     let interval =
         difference.zip(MeanInterval::of(&pair.parts, level)).filter(|_| !few).map(|(difference, interval)| {
-            (nine_decimals(difference - interval.half), nine_decimals(difference + interval.half))
+            let most = most_of(last);
+            let (low, high) = (difference - interval.half, difference + interval.half);
+            (nine_decimals(low.max(-most.max(-difference))), nine_decimals(high.min(most.max(difference))))
         });
     let spread = spread(&pair.parts, base.summary.replications).filter(|_| relation == Relation::Unclear && !few);
     let needed = difference.zip(spread).and_then(|(difference, spread)| spread.runs_for(difference.abs(), level));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::measure::{PERCENTILES, measure, nine_decimals};
 use super::pool::Pooled;
 use super::shares::Shares;
-use crate::metrics::is_of_the_worst_run;
+use crate::metrics::{is_of_the_worst_run, most_of};
 use crate::plan::Plan;
 use crate::stats::confidence::{MeanInterval, Spread};
 
@@ -111,14 +111,23 @@ pub(super) fn spread(contributions: &[f64], runs: u32) -> Option<Spread> {
     Spread::of(contributions, u64::from(runs), GROUPS as u64)
 }
 
-/// About how many runs in all would move `limit` out of the interval of a figure of so many runs, told apart in so many
-/// groups, if the figure stays as it is and the interval narrows as intervals do.
+/// Half the width of the interval of a figure that is at most so much, towards `to`.
 #[must_use]
-pub(super) fn needed(figure: f64, (low, high): (f64, f64), (runs, groups): (u32, usize), limit: f64) -> Option<u64> {
-    // An interval that ends at 0 is cut off there.
-    let half = if limit < figure && low > 0.0 { figure - low } else { high - figure };
-    let spread = Spread::from_half(half, (u64::from(runs), groups as u64), GROUPS as u64, LEVEL)?;
-    spread.runs_for((figure - limit).abs(), LEVEL)
+pub(super) fn half_towards(to: f64, figure: f64, (low, high): (f64, f64), most: f64) -> f64 {
+    let (below, above) = (figure - low, high - figure);
+    // An interval that ends where the figure cannot be beyond is cut off there: the other side tells how wide it is.
+    if low <= 0.0 || high >= most {
+        return below.max(above);
+    }
+    if to < figure { below } else { above }
+}
+
+/// About how many runs in all would move a limit that is so far away out of an interval of this half-width and level of a
+/// figure of so many runs, told apart in so many groups, if the figure stays as it is and intervals narrow as they do.
+#[must_use]
+pub(super) fn needed(distance: f64, half: f64, (runs, groups): (u32, usize), level: f64) -> Option<u64> {
+    let spread = Spread::from_half(half, (u64::from(runs), groups as u64), GROUPS as u64, level)?;
+    spread.runs_for(distance, level)
 }
 
 /// What each group contributes to a figure of all runs, `read` as a value per run; none where some rest lacks it.
@@ -135,8 +144,15 @@ pub(super) fn contributions_to(
 /// The 95 % interval of a figure with these contributions. No metric is negative, so the interval ends at 0.
 #[must_use]
 pub(super) fn interval(figure: f64, contributions: &[f64]) -> Option<(f64, f64)> {
-    let half = MeanInterval::of(contributions, LEVEL)?.half;
-    Some(((figure - half).max(0.0), figure + half))
+    interval_within(figure, contributions, LEVEL, f64::INFINITY)
+}
+
+/// The same at another level, of a figure that is at most so much. What an interval loses at a bound that the figure cannot
+/// pass holds none of its values, so its confidence stays what it is.
+#[must_use]
+pub(super) fn interval_within(figure: f64, contributions: &[f64], level: f64, most: f64) -> Option<(f64, f64)> {
+    let half = MeanInterval::of(contributions, level)?.half;
+    Some(((figure - half).max(0.0), (figure + half).min(most.max(figure))))
 }
 
 /// The intervals of all numbers in the metrics of the whole, in a tree of the same shape and order, without what has none:
@@ -169,8 +185,8 @@ fn of_map<'v>(
                 path.pop();
                 Some(inner).filter(|inner| !inner.is_empty()).map(Value::Object)
             }
-            (Value::Number(_), Some(((_, share), times))) => times.interval(*share).map(pair),
-            (Value::Number(_), None) if !is_of_the_worst_run(key) => of_number(child, runs, &rests),
+            (Value::Number(_), Some(((_, share), times))) => times.interval(*share, LEVEL).map(pair),
+            (Value::Number(_), None) if !is_of_the_worst_run(key) => of_number(child, runs, &rests, most_of(key)),
             _ => None,
         };
         found.extend(interval.map(|interval| (key.clone(), interval)));
@@ -182,14 +198,14 @@ fn pair((low, high): (f64, f64)) -> Value {
     Value::from(vec![nine_decimals(low), nine_decimals(high)])
 }
 
-fn of_number(leaf: &Value, runs: f64, rests: &[(&Value, f64)]) -> Option<Value> {
+fn of_number(leaf: &Value, runs: f64, rests: &[(&Value, f64)], most: f64) -> Option<Value> {
     // A count is a sum over runs: per run it is comparable with that of fewer runs.
     let runs_in = |n: f64| if leaf.is_u64() { n } else { 1.0 };
     let left: Option<Vec<_>> = rests.iter().map(|(rest, n)| Some((rest.as_f64()? / runs_in(*n), *n))).collect();
     let figure = leaf.as_f64()?;
     let contributions = contributions(figure / runs_in(runs), runs, &left?);
     let summed: Vec<f64> = contributions.into_iter().map(|value| value * runs_in(runs)).collect();
-    interval(figure, &summed).map(pair)
+    interval_within(figure, &summed, LEVEL, most).map(pair)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod size;
 mod summarise;
 mod sweep;
 mod unfinished;
+mod verdict;
 mod warm_up;
 mod warnings;
 
@@ -42,7 +43,7 @@ pub use jackknife::Rest;
 pub use pool::{CurveSums, Pooled};
 pub use precision::{Aim, run_to};
 pub use runs::Runs;
-pub use size::{Found, Judge, MOST_DESIGNS, decide, is_close, looks, order_of, smallest};
+pub use size::{Found, Judge, MOST_DESIGNS, decide, is_close, level, looks, order_of, smallest};
 pub use summarise::{Collected, summarise};
 pub use sweep::{Grid, Lost, knee, numbers, positions, sweep};
 

@@ -8,7 +8,7 @@
 
 use super::jackknife::{GROUPS, LEVEL};
 use super::{Experiment, Failure, Request, Runs, Watch, warm_up};
-use crate::metrics::is_of_the_worst_run;
+use crate::metrics::{is_of_the_worst_run, most_of};
 use crate::plan::Plan;
 use crate::stats::confidence::Spread;
 use crate::summary::{Precise, Precision, Swept, Width};
@@ -60,6 +60,8 @@ pub(super) struct Figure {
     pub(super) interval: Option<(f64, f64)>,
     /// What the interval is about.
     pub(super) value: f64,
+    /// The most that it can be.
+    pub(super) most: f64,
 }
 
 impl Aim {
@@ -80,8 +82,9 @@ impl Aim {
         if high.is_infinite() {
             return (named(Width::Open), None);
         }
-        // An interval that ends at 0 is cut off there.
-        let half = if low > 0.0 { (high - low) / 2.0 } else { high - figure.value };
+        // An interval that ends where the figure cannot be beyond is cut off there.
+        let cut = low <= 0.0 || high >= figure.most;
+        let half = if cut { (figure.value - low).max(high - figure.value) } else { (high - low) / 2.0 };
         let share = if half > 0.0 { half / figure.size.abs() } else { 0.0 };
         let spread = Spread::from_half(half, (u64::from(runs), groups as u64), GROUPS as u64, LEVEL);
         let needed = spread.and_then(|spread| spread.runs_for(self.width * figure.size.abs(), LEVEL));
@@ -115,15 +118,17 @@ fn figures(found: &Experiment, aim: &Aim) -> Vec<Figure> {
             size: judged.value.unwrap_or(0.0),
             interval: judged.interval,
             value: judged.value.unwrap_or(0.0),
+            most: judged.path.last().map_or(f64::INFINITY, |key| most_of(key)),
         };
         return summary.expectations.iter().map(of).collect();
     }
     let of = |metric: &Swept| {
         let keys: Vec<&str> = metric.path.iter().map(String::as_str).collect();
+        let most = keys.last().map_or(f64::INFINITY, |key| most_of(key));
         let never = keys.last().is_some_and(|key| is_of_the_worst_run(key));
         let value = summary.number(&keys);
         let interval = summary.interval(&keys).filter(|_| !never && value.is_some());
-        Figure { name: metric.name(), size: value.unwrap_or(0.0), interval, value: value.unwrap_or(0.0) }
+        Figure { name: metric.name(), size: value.unwrap_or(0.0), interval, value: value.unwrap_or(0.0), most }
     };
     aim.metrics.iter().map(of).collect()
 }
@@ -137,7 +142,7 @@ mod tests {
     }
 
     fn figure(value: f64, interval: Option<(f64, f64)>) -> Figure {
-        Figure { name: "email.latency.p99".into(), size: value, interval, value }
+        Figure { name: "email.latency.p99".into(), size: value, interval, value, most: f64::INFINITY }
     }
 
     #[test]
@@ -174,6 +179,8 @@ mod tests {
         assert!(nothing.is_reached(), "no losses in any run are known exactly");
         let cut = look(&[figure(0.5, Some((0.0, 2.0)))]);
         assert_eq!(cut.figures[0].width, Width::Share(3.0), "cut off at 0");
+        let cut = look(&[Figure { most: 1.0, ..figure(0.8, Some((0.4, 1.0))) }]);
+        assert_eq!(cut.figures[0].width, Width::Share(0.5), "a share, cut off at 1");
     }
 
     #[test]

@@ -94,6 +94,14 @@ impl<'p> Runs<'p> {
     pub fn found(&self, asked: u32) -> Result<Experiment, Failure> {
         self.collected.found(asked).ok_or(Failure::Interrupted)
     }
+
+    /// The same, with expectations judged at another level of confidence than 95 %.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`]: there is none.
+    pub fn judged_at(&self, asked: u32, level: f64) -> Result<Experiment, Failure> {
+        self.collected.judged_at(asked, level).ok_or(Failure::Interrupted)
+    }
 }
 
 /// The workers of some runs and what they share.

@@ -36,30 +36,31 @@ impl<'a> Shares<'a> {
         Some(Self { whole: times(whole)?, runs: whole.runs(), rests: rests? })
     }
 
-    /// Half the width of the interval of the share of events that are not above the percentile of this share.
+    /// Half the width of the interval, at a level of confidence, of the share of events that are not above the percentile of
+    /// this share.
     #[must_use]
-    pub(super) fn half(&self, share: f64) -> Option<f64> {
+    pub(super) fn half(&self, share: f64, level: f64) -> Option<f64> {
         let value = self.whole.quantile(share);
         if self.rests.iter().any(|(rest, _)| rest.count() == 0) {
             return None;
         }
         let left: Vec<_> = self.rests.iter().map(|(rest, runs)| (rest.share_to(value), *runs)).collect();
         let parts = contributions(self.whole.share_to(value), self.runs, &left);
-        Some(MeanInterval::of(&parts, LEVEL)?.half)
+        Some(MeanInterval::of(&parts, level)?.half)
     }
 
     /// How many independent events beyond the percentile of this share would tell as much about it as those that there are:
     /// slow events come in bunches. None where they are the same in all runs.
     #[must_use]
     pub(super) fn independent(&self, share: f64) -> Option<f64> {
-        let error = self.half(share)? / student_t(LEVEL, self.rests.len() as f64 - 1.0);
+        let error = self.half(share, LEVEL)? / student_t(LEVEL, self.rests.len() as f64 - 1.0);
         (error > 0.0).then(|| share * ((1.0 - share) / error).powi(2))
     }
 
-    /// The interval of the percentile of this share, seconds.
+    /// The interval of the percentile of this share at a level of confidence, seconds.
     #[must_use]
-    pub(super) fn interval(&self, share: f64) -> Option<(f64, f64)> {
-        Some(between(&self.whole, share, self.half(share)?))
+    pub(super) fn interval(&self, share: f64, level: f64) -> Option<(f64, f64)> {
+        Some(between(&self.whole, share, self.half(share, level)?))
     }
 }
 
@@ -102,9 +103,9 @@ mod tests {
         let mut found = 0.0;
         for experiment in 0..200_u64 {
             let shares = shares_of_independent_events(experiment);
-            let half = shares.half(0.9).expect("ten runs");
+            let half = shares.half(0.9, LEVEL).expect("ten runs");
             found += (half / 2.262_157).powi(2);
-            let (low, high) = shares.interval(0.9).expect("ten runs");
+            let (low, high) = shares.interval(0.9, LEVEL).expect("ten runs");
             assert!((low - (0.9 - half)).abs() < 0.01 && (high - (0.9 + half)).abs() < 0.01, "{low} {high} {half}");
         }
         let independent = shares_of_independent_events(7).independent(0.9).expect("ten runs");
@@ -116,13 +117,13 @@ mod tests {
     #[test]
     fn what_is_the_same_in_all_runs_has_no_width_and_what_rests_on_nothing_no_interval() {
         let same: Vec<u64> = (1..=100).map(|i| i * 1_000_000).collect();
-        let (low, high) = shares(&vec![same; 5]).interval(0.9).expect("five runs");
+        let (low, high) = shares(&vec![same; 5]).interval(0.9, LEVEL).expect("five runs");
         assert!((low / 0.09 - 1.0).abs() < 1.0 / 512.0 && (high - low).abs() < 1e-12, "{low} {high}");
         // One of five runs has all the slow events.
         let mut runs = vec![vec![1_000_000; 100]; 5];
         runs[2] = vec![5_000_000; 100];
-        let (low, high) = shares(&runs).interval(0.9).expect("five runs");
+        let (low, high) = shares(&runs).interval(0.9, LEVEL).expect("five runs");
         assert!((low / 0.001 - 1.0).abs() < 1.0 / 512.0 && high.is_infinite(), "{low} {high}");
-        assert_eq!(shares(&[vec![1], Vec::new()]).interval(0.5), None);
+        assert_eq!(shares(&[vec![1], Vec::new()]).interval(0.5, LEVEL), None);
     }
 }

@@ -5,7 +5,7 @@ use super::batches::Batched;
 use super::beside::{Found, beside};
 use super::columns::Columns;
 use super::expect::{Claim, claims};
-use super::jackknife::{Groups, Measured, Rest, intervals};
+use super::jackknife::{Groups, LEVEL, Measured, Rest, intervals};
 use super::pool::Pooled;
 use super::warnings::Findings;
 use crate::outcome::{Outcome, TraceRecord};
@@ -65,12 +65,19 @@ impl<'p> Collected<'p> {
     /// run.
     #[must_use]
     pub fn found(&self, asked: u32) -> Option<Experiment> {
+        self.judged_at(asked, LEVEL)
+    }
+
+    /// The same, with expectations judged at another level of confidence than 95 %. (All other intervals are of 95 %, and so
+    /// are those of a single run.)
+    #[must_use]
+    pub fn judged_at(&self, asked: u32, level: f64) -> Option<Experiment> {
         let Self { plan, pooled, groups, columns: runs, claims, trace } = self;
         let whole = Measured::of(plan, pooled.clone()?);
         let rests = groups.rests(plan);
         let alone = (whole.pooled.runs == 1).then(|| Batched::of(plan, &whole));
         let ci95 = alone.as_ref().map_or_else(|| intervals(plan, &whole, &rests), |it| it.ci95.clone().into());
-        let judge = |claim: &Claim| claim.judge(plan, (&whole, &rests), &ci95);
+        let judge = |claim: &Claim| claim.judge(plan, (&whole, &rests), &ci95, level);
         let expectations = claims.iter().map(judge).collect::<Vec<_>>();
         let batches = alone.map(|it| it.about);
         let found = Findings { plan, whole: &whole, rests: &rests, claims, judged: &expectations, asked };

@@ -208,7 +208,8 @@ pub fn positions(values: &[String]) -> Option<Vec<f64>> {
 /// Where the growth of a metric bends: the point that lies farthest from the straight line between the first and the last,
 /// with both axes scaled to 0 to 1. There is a knee if that is at least a tenth of the way from the lowest to the highest
 /// value, and more than half the point's own interval. So a straight line has none, noise has none, and what bends both
-/// ways has the sharper bend.
+/// ways has the sharper bend. What rises and falls again has none either: the top of a hump is no bend on the way to
+/// somewhere (Satopää and others, Finding a "Kneedle" in a Haystack, ICDCS workshops 2011, ask for the same).
 #[must_use]
 pub fn knee(positions: &[f64], readings: &[Option<Reading>]) -> Option<usize> {
     let known: Vec<(usize, f64, Reading)> = readings
@@ -224,17 +225,37 @@ pub fn knee(positions: &[f64], readings: &[Option<Reading>]) -> Option<usize> {
         let straight = first.value + (last.value - first.value) * (at - from) / (to - from);
         (value - straight).abs()
     };
+    if turns(&known.iter().map(|(.., reading)| *reading).collect::<Vec<_>>(), BEND * height) {
+        return None;
+    }
     let mut best: Option<(usize, f64)> = None;
     for (index, at, reading) in &known {
-        let off = off(*at, reading.value);
-        // Where it has no upper end the lower side tells how wide it is.
-        let half = |(low, high): (f64, f64)| if high.is_finite() { (high - low) / 2.0 } else { reading.value - low };
-        let half = reading.interval.map_or(0.0, half);
+        let (off, half) = (off(*at, reading.value), half(reading));
         if off >= BEND * height && off > half && best.is_none_or(|(_, most)| off > most) {
             best = Some((*index, off));
         }
     }
     best.map(|(index, _)| index).filter(|_| height > 0.0)
+}
+
+/// Half the width of a reading's interval. Where that has no upper end the lower side tells how wide it is.
+fn half(reading: &Reading) -> f64 {
+    let half = |(low, high): (f64, f64)| if high.is_finite() { (high - low) / 2.0 } else { reading.value - low };
+    reading.interval.map_or(0.0, half)
+}
+
+/// Whether values go back on their way from the first to the last, by more than `least` and more than both intervals.
+fn turns(readings: &[Reading], least: f64) -> bool {
+    let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return false };
+    let sign = if last.value >= first.value { 1.0 } else { -1.0 };
+    let mut furthest = *first;
+    readings.iter().any(|reading| {
+        let back = (furthest.value - reading.value) * sign;
+        if back < 0.0 {
+            furthest = *reading;
+        }
+        back > least && back > half(&furthest) + half(reading)
+    })
 }
 
 #[cfg(test)]
@@ -271,6 +292,9 @@ mod tests {
         assert_eq!(knee_of(&[1.0, 2.0, 3.0, 4.1, 5.0], 0.1), None, "a straight line");
         assert_eq!(knee_of(&[1.0, 1.0, 1.1, 1.2, 9.0, 20.0], 30.0), None, "less than the intervals tell");
         assert_eq!(knee_of(&[3.0, 3.0, 3.0], 0.0), None, "nothing happens");
+        assert_eq!(knee_of(&[1.0, 5.0, 9.0, 5.0, 1.5], 0.1), None, "the top of a hump");
+        assert_eq!(knee_of(&[9.0, 3.0, 1.0, 4.0, 8.0], 0.1), None, "the bottom of a valley");
+        assert_eq!(knee_of(&[1.0, 1.2, 0.9, 1.1, 9.0, 20.0], 0.3), Some(3), "noise is no turn");
         assert_eq!(knee_of(&[1.0, 7.0], 0.0), None, "two points are a line");
         assert_eq!(knee_of(&[], 0.0), None);
     }

@@ -7,6 +7,7 @@ use super::measure::PERCENTILES;
 use super::shares::Shares;
 use super::unfinished::{UNFINISHED, open_in};
 use super::warm_up;
+use crate::metrics::is_of_the_worst_run;
 use crate::outcome::Ended;
 use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
 use crate::summary::{Batches, Judged, Verdict, Warning, number_at};
@@ -245,28 +246,26 @@ impl Findings<'_> {
 
     fn undecided(&self) -> Vec<Warning> {
         let undecided = self.claims.iter().zip(self.judged).filter(|(_, judged)| judged.verdict == Verdict::Undecided);
-        let text = |judged: &Judged| match (judged.needed, &judged.reason) {
-            (Some(needed), _) => format!(
-                "Undecided: `{}`. The 95 % interval includes the limit; about {needed} replications would decide it.",
-                judged.text
-            ),
-            (None, Some(reason)) if judged.unfinished => {
-                format!("Undecided: `{}`: {reason}. More replications would not decide it.", judged.text)
-            }
-            (None, Some(reason)) if judged.interval.is_some() => {
-                format!("Undecided: `{}`: {reason}. A longer run would decide it.", judged.text)
-            }
-            (None, Some(reason)) => format!(
-                "Undecided: `{}`: {reason}. It is about every run, and more of them would hardly decide it.",
-                judged.text
-            ),
-            (None, None) => format!(
-                "Undecided: `{}`. The 95 % interval includes the limit, and more runs would hardly decide it.",
-                judged.text
-            ),
+        let one_run = self.whole.pooled.runs == 1;
+        let text = |claim: &Claim, judged: &Judged| {
+            let worst = claim.path(self.plan).last().is_some_and(|key| is_of_the_worst_run(key));
+            let open = judged.interval.is_some_and(|(_, high)| high.is_infinite());
+            let includes = "the 95 % interval includes the limit".to_owned();
+            let why = judged.reason.as_ref().unwrap_or(&includes);
+            let what = match judged.needed {
+                _ if judged.unfinished => "More replications would not decide it.".into(),
+                _ if worst => "It is about every run, and more of them would hardly decide it.".into(),
+                _ if one_run || open => "A longer run would decide it.".into(),
+                Some(needed) => format!("About {needed} replications would decide it."),
+                None if judged.reason.is_some() => "More replications may decide it.".into(),
+                None => "More replications would hardly decide it.".into(),
+            };
+            format!("Undecided: `{}`: {why}. {what}", judged.text)
         };
         let about = |claim: &Claim| claim.path(self.plan).iter().take(2).cloned().collect::<Vec<_>>().join(".");
-        undecided.map(|(claim, judged)| Warning { code: "W005", about: about(claim), text: text(judged) }).collect()
+        undecided
+            .map(|(claim, judged)| Warning { code: "W005", about: about(claim), text: text(claim, judged) })
+            .collect()
     }
 
     /// Too few events beyond p99, or beyond the furthest percentile that an expectation asks for; or enough of them, but in

@@ -124,6 +124,17 @@ pub(super) fn is_first(contrast: &Contrast) -> bool {
     section != "topics" && FIRST.contains(&metric.as_str())
 }
 
+/// How much a difference is of the larger value, for the order in which differences are told: those of which one side has no
+/// value come last, first of them those where it is known why.
+pub(super) fn size(contrast: &Contrast) -> f64 {
+    let largest = contrast.base.unwrap_or(0.0).abs().max(contrast.value.unwrap_or(0.0).abs());
+    match contrast.difference {
+        Some(difference) => difference.abs() / largest,
+        None if contrast.reason.is_some() => -1.0,
+        None => -2.0,
+    }
+}
+
 /// A value in its unit.
 pub(super) fn value(unit: Unit, value: f64) -> String {
     let show = match unit {

@@ -2,7 +2,7 @@
 
 use super::contrast::{half, is_first, sentence, signed, value};
 use super::places::{Claims, Named, before, now, runs, verb};
-use super::text::value_in_words;
+use super::text::{subject, value_in_words};
 use super::{design, show};
 use crate::summary::{Comparison, Gate, Judged, Relation, Sizing, Verdict, number_at};
 
@@ -59,9 +59,13 @@ fn tally(all: &[Judged]) -> String {
 
 fn regressions(gate: &Gate) -> String {
     let baseline = escaped(&gate.baseline);
+    let missing = match gate.missing.as_slice() {
+        [] => String::new(),
+        names => format!("Not in {baseline}, and held against nothing: {}.\n\n", escaped(&names.join(", "))),
+    };
     if gate.worse.is_empty() {
         let better = if gate.better > 0 { format!(", {} are better", gate.better) } else { String::new() };
-        return format!("None of {} metrics is worse than in {baseline}{better}.\n\n", gate.compared);
+        return format!("None of {} metrics is worse than in {baseline}{better}.\n\n{missing}", gate.compared);
     }
     let mut out = format!("### Worse than {baseline}\n\n| metric | was | is |\n| --- | ---: | ---: |\n");
     for worse in &gate.worse {
@@ -73,7 +77,7 @@ fn regressions(gate: &Gate) -> String {
             escaped(&now(worse))
         ));
     }
-    out + "\n"
+    out + "\n" + &missing
 }
 
 fn warnings(designs: &[Named<'_>]) -> String {
@@ -81,11 +85,8 @@ fn warnings(designs: &[Named<'_>]) -> String {
     for design in designs {
         for warning in design.summary.warnings.iter().take(WARNINGS) {
             let of = if designs.len() > 1 { format!("{}: ", design.name) } else { String::new() };
-            let about = match warning.about.strip_prefix("consumers.") {
-                Some(name) if !warning.text.contains(name) => format!("{name}: "),
-                _ => String::new(),
-            };
-            out.push_str(&format!("- **{}** {}\n", warning.code, escaped(&format!("{of}{about}{}", warning.text))));
+            let text = format!("{of}{}{}", subject(warning), warning.text);
+            out.push_str(&format!("- **{}** {}\n", warning.code, escaped(&text)));
         }
         let more = design.summary.warnings.len().saturating_sub(WARNINGS);
         if more > 0 {
@@ -257,7 +258,13 @@ mod tests {
     #[test]
     fn the_page_of_a_run_and_of_a_comparison() {
         let comparison = sample::comparison();
-        let gate = Gate { baseline: "base.json".into(), compared: 40, better: 2, worse: vec![sample::worse()] };
+        let gate = Gate {
+            baseline: "base.json".into(),
+            compared: 40,
+            better: 2,
+            worse: vec![sample::worse()],
+            missing: vec!["more-members".into()],
+        };
         let designs: Vec<Named<'_>> =
             comparison.designs.iter().map(|design| Named { name: &design.name, summary: &design.summary }).collect();
         insta::assert_snapshot!("run", document(&designs[..1], None, Some(&gate)));

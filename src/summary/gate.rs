@@ -7,6 +7,8 @@ use crate::metrics::Unit;
 pub struct Gate {
     /// The file with the earlier result.
     pub baseline: String,
+    /// Designs that are not in it: nothing of them was compared.
+    pub missing: Vec<String>,
     /// Number of metrics that were compared.
     pub compared: usize,
     /// Those that are better by more than both intervals.
@@ -39,6 +41,7 @@ pub struct Worse {
 impl Gate {
     /// Adds what was found of another design.
     pub fn absorb(&mut self, other: Self) {
+        self.missing.extend(other.missing);
         self.compared += other.compared;
         self.better += other.better;
         self.worse.extend(other.worse);

@@ -106,7 +106,8 @@ pub struct Judged {
     pub needed: Option<u64>,
     /// Why there is no value, or in how many runs it holds where each is judged for itself.
     pub reason: Option<String>,
-    /// Whether it is undecided because of what the runs did not see to its end: more of them would not decide it.
+    /// Whether it is undecided because of what the runs did not see to its end, and not by chance: more of them would not
+    /// decide it.
     pub unfinished: bool,
     /// Line and column in the file.
     pub place: (u32, u32),

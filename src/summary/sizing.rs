@@ -14,6 +14,9 @@ pub struct Sizing {
     pub replications: u32,
     /// Most runs of a design whose verdict is close.
     pub max_replications: u32,
+    /// Confidence of the intervals that a design is judged by, each time it is looked at: so high that its verdict has 95 %,
+    /// however often that is.
+    pub level: f64,
     /// Virtual time of one run.
     pub duration: SimSpan,
     /// What is to be small.

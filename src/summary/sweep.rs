@@ -77,6 +77,13 @@ impl Swept {
 }
 
 impl Sweep {
+    /// The first and the last value of an axis with this path, where it is varied: points then differ in it.
+    #[must_use]
+    pub fn varied(&self, path: &str) -> Option<(&str, &str)> {
+        let axis = self.axes.iter().find(|axis| axis.path == path)?;
+        Some((axis.values.first()?, axis.values.last()?))
+    }
+
     /// The indices of a point's values, axis by axis.
     #[must_use]
     pub fn place(&self, point: usize) -> Vec<usize> {

@@ -4,11 +4,43 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use edasim::experiment::{self, Judge, Request};
+use edasim::experiment::{self, Judge, Request, Runs};
 use edasim::plan::Plan;
 use edasim::random::Stream;
 use edasim::scenario::{Overrides, load_text};
 use edasim::summary::{Finding, Knob, Order, Verdict};
+
+/// A queue with Poisson arrivals, exponential work and one worker that is busy half of the time: events take 1 / (100 - 50)
+/// s on average (M/M/1), so that no verdict on whether that is less than 20 ms is right. Runs are so long that the few events
+/// under way at their end leave nothing open.
+const AT_ITS_LIMIT: &str = "name: queue\nduration: 32s\nwarm_up: 2s\nreplications: 5\n\
+    buses: { main: { profile: ideal, topics: { orders: { partitions: 1 } } } }\n\
+    producers: { shop: { publishes: orders, arrivals: { poisson: 50/s } } }\n\
+    consumers: { email: { subscribes: orders, members: 1, service_time: { exponential: 10ms } } }\n\
+    expect: [ email.latency.mean < 20ms ]\n";
+
+#[test]
+fn looking_again_decides_no_more_often_by_chance_than_one_look_may() {
+    const EXPERIMENTS: u64 = 300;
+    let (mut shared, mut plain) = (0, 0);
+    for seed in 0..EXPERIMENTS {
+        let overrides = Overrides { seed: Some(seed), ..Overrides::default() };
+        let plan = load_text("queue.yaml", AT_ITS_LIMIT, Path::new(""), &overrides).expect("a scenario").plan;
+        let is_decided = |judged: &[edasim::summary::Judged]| judged[0].verdict != Verdict::Undecided;
+        let found = experiment::decide(&plan, 40, &Request::default(), &()).expect("runs");
+        shared += u32::from(is_decided(&found.summary.expectations));
+        // The same looks, each with all of the 5 %.
+        let mut runs = Runs::new(&plan, &Request::default());
+        plain += u32::from(experiment::looks(5, 40).any(|look| {
+            runs.extend(look, &()).expect("runs");
+            is_decided(&runs.found(look).expect("runs").summary.expectations)
+        }));
+    }
+    println!("decided by chance: {shared} of {EXPERIMENTS} experiments, {plain} where each look has the whole error");
+    // 15 at most, with a deviation of 3.8 of their number.
+    assert!(shared <= 26, "{shared} of {EXPERIMENTS}");
+    assert!(plain > 26, "{plain} of {EXPERIMENTS} show nothing");
+}
 
 /// A random system of two groups in a row, with two or three knobs and objectives that some of its designs meet.
 struct System {

@@ -82,6 +82,7 @@ pub(super) fn as_gate(against: &Against) -> Gate {
     let worse = Worse { design: String::new(), name, unit, was, was_interval, is, is_interval, place: None };
     Gate {
         baseline: against.baseline.clone(),
+        missing: Vec::new(),
         compared: 1,
         better: usize::from(against.is < against.was),
         worse: if against.is_worse() { vec![worse] } else { Vec::new() },

@@ -118,7 +118,9 @@ impl Judge for Bench<'_> {
 
     fn judge(&mut self, at: &[usize]) -> Result<Finding, Exit> {
         let plan = self.plan(at)?;
-        let digest = Kept::digest(&plan, "size");
+        // The more looks there may be, the wider are the intervals of each.
+        let level = experiment::level(plan.replications, self.most);
+        let digest = Kept::digest(&plan, &format!("size at {level}"));
         self.asked += 1;
         if let Some(same) = self.seen.get(&digest) {
             return Ok(same.clone());

@@ -143,6 +143,7 @@ fn sizing(args: &Args, plan: &Plan, mut knobs: Vec<Knob>, found: Found, command:
         seed: plan.seed,
         replications: plan.replications,
         max_replications: most,
+        level: experiment::level(plan.replications, most),
         duration: plan.duration,
         run: run.unwrap_or_default(),
         knobs,

@@ -10,7 +10,7 @@ mod reversal;
 
 use std::collections::BTreeMap;
 
-pub use decide::{decide, is_close, looks};
+pub use decide::{decide, is_close, level, looks};
 
 use self::lattice::Lattice;
 use self::reversal::reversal;

@@ -21,6 +21,7 @@ fn build(sizing: &Sizing, digest: Option<&str>) -> Value {
         "max_replications": sizing.max_replications,
         "duration": sizing.duration.seconds(),
         "confidence": 0.95,
+        "confidence_of_a_look": (sizing.level * 1e9).round() / 1e9,
     });
     if let Some(digest) = digest {
         document["digest"] = digest.into();

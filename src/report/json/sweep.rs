@@ -20,6 +20,10 @@ fn build(sweep: &Sweep, digest: Option<&str>) -> Value {
         "replications": sweep.replications,
         "duration": sweep.duration.seconds(),
     });
+    // What points differ in is in their values.
+    for path in ["seed", "replications", "duration"].into_iter().filter(|path| sweep.varied(path).is_some()) {
+        document[path] = Value::Null;
+    }
     if let Some(digest) = digest {
         document["digest"] = digest.into();
     }

@@ -44,8 +44,10 @@ pub(super) fn draw_with(sweep: &Sweep, metric: usize, marks: &Marks<'_>) -> Opti
 }
 
 fn page(sweep: &Sweep, metric: usize, marks: &Marks<'_>, more: &str) -> Page {
-    let runs = if sweep.replications == 1 { "1 run".into() } else { format!("{} runs", sweep.replications) };
-    let (duration, each) = (show::span(sweep.duration), marks.each);
+    let varied = |path: &str| sweep.varied(path).map(|(first, last)| format!("{first} to {last}"));
+    let runs = varied("replications").unwrap_or_else(|| sweep.replications.to_string());
+    let runs = if runs == "1" { "1 run".into() } else { format!("{runs} runs") };
+    let (duration, each) = (varied("duration").unwrap_or_else(|| show::span(sweep.duration)), marks.each);
     let about = format!("{}: {runs} of {duration} at {each}{more}.", sweep.scenario);
     let name = sweep.metrics[metric].name();
     Page::new(580.0, marks.limit.map_or(name.as_str(), |(_, text)| text), &about)

@@ -1,7 +1,7 @@
 //! Expectations: their verdict at the top, each with its value below.
 
 use super::paint::{Tone, labelled, shortened};
-use super::{Style, section};
+use super::{Style, percent, section};
 use crate::report::show;
 use crate::summary::{Judged, Summary, Verdict};
 
@@ -64,11 +64,11 @@ fn in_words(judged: &Judged) -> String {
 
 /// Every expectation with verdict, value and interval.
 pub(super) fn render(summary: &Summary, style: Style) -> String {
-    render_of(&summary.expectations, "Expectations", style)
+    render_of(&summary.expectations, "Expectations", 0.95, style)
 }
 
-/// The same of some expectations.
-pub(super) fn render_of(all: &[Judged], title: &str, style: Style) -> String {
+/// The same of some expectations, judged at this level of confidence.
+pub(super) fn render_of(all: &[Judged], title: &str, level: f64, style: Style) -> String {
     let values: Vec<String> = all.iter().map(|judged| value(judged) + &why(judged)).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let text_width = widest(&mut all.iter().map(|judged| judged.text.chars().count()));
@@ -85,7 +85,8 @@ pub(super) fn render_of(all: &[Judged], title: &str, style: Style) -> String {
             out.push_str(&format!("{:13}{}\n", "", shortened(value, style.width.saturating_sub(13))));
         }
     }
-    section(title, "value [95 % interval across runs]; maxima: the worst run's", &out, style)
+    let about = format!("value [{} interval across runs]; maxima: the worst run's", percent(level));
+    section(title, &about, &out, style)
 }
 
 /// The value with its interval, in the unit of the limit.

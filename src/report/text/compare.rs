@@ -1,13 +1,14 @@
 //! A comparison as text: what holds and what differs first, then metric by metric.
 
-use super::paint::{Tone, labelled, shortened, wrap};
-use super::table::{Cell, Table, always, text_if_room};
-use super::{Style, claims, identity, section};
-use crate::report::contrast::{half, is_first, is_read, parts, sentence, signed, value, word};
+use super::paint::{Tone, apart, labelled, wrap};
+use super::table::{Cell, Table, always, text};
+use super::{Style, claims, identity, percent, section, subject};
+use crate::report::contrast::{half, is_first, is_read, parts, sentence, signed, size, value, word};
 use crate::report::design::listed;
 use crate::report::json::comparison as document;
 use crate::report::show;
 use crate::summary::{Comparison, Contrast, Relation, Warning};
+use crate::time::SimSpan;
 
 /// Sentences about one pair of designs; the table has all.
 const SENTENCES: usize = 8;
@@ -24,9 +25,9 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
     for (design, contrasts) in comparison.designs.iter().skip(1).zip(&comparison.contrasts) {
         sections.push(pair(base, &design.name, contrasts, comparison.level, style));
     }
-    for design in &comparison.designs {
-        let title = format!("Expectations of {}", shortened(&design.name, NAME));
-        sections.push(claims::render_of(&design.summary.expectations, &title, style));
+    for (name, design) in short_names(comparison).iter().zip(&comparison.designs) {
+        let title = format!("Expectations of {name}");
+        sections.push(claims::render_of(&design.summary.expectations, &title, 0.95, style));
     }
     sections.push(identity(&document(comparison), &comparison.command, style));
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
@@ -35,13 +36,13 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
 /// What was compared, what each design expects, and what would mislead.
 fn head(comparison: &Comparison, style: Style) -> String {
     let Some(base) = comparison.designs.first() else { return String::new() };
-    let names: Vec<String> = comparison.designs.iter().map(|design| shortened(&design.name, NAME)).collect();
+    let names = short_names(comparison);
     let summary = &base.summary;
     let runs = if summary.replications == 1 { "1 run".into() } else { format!("{} runs", summary.replications) };
     let title = format!("{} against {}", listed(&names[1..]), names[0]);
     let about = format!(
         "{runs} of each, {} virtual time, seed {}, the same random numbers in all",
-        show::span(summary.duration),
+        durations(comparison, &names),
         summary.seed
     );
     let strong = |line: &String| Tone::Strong.paint(line, style) + "\n";
@@ -54,6 +55,21 @@ fn head(comparison: &Comparison, style: Style) -> String {
         out.push_str(&claims::verdict_of(&design.summary.expectations, &format!("{name:<width$}  "), style));
     }
     out + &warnings(comparison, style)
+}
+
+/// The names of the designs, short but different from each other.
+fn short_names(comparison: &Comparison) -> Vec<String> {
+    apart(&comparison.designs.iter().map(|design| design.name.as_str()).collect::<Vec<_>>(), NAME)
+}
+
+/// How long a run of the designs is: of each, where they differ.
+fn durations(comparison: &Comparison, names: &[String]) -> String {
+    let spans: Vec<SimSpan> = comparison.designs.iter().map(|design| design.summary.duration).collect();
+    if spans.windows(2).all(|pair| pair[0] == pair[1]) {
+        return spans.first().map_or_else(String::new, |span| show::span(*span));
+    }
+    let of = |(name, span): (&String, &SimSpan)| format!("{} ({name})", show::span(*span));
+    listed(&names.iter().zip(&spans).map(of).collect::<Vec<_>>())
 }
 
 /// Those of the comparison, then those of the designs, each once with the designs that it is about.
@@ -76,16 +92,8 @@ fn warnings(comparison: &Comparison, style: Style) -> String {
             all if all == comparison.designs.len() => "all: ".into(),
             _ => format!("{}: ", names.join(", ")),
         };
-        let about = match warning.about.strip_prefix("consumers.") {
-            Some(name) if !warning.text.contains(name) => format!("{name}: "),
-            _ => String::new(),
-        };
-        out.push_str(&labelled(
-            &format!("{:<9}", warning.code),
-            Tone::Care,
-            &format!("{of}{about}{}", warning.text),
-            style,
-        ));
+        let text = format!("{of}{}{}", subject(warning), warning.text);
+        out.push_str(&labelled(&format!("{:<9}", warning.code), Tone::Care, &text, style));
     }
     if found.len() > WARNINGS {
         let more = format!("{} more warnings: see the document", found.len() - WARNINGS);
@@ -96,13 +104,13 @@ fn warnings(comparison: &Comparison, style: Style) -> String {
 
 /// One design against the base.
 fn pair(base: &str, name: &str, contrasts: &[Contrast], level: f64, style: Style) -> String {
-    let (base, name) = (shortened(base, NAME), shortened(name, NAME));
+    let pair = apart(&[base, name], NAME);
+    let [base, name] = &pair[..] else { return String::new() };
     let title = format!("{name} against {base}");
-    let percent = show::share_of(level).replace('%', " %");
-    let about = format!("differences are paired run by run, \u{b1} {percent} interval");
+    let about = format!("differences are paired run by run, \u{b1} {} interval", percent(level));
     let read: Vec<&Contrast> = contrasts.iter().filter(|contrast| is_read(contrast)).collect();
     let mut out = sentences(&read, style);
-    out.push_str(&table(&base, &name, &read, style));
+    out.push_str(&table(base, name, &read, style));
     out.push_str(&identical(&read, style));
     let by_run = read.iter().any(|contrast| contrast.by_run && contrast.relation != Relation::Identical);
     if by_run {
@@ -117,10 +125,6 @@ fn sentences(read: &[&Contrast], style: Style) -> String {
     let differ = |contrast: &Contrast| !matches!(contrast.relation, Relation::Identical | Relation::Unclear);
     let mut told: Vec<&Contrast> =
         read.iter().copied().filter(|contrast| is_first(contrast) && differ(contrast)).collect();
-    let size = |contrast: &Contrast| {
-        let largest = contrast.base.unwrap_or(0.0).abs().max(contrast.value.unwrap_or(0.0).abs());
-        contrast.difference.map_or(2.0, |difference| difference.abs() / largest)
-    };
     told.sort_by(|a, b| size(b).total_cmp(&size(a)));
     let mut lines: Vec<String> = told.iter().take(SENTENCES).map(|contrast| sentence(contrast)).collect();
     let count = |relation| read.iter().filter(|contrast| contrast.relation == relation).count();
@@ -147,9 +151,9 @@ fn sentences(read: &[&Contrast], style: Style) -> String {
 
 /// All that is not identical, thing by thing.
 fn table(base: &str, name: &str, read: &[&Contrast], style: Style) -> String {
-    let (base, name) = (shortened(base, 12), shortened(name, 12));
-    let mut table =
-        Table::new([always(&base), always(&name), always("difference"), always("\u{b1}"), text_if_room("")]);
+    let pair = apart(&[base, name], 12);
+    let titles = pair.iter().map(|name| always(name));
+    let mut table = Table::new(titles.chain([always("difference"), always("\u{b1}"), text("")]));
     let mut thing = String::new();
     let mut any = false;
     for contrast in read.iter().filter(|contrast| contrast.relation != Relation::Identical) {
@@ -221,6 +225,33 @@ mod tests {
     #[test]
     fn comparison_at_80_columns() {
         insta::assert_snapshot!(check(80));
+    }
+
+    #[test]
+    fn where_it_is_narrow_the_verdicts_stand_beneath() {
+        let verdicts = |width| check(width).lines().filter(|line| line.ends_with(" lower")).count();
+        assert!(verdicts(60) > 0, "{}", check(60));
+    }
+
+    #[test]
+    fn what_has_no_value_is_told_last() {
+        let mut comparison = sample::comparison();
+        for contrast in comparison.contrasts[0].iter_mut().filter(|contrast| contrast.path.ends_with(&["p99".into()])) {
+            (contrast.base, contrast.difference, contrast.interval) = (None, None, None);
+            contrast.relation = Relation::NoValue;
+        }
+        let text = render(&comparison, Style { color: false, width: 100 });
+        let line = |of: &str| text.lines().position(|line| line.starts_with("  ") && line.contains(of));
+        assert!(line("has no value") > line(" lower"), "{text}");
+    }
+
+    #[test]
+    fn each_duration_is_shown_where_they_differ() {
+        let mut comparison = sample::comparison();
+        assert!(render(&comparison, Style { color: false, width: 100 }).contains(", 2h virtual time"));
+        comparison.designs[1].summary.duration = SimSpan::from_seconds(3_600);
+        let text = render(&comparison, Style { color: false, width: 100 });
+        assert!(text.contains("2h (as-is)") && text.contains("1h (more-members)"), "{text}");
     }
 
     #[test]

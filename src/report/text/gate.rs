@@ -1,6 +1,6 @@
 //! What has become worse than an earlier result, as a table.
 
-use super::paint::Tone;
+use super::paint::{Tone, labelled};
 use super::table::{Cell, Table, always};
 use super::{Style, section};
 use crate::report::places::{before, now};
@@ -15,8 +15,12 @@ pub fn render(gate: &Gate, style: Style) -> String {
         better => format!(", {better} are better"),
     };
     let title = format!("Against {}", gate.baseline);
+    let missing = match gate.missing.as_slice() {
+        [] => String::new(),
+        names => labelled("  not in it", Tone::Care, &format!("{}: held against nothing", names.join(", ")), style),
+    };
     if gate.worse.is_empty() {
-        let text = format!("  none of {} metrics is worse{better}\n", gate.compared);
+        let text = format!("  none of {} metrics is worse{better}\n{missing}", gate.compared);
         return section(&title, "worse: by more than both 95 % intervals", &text, style);
     }
     let verb = if gate.worse.len() == 1 { "is" } else { "are" };
@@ -28,5 +32,6 @@ pub fn render(gate: &Gate, style: Style) -> String {
         table.row(&name, [before(worse).into(), Cell::toned(now(worse), Tone::Bad)]);
     }
     out.push_str(&table.render(style));
+    out.push_str(&missing);
     section(&title, "worse: by more than both 95 % intervals", &out, style)
 }

@@ -122,6 +122,11 @@ fn section(title: &str, about: &str, content: &str, style: Style) -> String {
     )
 }
 
+/// A level of confidence: `97.5 %`.
+fn percent(level: f64) -> String {
+    show::share_of(level).replace('%', " %")
+}
+
 /// One named thing of a section of the tree of metrics.
 #[derive(Clone, Copy, Debug)]
 struct Thing<'a> {

@@ -114,6 +114,17 @@ pub(super) fn shortened(name: &str, width: usize) -> String {
     chars[..head].iter().chain(&['\u{2026}']).chain(&chars[chars.len() - tail..]).collect()
 }
 
+/// Names of at most `width` characters that still differ: where the middle tells them apart they are longer, and in the end
+/// numbered.
+pub(super) fn apart(names: &[&str], width: usize) -> Vec<String> {
+    let short = |width: usize| names.iter().map(|name| shortened(name, width)).collect::<Vec<_>>();
+    let differ = |names: &Vec<String>| names.iter().enumerate().all(|(i, name)| !names[..i].contains(name));
+    (width..=2 * width).map(short).find(differ).unwrap_or_else(|| {
+        let numbered = |(i, name): (usize, String)| format!("{name}~{}", i + 1);
+        short(width.saturating_sub(3).max(3)).into_iter().enumerate().map(numbered).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +140,16 @@ mod tests {
     fn long_names_keep_both_ends() {
         assert_eq!(shortened("notification-dispatcher", 11), "notif\u{2026}tcher");
         assert_eq!(shortened("email", 11), "email");
+    }
+
+    #[test]
+    fn short_names_differ() {
+        assert_eq!(apart(&["rest", "checkout-with-queues"], 12), ["rest", "checko\u{2026}ueues"]);
+        let of = |middle: &str| format!("checkout-{middle}-email");
+        let (a, b) = (of("without"), of("with"));
+        assert_eq!(apart(&[&a, &b], 12), ["checkou\u{2026}t-email", "checkou\u{2026}h-email"]);
+        let long = |middle: char| format!("{}{middle}{}", "a".repeat(40), "b".repeat(40));
+        assert_eq!(apart(&[&long('x'), &long('y')], 12), ["aaaa\u{2026}bbbb~1", "aaaa\u{2026}bbbb~2"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::paint::{Tone, labelled, shortened, wrap};
 use super::table::{Cell, Table, always, if_any};
-use super::{Style, claims, copied, identity, section};
+use super::{Style, claims, copied, identity, percent, section};
 use crate::report::design::{
     claim, design, enough, failure, figure, heading, listed, met, of_knob, one_of, part, present, short,
 };
@@ -167,7 +167,7 @@ fn objectives(sizing: &Sizing, style: Style) -> String {
         return String::new();
     }
     let of = sizing.shown().map_or_else(String::new, |probe| design(sizing, &probe.at));
-    claims::render_of(judged, &format!("Objectives with {}", shortened(&of, 60)), style)
+    claims::render_of(judged, &format!("Objectives with {}", shortened(&of, 60)), sizing.level, style)
 }
 
 /// Every design with its objectives, the cheapest first.
@@ -205,7 +205,12 @@ fn designs(sizing: &Sizing, style: Style) -> String {
         out.extend(wrap(&note, style.width - 2).iter().map(|line| format!("  {}\n", Tone::Quiet.paint(line, style))));
     }
     let knobs: Vec<String> = sizing.knobs.iter().map(|knob| heading(&sizing.knobs, knob)).collect();
-    section("Designs", &format!("by {}; value \u{b1} 95 % interval across runs", knobs.join(", ")), &out, style)
+    section(
+        "Designs",
+        &format!("by {}; value \u{b1} {} interval across runs", knobs.join(", "), percent(sizing.level)),
+        &out,
+        style,
+    )
 }
 
 fn objective(judged: &Judged) -> Cell {
@@ -298,9 +303,14 @@ fn rests_on(sizing: &Sizing) -> String {
         1 => Some(format!("that 1 {smaller}design is undecided, and might hold")),
         open => Some(format!("that {open} {smaller}designs are undecided, and might hold")),
     });
-    let by = match sizing.replications {
-        1 => "judged by the value of one run, which says nothing about chance",
-        _ => "each judged by 95 % intervals across its runs, figures of the worst run by every run",
+    let by: String = match () {
+        () if sizing.max_replications == 1 => "judged by the value of one run, which says nothing about chance".into(),
+        () if sizing.level > 0.95 => format!(
+            "each judged by {} intervals across its runs, so that its verdict has 95 % although it may be looked at several \
+             times, figures of the worst run by every run",
+            percent(sizing.level)
+        ),
+        () => "each judged by 95 % intervals across its runs, figures of the worst run by every run".into(),
     };
     format!("{}; {by}", listed(&parts))
 }

@@ -21,12 +21,18 @@ pub fn render(sweep: &Sweep, style: Style) -> String {
 fn head(sweep: &Sweep, style: Style) -> String {
     let name = shortened(&sweep.scenario, style.width / 2);
     let points = sweep.points.len();
-    let runs = if sweep.replications == 1 { "1 run".into() } else { format!("{} runs", sweep.replications) };
+    let varied = |path: &str, same: String| match sweep.varied(path) {
+        Some((first, last)) => format!("{first} to {last}"),
+        None => same,
+    };
+    let runs = varied("replications", sweep.replications.to_string());
     let about = format!(
-        "{points} {} of {runs} each, {} virtual time, seed {}",
+        "{points} {} of {runs} {} each, {} virtual time, {} {}",
         if points == 1 { "point" } else { "points" },
-        show::span(sweep.duration),
-        sweep.seed
+        if runs == "1" { "run" } else { "runs" },
+        varied("duration", show::span(sweep.duration)),
+        if sweep.varied("seed").is_some() { "seeds" } else { "seed" },
+        varied("seed", sweep.seed.to_string()),
     );
     let room = style.width.saturating_sub(name.chars().count() + 2);
     let mut out =
@@ -44,12 +50,24 @@ fn head(sweep: &Sweep, style: Style) -> String {
             out.push_str(&labelled("knee", Tone::Care, &text, style));
         }
     }
+    out.push_str(&no_knees(sweep, style));
     let everywhere = everywhere(sweep);
     if !everywhere.is_empty() {
         let text = format!("{} at every point: see `edasim run` of one", everywhere.join(" "));
         out.push_str(&labelled("note", Tone::Care, &text, style));
     }
     out
+}
+
+/// The metrics that bend nowhere, where knees were looked for.
+fn no_knees(sweep: &Sweep, style: Style) -> String {
+    let [axis] = &sweep.axes[..] else { return String::new() };
+    let none = sweep.metrics.iter().zip(&sweep.knees).filter(|(_, knee)| knee.is_none());
+    let names: Vec<String> = none.map(|(metric, _)| metric.name()).collect();
+    if axis.positions.is_none() || axis.values.len() < 3 || names.is_empty() {
+        return String::new();
+    }
+    labelled("knee", Tone::Quiet, &format!("none in {}", names.join(", ")), style)
 }
 
 /// Codes of warnings that every point has. (That an expectation is undecided is in its verdict.)
@@ -115,6 +133,22 @@ mod tests {
     #[test]
     fn sweep_at_80_columns() {
         insta::assert_snapshot!(check(1, 80) + "\n" + &check(2, 80));
+    }
+
+    #[test]
+    fn what_points_differ_in_is_not_told_of_all() {
+        let mut sweep = sample::sweep(1);
+        let head = |sweep: &Sweep| render(sweep, Style { color: false, width: 120 }).lines().next().map(str::to_owned);
+        assert!(head(&sweep).is_some_and(|line| line.ends_with("4 points of 10 runs each, 2h virtual time, seed 42")));
+        for (path, values, says) in [
+            ("replications", ["2", "4", "8", "16"], "of 2 to 16 runs each, 2h virtual time, seed 42"),
+            ("seed", ["1", "2", "3", "4"], "of 10 runs each, 2h virtual time, seeds 1 to 4"),
+            ("duration", ["1h", "2h", "3h", "4h"], "of 10 runs each, 1h to 4h virtual time, seed 42"),
+        ] {
+            sweep.axes[0].path = path.into();
+            sweep.axes[0].values = values.map(String::from).into();
+            assert!(head(&sweep).is_some_and(|line| line.ends_with(says)), "{:?}", head(&sweep));
+        }
     }
 
     #[test]
