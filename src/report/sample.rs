@@ -89,7 +89,14 @@ fn judged(text: &str, verdict: Verdict, figure: (f64, Option<(f64, f64)>), reaso
 /// A summary of services alone, for their pictures.
 pub(super) fn services() -> Summary {
     let response = |name: &str, median: f64| Response { name: name.into(), time: latency(median, 3.0, 20_000) };
+    let mut metrics = summary().metrics;
+    metrics["reads"] = json!({
+        "feed": { "stale": { "curve": [[0.0, 0.62], [0.01, 0.62], [0.02, 0.58], [0.05, 0.31], [0.1, 0.12], [0.2, 0.002]] } },
+        "search": { "stale": { "curve": [[0.0, 0.4], [0.2, 0.4], [0.5, 0.35], [1.0, 0.2], [2.0, 0.05], [5.0, 0.0]] } },
+        "profile": { "stale": { "curve": [[0.0, 0.0]] } },
+    });
     Summary {
+        metrics,
         batches: None,
         found_warm_up: None,
         curves: Vec::new(),
@@ -395,6 +402,7 @@ pub(super) fn sizing(knobs: usize) -> Sizing {
         seed: 42,
         replications: 5,
         max_replications: 40,
+        level: 0.9875,
         duration: SimSpan::from_seconds(7_200),
         knobs: vec![members(Order::Assumed)],
         probes: one(),

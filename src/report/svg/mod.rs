@@ -1,4 +1,4 @@
-//! Pictures for a design review: latency by percentile, its spread, and lag over time.
+//! Pictures for a design review: latency by percentile, its spread, lag over time, and how stale what is read is.
 //!
 //! Colours are those of Okabe and Ito, which differ for every kind of colour vision; lines differ by their dashes too.
 
@@ -9,6 +9,7 @@ mod lag;
 mod page;
 mod percentiles;
 mod sizing;
+mod stale;
 mod sweep;
 
 use std::collections::BTreeSet;
@@ -48,6 +49,7 @@ pub fn plots(summary: &Summary) -> Vec<(String, String)> {
         let file = format!("{}-spread-{}.svg", RESPONSE.file, file_part(line.0, &mut taken));
         plots.extend(histogram::draw(summary, line, &RESPONSE).map(|svg| (file, svg)));
     }
+    plots.extend(stale::draw(summary).map(|svg| ("stale-reads.svg".to_owned(), svg)));
     plots
 }
 
@@ -243,7 +245,8 @@ mod tests {
         }
         let services = plots(&sample::services());
         let names: Vec<&str> = services.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["response-percentiles.svg", "response-spread-checkout.svg", "response-spread-search.svg"]);
+        let expected = ["response-percentiles", "response-spread-checkout", "response-spread-search", "stale-reads"];
+        assert_eq!(names, expected.map(|name| format!("{name}.svg")));
         let all = plots(&summary)
             .into_iter()
             .chain(services)
@@ -327,6 +330,25 @@ mod tests {
     }
 
     #[test]
+    fn stale_reads_fall_with_the_delay() {
+        let (_, svg) = plots(&sample::services()).pop().unwrap();
+        let lines: Vec<&str> = svg.lines().filter(|line| line.contains("stroke-width=\"2.2\"")).collect();
+        // A line and its piece in the legend for each of two reads; the third is never stale.
+        assert_eq!(lines.len(), 4, "{svg}");
+        for line in &lines[..2] {
+            let data = attribute(line, "d").unwrap().replace('M', "");
+            let points: Vec<(f64, f64)> = data
+                .split('L')
+                .map(|point| point.split_once(' ').unwrap())
+                .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+                .collect();
+            // Downwards on the page is less.
+            assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1), "{points:?}");
+        }
+        assert!(svg.contains(">62% at once<") && svg.contains(">feed<") && !svg.contains(">profile<"), "{svg}");
+    }
+
+    #[test]
     fn file_names_are_plain_and_differ() {
         let mut taken = BTreeSet::new();
         let names =
@@ -343,6 +365,8 @@ mod tests {
         });
         summary.responses.clear();
         assert_eq!(plots(&summary), []);
+        summary.metrics["reads"] = serde_json::json!({ "feed": { "stale": { "curve": [[0.0, null]] } } });
+        assert_eq!(plots(&summary), [], "nobody looks");
     }
 
     #[test]
