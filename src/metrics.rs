@@ -66,7 +66,7 @@ const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 100] = [
+const PATTERNS: [(&str, &str, Unit, bool); 105] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -142,6 +142,11 @@ const PATTERNS: [(&str, &str, Unit, bool); 100] = [
     ("services", "publish.latency.count", Unit::Count, false),
     ("services", "publish.rate", Unit::Rate, false),
     ("services", "publish.{rejected,indeterminate,publishing,retries}", Unit::Count, false),
+    (HANDLERS, "awaits.{begun,left,open}", Unit::Count, false),
+    (HANDLERS, "awaits.{arrived,refused,timeouts}.count", Unit::Count, false),
+    (HANDLERS, "awaits.{arrived,refused,timeouts}.share", Unit::Share, false),
+    (HANDLERS, "awaits.wait.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
+    (HANDLERS, "awaits.wait.count", Unit::Count, false),
     (CALLS, "{calls,succeeded,failed,open,attempts,retries,hedges}", Unit::Count, false),
     (CALLS, "{timeouts,refused,errors,broken,openings,withheld}", Unit::Count, false),
     ("resources", "{asked,granted,refused,timeouts,left,open}", Unit::Count, false),
@@ -201,13 +206,16 @@ pub fn has_handlers(section: &str) -> bool {
 }
 
 /// Short forms: section, what may be written, what it is short for.
-const SHORT: [(&str, &str, &str); 9] = [
+const SHORT: [(&str, &str, &str); 12] = [
     ("consumers", "lost", "lost.total"),
     (HANDLERS, "saga.completed", "saga.completed.count"),
     (HANDLERS, "saga.compensated", "saga.compensated.count"),
     (HANDLERS, "saga.stuck", "saga.stuck.count"),
     (HANDLERS, "saga.open", "saga.open.count"),
     (HANDLERS, "saga.late_success", "saga.late_success.count"),
+    (HANDLERS, "awaits.arrived", "awaits.arrived.count"),
+    (HANDLERS, "awaits.refused", "awaits.refused.count"),
+    (HANDLERS, "awaits.timeouts", "awaits.timeouts.count"),
     ("flows", "late", "late.count"),
     ("flows", "stuck", "stuck.count"),
     ("reads", "stale", "stale.probability"),

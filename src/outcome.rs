@@ -80,6 +80,29 @@ pub struct HandlerOutcome {
     pub calls: BTreeMap<usize, CallLedger>,
     /// Their sagas.
     pub sagas: SagaLedger,
+    /// What they waited for.
+    pub awaits: AwaitLedger,
+}
+
+/// Waits for events that descend from what the handler is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AwaitLedger {
+    /// All that began.
+    pub begun: u64,
+    /// The event came.
+    pub arrived: u64,
+    /// Another came, which fails the step.
+    pub refused: u64,
+    /// None came in time.
+    pub timeouts: u64,
+    /// The handler was cut off, or not wanted any more.
+    pub left: u64,
+    /// Without an end at the end of the run.
+    pub open: u64,
+    /// How long those waited whose event came.
+    pub wait: Histogram,
+    /// Sum of the same, ns.
+    pub wait_sum: u128,
 }
 
 /// What one topic stored.

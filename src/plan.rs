@@ -641,6 +641,18 @@ impl Handler {
         simple
     }
 
+    /// The topics whose events it awaits, in the order of its steps.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<TopicId> {
+        let mut topics = Vec::new();
+        self.visit(&mut |step| {
+            if let Step::Await(step) = step {
+                topics.push(step.event);
+            }
+        });
+        topics
+    }
+
     /// All of its steps, the outer before the inner.
     pub fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Step)) {
         self.steps.iter().for_each(|step| step.visit(see));
@@ -682,6 +694,8 @@ pub enum Step {
     Commit(Dist),
     /// Steps with compensations.
     Saga(SagaStep),
+    /// Waits for an event that descends from what the handler is about.
+    Await(AwaitStep),
 }
 
 /// What is done in place of a step that has failed; none: the handler fails.
@@ -751,6 +765,21 @@ pub struct BreakerPlan {
     pub half_open: u32,
 }
 
+/// An await step. Events of the same journey end it that become visible after the handler has begun, each of them one wait.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AwaitStep {
+    /// Where the event is stored.
+    pub event: TopicId,
+    /// Of which type (index into [`Plan::event_types`]); none: of any.
+    pub event_type: Option<u16>,
+    /// Of which type one is that fails the step.
+    pub unless: Option<u16>,
+    /// How long it waits; none: for ever.
+    pub timeout: Option<SimSpan>,
+    /// What is done if it fails, or no event comes in time.
+    pub otherwise: Otherwise,
+}
+
 /// Steps of which each can be undone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SagaStep {
@@ -769,6 +798,7 @@ impl Step {
         let lists: Vec<&Vec<Step>> = match self {
             Self::Work(_) | Self::Wait(_) | Self::Commit(_) => Vec::new(),
             Self::Publish(publish) => publish.otherwise.iter().collect(),
+            Self::Await(step) => step.otherwise.iter().collect(),
             Self::Choose(branches) => branches.iter().map(|(_, steps)| steps).collect(),
             Self::Call(call) => call.otherwise.iter().collect(),
             Self::Parallel { branches, otherwise, .. } => branches.iter().chain(otherwise).collect(),
@@ -783,6 +813,7 @@ impl Step {
         match self {
             Self::Work(_) | Self::Wait(_) | Self::Commit(_) => Vec::new(),
             Self::Publish(publish) => publish.otherwise.iter_mut().collect(),
+            Self::Await(step) => step.otherwise.iter_mut().collect(),
             Self::Choose(branches) => branches.iter_mut().map(|(_, steps)| steps).collect(),
             Self::Call(call) => call.otherwise.iter_mut().collect(),
             Self::Parallel { branches, otherwise, .. } => branches.iter_mut().chain(otherwise).collect(),
@@ -1079,6 +1110,15 @@ impl Plan {
             || (0..).take(self.resources.len()).map(ResourceId).any(both_hold)
     }
 
+    /// The topics whose events somebody awaits, sorted, each once.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<TopicId> {
+        let mut topics: Vec<TopicId> = self.handlers().flat_map(Handler::awaited).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
     /// Mean time of a handler with what it calls, without waiting for a turn anywhere, ns.
     #[must_use]
     pub fn mean_time(&self, handler: &Handler) -> f64 {
@@ -1089,7 +1129,7 @@ impl Plan {
     fn mean_of(&self, steps: &[Step], depth: u32) -> f64 {
         let of = |step: &Step| match step {
             Step::Work(time) | Step::Wait(time) | Step::Commit(time) => time.mean(),
-            Step::Publish(_) => 0.0,
+            Step::Publish(_) | Step::Await(_) => 0.0,
             Step::Choose(branches) => {
                 branches.iter().map(|(share, steps)| share * self.mean_of(steps, depth)).sum::<f64>()
             }

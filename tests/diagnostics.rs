@@ -181,7 +181,7 @@ const CASES: &[Case] = &[
     ("keys-of-no-keys", &[("key:", ""), ("members", "members: 3\nkeys: 30%")]),
     ("handler-and-short", &[("members", "handler: [ { work: 1ms } ]")]),
     ("unknown-step", &[("service_time", "handler: [ { wrk: 1ms } ]")]),
-    ("step-not-built", &[("service_time", "handler: [ { await: orders }, { transaction: [] } ]")]),
+    ("step-not-built", &[("service_time", "handler: [ { transaction: [] } ]")]),
     ("choice-weights", &[("service_time", "handler: [ { choose: [ { weight: 30%, do: [ { work: 1ms } ] } ] } ]")]),
     (
         "keys-of-not-built",
@@ -206,7 +206,7 @@ const CASES: &[Case] = &[
             ("key:", ""),
         ],
     ),
-    ("producer-calls", &[("publishes", "handler: [ { call: fraud }, { await: orders } ]")]),
+    ("producer-calls", &[("publishes", "handler: [ { call: fraud }, { transaction: [] } ]")]),
     (
         "producer-holds-no-key",
         &[
@@ -215,6 +215,44 @@ const CASES: &[Case] = &[
             ("faults", "resources: { rows: { capacity: 1, per_key: true } }"),
         ],
     ),
+    (
+        "await-types",
+        &[
+            ("orders", "orders: { partitions: 6 }\nsent:"),
+            (
+                "service_time",
+                "handler: [ { publish: { to: sent, type: done } }, { await: { event: sent, type: done, unless: done } } ]",
+            ),
+        ],
+    ),
+    (
+        "await-of-a-queue",
+        &[
+            ("profile", "profile: rabbitmq-classic\nqueues: { jobs: }"),
+            ("service_time", "handler: [ { publish: jobs }, { await: jobs } ]"),
+        ],
+    ),
+    ("await-of-a-consumer", &[("service_time", "handler: [ { await: orders } ]")]),
+    (
+        "await-in-a-batch",
+        &[
+            ("orders", "orders: { partitions: 6 }\nsent:"),
+            ("members", "members: 3\nbatch: { max: 50, max_wait: 1s }"),
+            ("service_time", "handler: [ { publish: sent }, { await: sent } ]"),
+        ],
+    ),
+    (
+        "await-behind-a-fault",
+        &[
+            ("orders", "orders: { partitions: 6 }\nsent:"),
+            ("service_time", "handler: [ { publish: sent }, { await: { event: sent, timeout: 1s } } ]"),
+            (
+                "faults",
+                "faults:\n  - { target: links.email.main, effect: { delay: 1s } }\n  - { target: buses.main.brokers.0, effect: crash }",
+            ),
+        ],
+    ),
+    ("expect-awaits-of-nobody", &[("expect", "expect: [ email.awaits.timeouts == 0 ]")]),
     ("expect-held", &[("expect", "expect: [ email.held < 50% ]")]),
     ("expect-failed", &[("expect", "expect: [ shop.failed == 0 ]")]),
     ("expect-saga-of-nobody", &[("expect", "expect: [ producers.*.saga.stuck == 0 ]")]),
@@ -405,7 +443,13 @@ const SERVICE_CASES: &[Case] = &[
         "saga-undo-after-pivot",
         &[("- work", "- saga: { steps: [ { do: [ { call: email } ], undo: [ { call: email } ] } ], pivot: 0 }")],
     ),
-    ("step-of-a-service-not-built", &[("- work", "- await: { event: orders }")]),
+    ("step-of-a-service-not-built", &[("- work", "- transaction: []")]),
+    ("await-undeclared", &[("- work", "- await: { event: orders }")]),
+    ("await-nothing", &[("- work", "- await: { timeout: 1s }")]),
+    (
+        "await-details",
+        &[("- work", "- publish: orders\n- await: { event: orders, type: gone, unless: gone, timeout: 0s, els: [] }")],
+    ),
     (
         "publish-else-without-ack",
         &[

@@ -208,7 +208,7 @@ impl World {
         let order = self.order.clone();
         match options.schedule {
             Schedule::Stepwise => schedule::stepwise(self, &order, keep_going),
-            Schedule::Parallel if order.is_acyclic() => {
+            Schedule::Parallel if order.is_acyclic() && self.setup.awaited.is_empty() => {
                 parallel::run(self, window(PARALLEL_WINDOW), options.threads, keep_going)
             }
             Schedule::Windowed | Schedule::Parallel => schedule::windowed(self, &order, window(WINDOW), keep_going),
@@ -220,7 +220,10 @@ impl World {
     fn next(&mut self, station: Station) -> u64 {
         match station {
             Station::Source(index) => self.sources[index].next(),
-            Station::Mesh => self.mesh.next(),
+            Station::Mesh => {
+                self.mesh.listen(&self.topics);
+                self.mesh.next()
+            }
             Station::Topic(index) => self.next_of_topic(index),
             Station::Group(index) => with_logs(&self.topics, &mut self.groups[index], Group::next),
         }
@@ -252,7 +255,7 @@ impl World {
                 self.next_of_topic(index)
             }
             Station::Mesh => {
-                self.mesh.advance(until, &mut self.inboxes);
+                self.mesh.advance(until, &self.topics, &mut self.inboxes);
                 for (consumer, at, ended) in self.mesh.ended() {
                     self.groups[consumer].ended(at, ended);
                 }
@@ -281,11 +284,13 @@ impl World {
         topics.map(|(_, index)| Station::Topic(index)).collect()
     }
 
-    /// Those that a station tells directly: groups whose handlers run in the mesh, and the mesh.
+    /// Those that a station tells directly: groups whose handlers run in the mesh, and the mesh, which also hears of events that
+    /// are awaited.
     fn told(&self, station: Station) -> Vec<Station> {
         match station {
             Station::Mesh => self.setup.delegating().map(Station::Group).collect(),
             Station::Group(index) if self.setup.delegates[index] => vec![Station::Mesh],
+            Station::Topic(index) if self.setup.awaited.contains(&index) => vec![Station::Mesh],
             _ => Vec::new(),
         }
     }
@@ -305,7 +310,7 @@ impl World {
                     let slot = group.topics().iter().position(|topic| *topic == index).expect("a reader reads it");
                     group.keep(slot, partition)
                 });
-                let keep = keep.min().unwrap_or(u64::MAX);
+                let keep = keep.min().unwrap_or(u64::MAX).min(self.mesh.keep(index, partition));
                 topic.log.lanes[partition].trim(keep);
             }
         }

@@ -138,7 +138,7 @@ pub(super) fn run(world: &mut World, target: u64, threads: usize, keep_going: &d
             for source in &mut world.sources {
                 source.advance(until, &mut world.inboxes);
             }
-            world.mesh.advance(until, &mut world.inboxes);
+            world.mesh.advance(until, &[], &mut world.inboxes);
             take_groups(&shared, &depths);
             shared.meeting.wait();
             exchange(world, &shared, &depths);

@@ -43,6 +43,9 @@ impl Order {
                 hears[number(Station::Group(*reader))].push(number(Station::Topic(index)));
             }
         }
+        for topic in &setup.awaited {
+            hears[number(Station::Mesh)].push(number(Station::Topic(*topic)));
+        }
         // A group tells the mesh what its members begin, and hears when that is done.
         for group in setup.delegating() {
             hears[number(Station::Mesh)].push(number(Station::Group(group)));
@@ -236,6 +239,9 @@ impl Front {
                     if let Some(next) = world.hear(*group) {
                         self.due.set(*at, next);
                     }
+                }
+                for (station, at) in &self.told[who] {
+                    self.due.set(*at, world.next(*station));
                 }
             }
             station => {

@@ -178,6 +178,8 @@ pub(super) struct Setup {
     pub(super) sources: Vec<usize>,
     /// By consumer: whether its handlers run in the mesh.
     pub(super) delegates: Vec<bool>,
+    /// Topics whose events are awaited, in order.
+    pub(super) awaited: Vec<usize>,
 }
 
 impl Setup {
@@ -213,9 +215,24 @@ impl Setup {
         }
         let delegates = plan.consumers.iter().map(|consumer| delegate || !consumer.handler.is_simple()).collect();
         let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
+        let awaited = plan.awaited().into_iter().map(|topic| topic.0 as usize).collect();
         let (warm_up, end) = (plan.warm_up.0, plan.duration.0);
         let course = Course::over(warm_up, end, false);
-        Self { seed, rounding, warm_up, end, course, topics, roots, follow, clusters, clients, sources, delegates }
+        Self {
+            seed,
+            rounding,
+            warm_up,
+            end,
+            course,
+            topics,
+            roots,
+            follow,
+            clusters,
+            clients,
+            sources,
+            delegates,
+            awaited,
+        }
     }
 }
 

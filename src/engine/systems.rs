@@ -1,4 +1,5 @@
-//! Random systems with services, resources, and consumers and producers that use them: no schedule changes a bit of them.
+//! Random systems with services, resources, and consumers and producers that use them, or wait for events: no schedule changes
+//! a bit of them.
 
 use super::RunOptions;
 use super::tests::{Dice, direct_client, outcome, producer, random_client, random_dist, random_plan, same};
@@ -36,6 +37,9 @@ fn random_service(dice: &mut Dice, plan: &Plan, index: u32, services: u32) -> Se
     if dice.chance(30) {
         let to = small(dice, plan.topics.len() as u64);
         steps.push(rare_publish(dice, to));
+        if dice.chance(40) {
+            steps.push(random_await(dice, plan.topics.len() as u64));
+        }
         clients.push((TopicId(to), random_client(dice)));
     }
     ServicePlan {
@@ -104,6 +108,16 @@ fn random_hold(dice: &mut Dice, plan: &Plan) -> Step {
     Step::Hold { of, steps, otherwise: random_otherwise(dice) }
 }
 
+fn random_await(dice: &mut Dice, topics: u64) -> Step {
+    Step::Await(AwaitStep {
+        event: TopicId(small(dice, topics)),
+        event_type: None,
+        unless: dice.chance(20).then_some(0),
+        timeout: Some(SimSpan::from_millis(1 + dice.below(60))),
+        otherwise: random_otherwise(dice),
+    })
+}
+
 fn random_resource(dice: &mut Dice, index: u64) -> ResourcePlan {
     let rate = dice.chance(30).then(|| (200.0, 1 + small(dice, 4)));
     ResourcePlan {
@@ -119,8 +133,9 @@ fn random_resource(dice: &mut Dice, index: u64) -> ResourcePlan {
 
 fn random_step(dice: &mut Dice, plan: &Plan) -> Step {
     let services = u32::try_from(plan.services.len()).expect("few");
-    let step = |dice: &mut Dice| match dice.below(3) {
+    let step = |dice: &mut Dice| match dice.below(4) {
         0 => random_hold(dice, plan),
+        1 => random_await(dice, plan.topics.len() as u64),
         _ => random_call(dice, 0, services),
     };
     match dice.below(8) {
@@ -249,7 +264,7 @@ fn schedules_give_the_same_bytes_with_services() {
 /// What happens in these systems, so that their sameness says something.
 #[test]
 fn much_happens_in_random_systems() {
-    let mut seen = [0; 12];
+    let mut seen = [0; 16];
     for case in 0..200 {
         let outcome = outcome(&system(case), &RunOptions { seed: case + 1, ..RunOptions::default() });
         let mut note = |what: usize, count: u64| seen[what] += count;
@@ -259,6 +274,13 @@ fn much_happens_in_random_systems() {
             note(2, consumer.rebalances);
             note(3, consumer.duplicates_deliveries);
             note(4, consumer.failures);
+        }
+        let handlers = outcome.consumers.iter().filter_map(|it| it.handler.as_ref());
+        for awaits in handlers.chain(outcome.services.iter().map(|it| &it.handler)).map(|handler| &handler.awaits) {
+            note(12, awaits.arrived);
+            note(13, awaits.refused);
+            note(14, awaits.timeouts);
+            note(15, awaits.left);
         }
         let producers = outcome.producers.iter();
         for handler in outcome.consumers.iter().filter_map(|it| it.handler.as_ref()) {

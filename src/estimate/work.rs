@@ -25,6 +25,8 @@ pub(super) enum Untimed {
     Callee(String),
     /// A resource is asked for more than it can give.
     Overload(String),
+    /// An event of a topic is awaited.
+    Event(String),
 }
 
 impl std::fmt::Display for Untimed {
@@ -32,6 +34,7 @@ impl std::fmt::Display for Untimed {
         match self {
             Self::Circle => f.write_str("calls in a circle"),
             Self::Callee(name) => write!(f, "calls {name}"),
+            Self::Event(topic) => write!(f, "waits for an event of {topic}"),
             Self::Overload(name) => write!(f, "{name} is overloaded"),
         }
     }
@@ -64,6 +67,7 @@ impl<'p> Model<'p> {
                 Moments::kth(&each, *quorum as usize)
             }
             Step::Hold { of, steps, .. } => self.grant(*of)?.plus(self.time(steps, whose)?),
+            Step::Await(step) => return Err(Untimed::Event(self.plan.topics[step.event.0 as usize].name.clone())),
             Step::Saga(saga) => {
                 let parts = saga.parts.iter().map(|(act, _)| act);
                 parts.into_iter().try_fold(Moments::ZERO, |sum, act| Ok(sum.plus(self.time(act, whose)?)))?

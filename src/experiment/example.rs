@@ -171,6 +171,7 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
             working: 96_000_000_000,
             calls: [(1, calls)].into(),
             sagas: SagaLedger { begun: 100, completed: 90, compensated: 7, stuck: 1, open: 2, late_success: 1 },
+            ..HandlerOutcome::default()
         },
         ..ServiceOutcome::default()
     };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger, OrderOutcome,
-    Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger, ServiceInterval,
-    ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
+    AwaitLedger, CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger,
+    OrderOutcome, Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger,
+    ServiceInterval, ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::stats::Course;
@@ -301,6 +301,20 @@ impl HandlerOutcome {
             self.calls.entry(callee).or_default().merge(calls);
         }
         self.sagas.merge(other.sagas);
+        self.awaits.merge(&other.awaits);
+    }
+}
+
+impl AwaitLedger {
+    fn merge(&mut self, other: &Self) {
+        self.begun += other.begun;
+        self.arrived += other.arrived;
+        self.refused += other.refused;
+        self.timeouts += other.timeouts;
+        self.left += other.left;
+        self.open += other.open;
+        self.wait.merge(&other.wait);
+        self.wait_sum += other.wait_sum;
     }
 }
 

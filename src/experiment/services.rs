@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::measure::{distribution, level, publishing, ratio};
 use super::pool::Pooled;
-use crate::outcome::{CallLedger, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger};
+use crate::outcome::{AwaitLedger, CallLedger, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger};
 use crate::plan::{Handler, Plan, ServicePlan, Step, called};
 
 /// The metrics of one service.
@@ -104,7 +104,20 @@ pub(super) fn handled(plan: &Plan, handler: &Handler, seen: &HandlerOutcome) -> 
     if has_sagas {
         metrics.push(("saga", sagas(&seen.sagas)));
     }
+    if !handler.awaited().is_empty() {
+        metrics.push(("awaits", awaits(&seen.awaits)));
+    }
     metrics
+}
+
+/// Waits for events by their end; shares are of those with an end of their own.
+fn awaits(seen: &AwaitLedger) -> Value {
+    let ended = seen.arrived + seen.refused + seen.timeouts;
+    let of = |count: u64| json!({ "count": count, "share": ratio(count as f64, ended as f64) });
+    json!({
+        "begun": seen.begun, "arrived": of(seen.arrived), "refused": of(seen.refused), "timeouts": of(seen.timeouts),
+        "left": seen.left, "open": seen.open, "wait": distribution(&seen.wait, seen.wait_sum),
+    })
 }
 
 fn call_ledger(calls: &CallLedger) -> Value {

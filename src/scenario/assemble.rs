@@ -11,7 +11,7 @@ use super::handlers::Known;
 use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::tree::{Node, Place, Value};
-use super::{expect, flows, handlers, keys, order, producers, resources, services};
+use super::{awaits, expect, flows, handlers, keys, order, producers, resources, services};
 use crate::dist::{Arrivals, Dist};
 use crate::plan::{
     ClientPlan, ConsumerPlan, Dispatch, Initiator, Plan, ProducerPlan, Step, TopicId, WarmUp, sequence_bits,
@@ -59,6 +59,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.consumers = divide_keys(reader, read);
     refuse_shares_of_no_keys(reader, &plan, &shares);
     resources::refuse_keys_of_no_keys(reader, &plan, &per_key);
+    awaits::check(reader, &plan);
     let known = flows::Parties { plan: &plan, buses: &buses, tree };
     let flows = flows::read(reader, fields.get("flows").unwrap_or(&nothing), known);
     let reads = flows::reads(reader, fields.get("reads").unwrap_or(&nothing), known);

@@ -290,6 +290,7 @@ fn missing_of_handler(plan: &Plan, section: &str, name: &str, keys: &[&str]) -> 
         ["response" | "availability" | "users", ..] if service.is_some_and(|service| service.arrivals.is_none()) => {
             Some(format!("no users come in at `{name}`"))
         }
+        ["awaits", ..] if !has(&|step| matches!(step, Step::Await(_))) => Some(format!("`{name}` awaits no event")),
         ["saga", ..] if !has(&|step| matches!(step, Step::Saga(_))) => Some(format!("`{name}` has no saga")),
         ["created" | "publish", ..] if service.is_some_and(|service| service.clients.is_empty()) => {
             Some(format!("`{name}` publishes nothing"))

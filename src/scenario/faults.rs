@@ -1,5 +1,6 @@
 //! Faults and changes: when, whom, what.
 
+use super::awaits;
 use super::brokers;
 use super::buses::Buses;
 use super::diagnostics::{Diagnostic, listed, nearest};
@@ -144,6 +145,7 @@ fn fault(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) ->
         return None;
     }
     let (effect, target) = (effect?.0, target?);
+    awaits::check_fault(reader, effect_place, things.plan, target);
     if let (Effect::ColdStart(_), None) = (&effect, &lasts) {
         let error = Diagnostic::at(effect_place, "a cold start ends some time, and there is no `for`");
         reader.error(error.help("add how long it takes to be warm: `for: 2m`"));

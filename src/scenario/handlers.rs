@@ -7,15 +7,16 @@ use super::keys;
 use super::names::Names;
 use super::reader::{Choice, Fields, Reader, items};
 use super::tree::{Node, Place, Value};
-use super::{calls, steps as nesting};
+use super::{awaits, calls, steps as nesting};
 use crate::dist::Dist;
 use crate::plan::{FailurePlan, Handler, Otherwise, PublishStep, Step, TopicId};
 use crate::units;
 
 /// Steps of every handler.
-const STEPS: [&str; 9] = ["work", "wait", "publish", "choose", "call", "parallel", "hold", "local_commit", "saga"];
+const STEPS: [&str; 10] =
+    ["work", "wait", "publish", "choose", "call", "parallel", "hold", "local_commit", "saga", "await"];
 /// Steps of the format that this version does not have.
-const NOT_YET: [&str; 2] = ["transaction", "await"];
+const NOT_YET: [&str; 1] = ["transaction"];
 
 /// What the steps of a handler may name.
 #[derive(Clone, Copy)]
@@ -97,6 +98,7 @@ pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &s
         "hold" => nesting::hold(reader, node, place, known, path, depth),
         "local_commit" => distributions::read(reader, node, Of::Time).map(Step::Commit),
         "saga" => nesting::saga(reader, node, place, known, path, depth),
+        "await" => awaits::read(reader, node, place, known, path, depth).map(Step::Await),
         _ => {
             unknown_step(reader, name, place);
             None

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::awaits::Written;
 use super::diagnostics::{Diagnostic, Source, listed, nearest};
 use super::explain::{Explained, ExplainedValue, Origin};
 use super::tree::{Entry, Layer, Node, Place, Value};
@@ -33,6 +34,8 @@ pub(super) struct Reader {
     pub(super) duration: SimSpan,
     /// Names of all producers and consumers of the file, whether or not they could be read.
     pub(super) declared: BTreeSet<(&'static str, String)>,
+    /// Await steps met so far.
+    pub(super) awaited: Vec<Written>,
     /// Whether the command line made the run shorter (or otherwise set its duration).
     pub(super) duration_set: bool,
 }
@@ -51,6 +54,7 @@ impl Reader {
             base,
             duration: SimSpan::FOREVER,
             declared: BTreeSet::new(),
+            awaited: Vec::new(),
             duration_set: false,
         }
     }

@@ -63,7 +63,7 @@ fn every_figure_lies_inside_its_interval_and_the_worst_run_has_none() {
 fn every_metric_of_the_catalogue_is_measured() {
     let mut scenario = with_services();
     let saga = json!([ { "do": [ { "call": { "to": "stock", "timeout": "60ms" } } ], "undo": [ { "work": "1ms" } ] } ]);
-    let handler = json!([ { "saga": saga }, { "publish": "later" } ]);
+    let handler = json!([ { "saga": saga }, { "publish": "later" }, { "await": "later" } ]);
     scenario["producers"]["feed"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": handler });
     let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in &catalogue() {

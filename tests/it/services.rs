@@ -30,7 +30,8 @@ pub(crate) fn with_services() -> Value {
                     { "do": [ { "call": "stock" } ], "undo": [ { "work": "1ms" } ] },
                     { "do": [ { "call": { "to": "pay", "timeout": "100ms" } } ] }
                 ] },
-                { "publish": "later" }
+                { "publish": "later" },
+                { "await": { "event": "later", "timeout": "20ms", "else": [] } }
             ]
         },
         "stock": { "instances": 2, "workers": 2, "queue": 5, "balance": "two_choices", "service_time": { "exponential": "20ms" }, "failure": "2%" },
@@ -79,7 +80,8 @@ fn add_callers(scenario: &mut Value) {
             { "hold": { "of": "rows", "do": [ { "work": { "exponential": "4ms" } } ] } },
             { "parallel": { "do": [ { "call": { "to": "advice", "timeout": "80ms" } }, { "wait": "2ms" } ], "quorum": 1 } },
             { "saga": { "steps": [ { "do": [ { "call": { "to": "pay", "timeout": "50ms" } } ], "undo": [ { "work": "1ms" } ] } ], "else": [] } },
-            { "publish": { "to": "later", "probability": "20%", "else": [] } }
+            { "publish": { "to": "later", "probability": "20%", "else": [] } },
+            { "await": { "event": "later", "timeout": "20ms", "else": [] } }
         ],
         "failure": { "transient": "2%", "hang": "0.1%" },
         "retry": { "attempts": 3, "backoff": "20ms" },

@@ -35,6 +35,7 @@ pub(super) struct Streams {
     pub(super) permanent: Stream,
     pub(super) fault: Stream,
     pub(super) balance: Stream,
+    pub(super) awaits: Stream,
 }
 
 impl Streams {
@@ -47,6 +48,7 @@ impl Streams {
             permanent: stream("failure/permanent"),
             fault: stream("failure/fault").part(1),
             balance: stream("balance"),
+            awaits: stream("awaits"),
         }
     }
 }

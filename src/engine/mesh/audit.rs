@@ -23,6 +23,7 @@ impl Mesh {
         self.audit_instances()?;
         self.audit_strands(&coming)?;
         self.audit_calls(&coming)?;
+        self.audit_awaits()?;
         self.audit_resources(end)
     }
 
@@ -94,7 +95,7 @@ impl Mesh {
         };
         for (key, strand) in &self.strands {
             let hangs = strand.fork.is_none() && self.visits[strand.visit].doom == Doom::Hangs;
-            if strand.call.is_none() && !wakes(&key) && !hangs {
+            if strand.call.is_none() && strand.awaits.is_none() && !wakes(&key) && !hangs {
                 return Err(format!("a strand waits for nothing: {strand:?}"));
             }
         }

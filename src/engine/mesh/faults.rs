@@ -192,6 +192,7 @@ impl Mesh {
             self.abandon_strand(strand, now);
         }
         for key in here {
+            self.hear_no_more(key);
             let visit = self.visits.remove(key).expect("just listed");
             if !visit.answered {
                 if let Some(began) = visit.began {

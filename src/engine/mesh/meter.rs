@@ -13,6 +13,7 @@ impl Mesh {
         working.into_iter().for_each(|visit| self.count_work(visit, end));
         self.close_resources(end);
         self.close_calls();
+        self.close_awaits();
         for visit in self.visits.values() {
             if let (Some(began), false) = (visit.began, visit.answered) {
                 let busy = u128::from(end.saturating_sub(began.max(self.warm_up)));
@@ -43,6 +44,10 @@ impl Mesh {
             let v = &actor.outcome.visits;
             if v.arrived != v.done + v.failed + v.refused + v.cut_off + v.swallowed + v.cancelled + v.open {
                 return Err(format!("the visits of actor {index} do not add up: {v:?}"));
+            }
+            let a = &actor.outcome.handler.awaits;
+            if a.begun != a.arrived + a.refused + a.timeouts + a.left + a.open || a.arrived != a.wait.count() {
+                return Err(format!("what actor {index} awaited does not add up: {a:?}"));
             }
             for (to, calls) in &actor.outcome.handler.calls {
                 if calls.calls != calls.succeeded + calls.failed + calls.open {

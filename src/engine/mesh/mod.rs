@@ -8,13 +8,14 @@
 //! ```
 //!
 //! Calls answer back, so services are coupled both ways: whoever is reachable by calls is in this one station. It hears
-//! nobody else but the groups whose handlers it runs (`delegate`). A **visit** is one request at one instance, and holds a
+//! nobody else but the groups whose handlers it runs (`delegate`), and the topics whose events are awaited (`awaits`). A **visit** is one request at one instance, and holds a
 //! worker from its start to its answer. A **strand** is one thread of its handler. An **attempt** is one request on its way,
 //! and lives until its answer has come.
 
 mod actor;
 mod attempt;
 mod audit;
+mod awaits;
 mod caller;
 mod calls;
 mod faults;
@@ -40,6 +41,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use actor::Actor;
 use attempt::Attempt;
+use awaits::Ear;
 use caller::Caller;
 use calls::{Call, Fail};
 use faults::Timeline;
@@ -54,7 +56,7 @@ use visit::{Root, Visit};
 use super::delegate::{Ended, Job};
 use super::journeys::Notes;
 use super::setup::{Rounding, Setup};
-use super::topic::Inbox;
+use super::topic::{Inbox, Topic};
 use crate::outcome::{HandlerOutcome, ProducerOutcome, ResourceOutcome, ServiceInterval, ServiceOutcome};
 use crate::plan::{ConsumerId, Plan};
 
@@ -96,6 +98,10 @@ enum Event {
     Cancelled(VisitKey),
     /// Someone has waited too long for a resource.
     GiveUp(WaitKey),
+    /// An event that is awaited reaches the handler: the number of the wait, and whether it is the right one.
+    Seen(StrandKey, u64, Result<(), ()>),
+    /// A handler has waited too long for an event: the number of the wait.
+    Unseen(StrandKey, u64),
     /// A resource may grant again.
     Refresh(usize),
     /// An instance that stood still goes on.
@@ -166,6 +172,9 @@ pub(super) struct Mesh {
     calls: SlotMap<CallKey, Call>,
     attempts: SlotMap<AttemptKey, Attempt>,
     waits: SlotMap<WaitKey, Wait>,
+    /// Topics whose events are awaited; by journey: handlers at work that may wait for some.
+    ears: Vec<Ear>,
+    listeners: BTreeMap<u64, Vec<VisitKey>>,
     /// Strands that wait for acknowledgements, by the number that their messages carry.
     waiters: BTreeMap<u32, StrandKey>,
     next_waiter: u32,
@@ -186,7 +195,7 @@ pub(super) struct Mesh {
 
 impl Mesh {
     pub(super) fn new(plan: &Plan, setup: &Setup) -> Self {
-        let mut compiler = Compiler::new(plan, setup.seed);
+        let mut compiler = Compiler::new(plan, setup);
         let producers: Vec<usize> = (0..plan.producers.len()).filter(|index| !setup.sources.contains(index)).collect();
         let services = plan.services.iter().enumerate();
         let mut actors: Vec<Actor> =
@@ -216,6 +225,8 @@ impl Mesh {
             calls: SlotMap::with_key(),
             attempts: SlotMap::with_key(),
             waits: SlotMap::with_key(),
+            ears: setup.awaited.iter().map(|topic| Ear::new(plan, *topic)).collect(),
+            listeners: BTreeMap::new(),
             waiters: BTreeMap::new(),
             next_waiter: 0,
             calendar: BinaryHeap::new(),
@@ -235,7 +246,7 @@ impl Mesh {
         let users = self.users.iter().flatten().map(Users::next).min().unwrap_or(u64::MAX);
         let clients = self.actors.iter().map(|actor| actor.outputs.next()).min().unwrap_or(u64::MAX);
         let calendar = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.at);
-        users.min(clients).min(calendar).min(self.next_job()).min(self.timeline.next())
+        users.min(clients).min(calendar).min(self.next_job()).min(self.next_heard()).min(self.timeline.next())
     }
 
     fn next_job(&self) -> u64 {
@@ -282,9 +293,10 @@ impl Mesh {
         (self.servers.len()..self.servers.len() + self.consumers.len()).contains(&actor)
     }
 
-    /// Handles everything strictly before `until`. At one time faults come first, then what groups tell, then what comes
-    /// from outside, then clients, then the calendar.
-    pub(super) fn advance(&mut self, until: u64, inboxes: &mut [Inbox]) {
+    /// Handles everything strictly before `until`. At one time faults come first, then what groups tell, then events that are
+    /// awaited, then what comes from outside, then clients, then the calendar.
+    pub(super) fn advance(&mut self, until: u64, topics: &[Topic], inboxes: &mut [Inbox]) {
+        self.listen(topics);
         loop {
             let now = self.next();
             if now >= until {
@@ -294,6 +306,8 @@ impl Mesh {
                 self.control(now);
             } else if let Some((_, who, job)) = self.jobs.pop_front_if(|job| job.0 == now) {
                 self.do_job(who, job, now);
+            } else if self.next_heard() == now {
+                self.hear_events(topics, now);
             } else if let Some(service) =
                 self.users.iter().position(|users| users.as_ref().is_some_and(|u| u.next() == now))
             {
@@ -331,6 +345,8 @@ impl Mesh {
             Event::Hedge(call) => self.hedge(call, now),
             Event::Cancelled(visit) => self.stop_calling(visit, now),
             Event::GiveUp(wait) => self.give_up(wait, now),
+            Event::Seen(strand, number, how) => self.seen(strand, number, how, now),
+            Event::Unseen(strand, number) => self.unseen(strand, number, now),
             Event::Refresh(resource) => self.grant_next(resource, now),
             Event::Resume(actor, instance) => self.start_next(actor, instance, now),
         }
@@ -347,7 +363,9 @@ impl Mesh {
             Event::Answer(attempt, _) | Event::TimeOut(attempt) => return of_attempt(attempt),
             // Work that its process has not done takes longer: that is seen when its time is over.
             Event::Spent(strand) if self.strands.get(strand).is_some_and(Strand::works) => return None,
-            Event::Spent(strand) | Event::Wake(strand, _) => self.strands.get(strand)?.visit,
+            Event::Spent(strand) | Event::Wake(strand, _) | Event::Seen(strand, ..) | Event::Unseen(strand, _) => {
+                self.strands.get(strand)?.visit
+            }
             Event::Retry(call) | Event::Hedge(call) => self.strands[self.calls.get(call)?.strand].visit,
             Event::Cancelled(visit) => visit,
             Event::GiveUp(wait) => self.strands[self.waits.get(wait)?.strand].visit,

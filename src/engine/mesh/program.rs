@@ -2,9 +2,9 @@
 
 use crate::dist::{Dist, KeySampler};
 use crate::engine::handler::Publishing;
-use crate::engine::setup::Publisher;
+use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::Link;
-use crate::plan::{CallStep, Handler, Otherwise, Party, Plan, SagaStep, ServiceId, Step};
+use crate::plan::{AwaitStep, CallStep, Handler, Otherwise, Party, Plan, SagaStep, ServiceId, Step};
 use crate::random::{Stream, fnv1a};
 
 /// Number of a block of steps.
@@ -35,6 +35,8 @@ pub(super) enum What {
     Hold(usize, Block),
     /// A saga, by number.
     Saga(usize),
+    /// Waits for an event, by number.
+    Await(usize),
 }
 
 /// A step that takes time.
@@ -47,6 +49,19 @@ pub(super) struct Spend {
     pub(super) works: bool,
     /// Whether the business fact exists from its end.
     pub(super) commits: bool,
+}
+
+/// What a step waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    /// The topic, by number among those whose events are awaited.
+    pub(super) ear: usize,
+    /// The type that it waits for; none: any.
+    pub(super) event_type: Option<u16>,
+    /// The type that fails it.
+    pub(super) unless: Option<u16>,
+    /// How long it waits, ns; none: for ever.
+    pub(super) timeout: Option<u64>,
 }
 
 /// Blocks of a saga.
@@ -83,12 +98,15 @@ pub(super) struct Program {
     pub(super) main: Block,
     pub(super) publishes: Vec<Publishing>,
     pub(super) sagas: Vec<Saga>,
+    pub(super) awaits: Vec<Awaited>,
 }
 
 /// Compiles the handlers of all actors, in their order.
 pub(super) struct Compiler<'a> {
     plan: &'a Plan,
     seed: u64,
+    /// Topics whose events are awaited.
+    awaited: &'a [usize],
     /// Whose handler it is.
     who: Party,
     /// Handlers compiled so far.
@@ -101,9 +119,18 @@ pub(super) struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     /// For the services of a plan.
-    pub(super) fn new(plan: &'a Plan, seed: u64) -> Self {
+    pub(super) fn new(plan: &'a Plan, setup: &'a Setup) -> Self {
+        let (seed, awaited) = (setup.seed, setup.awaited.as_slice());
         let taken = plan.services.iter().map(|service| service.arrivals.is_some());
-        Self { plan, seed, who: Party::Service(ServiceId(0)), actors: 0, sites: Vec::new(), taken: taken.collect() }
+        Self {
+            plan,
+            seed,
+            awaited,
+            who: Party::Service(ServiceId(0)),
+            actors: 0,
+            sites: Vec::new(),
+            taken: taken.collect(),
+        }
     }
 
     /// The plan.
@@ -178,12 +205,25 @@ impl Work<'_, '_> {
                 let number = self.program.sagas.len() - 1;
                 Op { what: What::Saga(number), otherwise: self.otherwise(&plan.otherwise) }
             }
+            Step::Await(plan) => {
+                let number = self.awaited(plan);
+                Op { what: What::Await(number), otherwise: self.otherwise(&plan.otherwise) }
+            }
         }
     }
 
     fn spend(&mut self, time: &Dist, works: bool, commits: bool) -> What {
         self.spends += 1;
         What::Spend(Spend { time: time.clone(), number: self.spends - 1, works, commits })
+    }
+
+    fn awaited(&mut self, plan: &AwaitStep) -> usize {
+        let topic = plan.event.0 as usize;
+        let ear = self.compiler.awaited.binary_search(&topic).expect("topics that are awaited are known");
+        let AwaitStep { event_type, unless, timeout, .. } = *plan;
+        let timeout = timeout.map(|timeout| timeout.0);
+        self.program.awaits.push(Awaited { ear, event_type, unless, timeout });
+        self.program.awaits.len() - 1
     }
 
     fn saga(&mut self, plan: &SagaStep) -> Saga {

@@ -1,5 +1,6 @@
 //! Strands: a handler at work, step by step, until one needs time, an answer, a grant or an acknowledgement.
 
+use super::awaits::Awaiting;
 use super::pauses::Pauses;
 use super::program::{Block, Spend, What};
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
@@ -29,9 +30,10 @@ pub(super) struct Strand {
     /// Acknowledgements that it waits for, and whether one will not come.
     pub(super) acks: u32,
     pub(super) unacknowledged: bool,
-    /// What it waits for: a call or a grant.
+    /// What it waits for: a call, a grant or an event.
     pub(super) call: Option<super::CallKey>,
     pub(super) wait: Option<super::WaitKey>,
+    pub(super) awaits: Option<Awaiting>,
 }
 
 /// A block at work.
@@ -81,6 +83,7 @@ impl Strand {
             unacknowledged: false,
             call: None,
             wait: None,
+            awaits: None,
         }
     }
 
@@ -205,6 +208,10 @@ impl Mesh {
             What::Saga(number) => {
                 self.begin_saga(key, *number, now);
                 false
+            }
+            What::Await(step) => {
+                self.begin_await(key, *step, now);
+                true
             }
         }
     }
@@ -348,8 +355,9 @@ impl Mesh {
         self.waiters.retain(|_, waiter| *waiter != key);
     }
 
-    /// A strand does not wait any more for a call or a grant.
+    /// A strand does not wait any more for a call, a grant or an event.
     pub(super) fn stop_waiting(&mut self, key: StrandKey, now: u64) {
+        self.drop_await(key);
         let strand = &mut self.strands[key];
         let (call, wait) = (strand.call.take(), strand.wait.take());
         if let Some(call) = call {

@@ -1,6 +1,7 @@
 //! Services against closed forms and counts by hand.
 
 mod at_hand;
+mod awaits;
 mod random;
 mod ways;
 

@@ -1,9 +1,10 @@
 //! Visits: a request at an instance, from the queue to its answer; and the user's request that it comes from.
 
+use super::awaits::Heard;
 use super::calls::Fail;
 use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
-use super::{AttemptKey, CallKey, Event, Mesh, RootKey, VisitKey};
+use super::{AttemptKey, CallKey, Event, Mesh, RootKey, StrandKey, VisitKey};
 use crate::dist::NO_KEY;
 use crate::engine::delegate::{Begin, Doom, Ended, How};
 use crate::engine::journeys::News;
@@ -78,6 +79,10 @@ pub(super) struct Visit {
     /// The call steps that it has come to, in order, and the calls that are not over.
     pub(super) called: Vec<usize>,
     pub(super) calls: Vec<CallKey>,
+    /// Strands that wait for events, those of them that it has heard of and nobody has waited for, and all that it knows.
+    pub(super) waiting: Vec<StrandKey>,
+    pub(super) heard: Vec<Heard>,
+    pub(super) known: Vec<(usize, u32)>,
     /// When its caller shall come again, if it was turned away and told so.
     pub(super) again: Option<u64>,
     /// Since when the business fact exists, where a commit made it.
@@ -109,6 +114,9 @@ impl Visit {
             works_since: 0,
             called: Vec::new(),
             calls: Vec::new(),
+            waiting: Vec::new(),
+            heard: Vec::new(),
+            known: Vec::new(),
             again: None,
             fact: None,
         }
@@ -284,6 +292,7 @@ impl Mesh {
             it.outcome.wait_sum += u128::from(now - visit.arrived);
         }
         let stack = vec![Level { block: it.program.main, at: 0, kind: Kind::Main }];
+        self.begin_to_hear(key);
         let strand = self.strands.insert(Strand::new(key, stack));
         self.run(strand, now);
     }
@@ -314,17 +323,23 @@ impl Mesh {
     pub(super) fn cancel(&mut self, key: VisitKey, now: u64) {
         let Some(visit) = self.visits.get_mut(key) else { return };
         visit.cancelled = true;
-        if !visit.calls.is_empty() {
+        if !(visit.calls.is_empty() && visit.waiting.is_empty()) {
             self.schedule(now, Event::Cancelled(key));
         }
     }
 
-    /// A handler hears that nobody waits for it: it does not wait for the answers of others either.
+    /// A handler hears that nobody waits for it: it does not wait for answers and events of others either.
     pub(super) fn stop_calling(&mut self, key: VisitKey, now: u64) {
         let Some(visit) = self.visits.get(key) else { return };
         for call in visit.calls.clone() {
             if let Some(call) = self.calls.get(call) {
                 self.give_up_strand(call.strand, now);
+            }
+        }
+        let waiting = self.visits.get(key).map_or_else(Vec::new, |visit| visit.waiting.clone());
+        for strand in waiting {
+            if self.strands.get(strand).is_some_and(|strand| strand.awaits.is_some()) {
+                self.give_up_strand(strand, now);
             }
         }
     }
@@ -428,6 +443,7 @@ impl Mesh {
         visit.strands -= 1;
         if visit.strands == 0 && visit.answered {
             let root = visit.root;
+            self.hear_no_more(key);
             self.visits.remove(key);
             self.let_go(root, now);
         }

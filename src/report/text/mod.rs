@@ -56,6 +56,7 @@ pub fn render(summary: &Summary, style: Style) -> String {
         services::calls(summary, style),
         services::resources(summary, style),
         services::sagas(summary, style),
+        services::awaits(summary, style),
         latency::latency(summary, style),
         latency::stages(summary, style),
         flow::lag(summary, style),

@@ -172,6 +172,42 @@ pub(super) fn sagas(summary: &Summary, style: Style) -> String {
     section("Sagas", about, &table.content(style), style)
 }
 
+/// What became of waits for events.
+pub(super) fn awaits(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("begun"),
+        always("arrived"),
+        if_any("refused"),
+        if_any("timed out"),
+        if_any("share"),
+        if_any("left"),
+        if_any("open"),
+        always("wait p50"),
+        always("p99"),
+        always("max"),
+    ]);
+    for who in with_handlers(summary).filter(|who| who.map(&["awaits"]).is_some()) {
+        let time = |name: &str| Cell::from(show::seconds(who.number(&["awaits", "wait", name])));
+        let late = who.number(&["awaits", "timeouts", "share"]).filter(|share| *share > 0.0);
+        table.row(
+            who.name,
+            [
+                counted(&who, &["awaits", "begun"], false),
+                counted(&who, &["awaits", "arrived", "count"], false),
+                counted(&who, &["awaits", "refused", "count"], false),
+                counted(&who, &["awaits", "timeouts", "count"], true),
+                show::share(late).into(),
+                counted(&who, &["awaits", "left"], false),
+                counted(&who, &["awaits", "open"], false),
+                time("p50"),
+                time("p99"),
+                time("max"),
+            ],
+        );
+    }
+    section("Awaited events", "wait: of those that came", &table.content(style), style)
+}
+
 /// How hard resources are held, and who waits for them.
 pub(super) fn resources(summary: &Summary, style: Style) -> String {
     let mut table = Table::new([

@@ -5,7 +5,7 @@ use crate::dist::{Arrivals, Replay};
 use crate::engine::tests::{consumer, direct_client, topic};
 use crate::plan::{Batching, PublishStep, TopicId};
 
-fn at(seconds: &[f64]) -> Option<Arrivals> {
+pub(super) fn at(seconds: &[f64]) -> Option<Arrivals> {
     let times = seconds.iter().map(|at| SimSpan::from_nanos_f64(at * SECOND).0).collect();
     Some(Arrivals::times(times, Replay::default()).expect("in order"))
 }

@@ -1,0 +1,121 @@
+//! Await steps: for which event a handler waits, and what can ever come of that.
+
+use super::diagnostics::Diagnostic;
+use super::handlers::{Known, otherwise};
+use super::keys;
+use super::reader::{Fields, Reader};
+use super::tree::{Node, Place, Value};
+use crate::plan::Node as Reached;
+use crate::plan::{AwaitStep, ConsumerId, FaultTarget, Handler, Party, Plan, ProducerId, ServiceId, TopicId};
+use crate::time::SimSpan;
+
+/// An await step as it stands in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// Where the step stands: the path of its keys, and its place.
+    path: String,
+    place: Place,
+    event: TopicId,
+}
+
+/// An await step: a topic, or the long form.
+pub(super) fn read(
+    reader: &mut Reader,
+    node: &Node,
+    place: Place,
+    known: &Known<'_>,
+    path: &str,
+    depth: u32,
+) -> Option<AwaitStep> {
+    let nothing = Node { place, value: Value::Null };
+    let short = node.text().is_some();
+    let mut fields = Fields::open(reader, if short { &nothing } else { node }, place, path, "an await step")?;
+    let event = if short { Some(node) } else { fields.required(reader, "event", "event: replies") };
+    let at = event.map_or(place, |node| node.place);
+    let event = event.and_then(|node| known.buses.topic(reader, node));
+    fields.explain(reader, &["event", "type", "unless"]);
+    if event.is_some_and(|topic| known.buses.at(topic).queue) {
+        reader.not_yet(at, "waiting for events of a queue");
+    }
+    let event_type = fields.get("type").map(|node| keys::event_type(reader, node));
+    let unless = fields.get("unless").map(|node| (node.place, keys::event_type(reader, node)));
+    if let (Some(Some(wanted)), Some((place, Some(unless)))) = (event_type, unless)
+        && wanted == unless
+    {
+        let error = Diagnostic::at(place, "the event that is awaited would fail the step");
+        reader.error(error.help("`unless` is another type than `type`"));
+    }
+    let timeout = fields.span(reader, "timeout");
+    match (fields.get("timeout"), timeout) {
+        (None, _) => reader.explain_default(&fields.path_of("timeout"), "none", "it waits for ever"),
+        (Some(node), Some(SimSpan::ZERO)) => {
+            let error = Diagnostic::at(node.place, "who waits for 0s waits for nothing");
+            reader.error(error.help("leave `timeout` out to wait for ever"));
+        }
+        _ => {}
+    }
+    fields.explain(reader, &["else"]);
+    let otherwise = otherwise(reader, &mut fields, known, depth);
+    fields.finish(reader);
+    let event = event?;
+    reader.awaited.push(Written { path: path.to_owned(), place: at, event });
+    // Types that are unknown have been said.
+    let event_type = event_type.map_or(Some(None), |found| found.map(Some))?;
+    let unless = unless.map_or(Some(None), |(_, found)| found.map(Some))?;
+    Some(AwaitStep { event, event_type, unless, timeout, otherwise })
+}
+
+/// All who run handlers, with the path of theirs.
+fn parties(plan: &Plan) -> Vec<(Party, String, &Handler)> {
+    let path = |section: &str, name: &str| format!("{section}.{name}.");
+    let producers = (0..).zip(&plan.producers);
+    let producers =
+        producers.map(|(id, it)| (Party::Producer(ProducerId(id)), path("producers", &it.name), &it.handler));
+    let consumers = (0..).zip(&plan.consumers);
+    let consumers =
+        consumers.map(|(id, it)| (Party::Consumer(ConsumerId(id)), path("consumers", &it.name), &it.handler));
+    let services = (0..).zip(&plan.services);
+    let services = services.map(|(id, it)| (Party::Service(ServiceId(id)), path("services", &it.name), &it.handler));
+    producers.chain(consumers).chain(services).collect()
+}
+
+/// Refuses waits for what never comes, or whose coming is not built.
+pub(super) fn check(reader: &mut Reader, plan: &Plan) {
+    let parties = parties(plan);
+    for Written { path, place, event } in std::mem::take(&mut reader.awaited) {
+        let whose = parties.iter().filter(|(_, prefix, _)| path.starts_with(prefix.as_str()));
+        let Some((party, ..)) = whose.max_by_key(|(_, prefix, _)| prefix.len()) else { continue };
+        let (name, topic) = (plan.party_name(*party), &plan.topics[event.0 as usize].name);
+        if !plan.reached_from(*party).contains(&Reached::Topic(event)) {
+            let message = format!("nothing that `{name}` does ever leads to an event of {topic}");
+            let help = "publish what somebody answers there, and wait for the answer";
+            reader.error(Diagnostic::at(place, message).label("it would never come").help(help));
+        }
+        if let Party::Consumer(id) = party
+            && plan.consumers[id.0 as usize].batch.is_some()
+        {
+            reader.not_yet(place, "waiting for events in the handler of a batch");
+        }
+    }
+}
+
+/// Refuses faults on the way of events that are awaited.
+pub(super) fn check_fault(reader: &mut Reader, place: Place, plan: &Plan, target: FaultTarget) {
+    let awaits = |party: Party| !plan.handler_of_party(party).awaited().is_empty();
+    let on_bus = |bus| plan.awaited().iter().any(|topic| plan.topics[topic.0 as usize].bus_id == bus);
+    let what = match target {
+        FaultTarget::ProducerLink(id) if awaits(Party::Producer(id)) => {
+            "a fault between a bus and who awaits its events"
+        }
+        FaultTarget::ConsumerLink(id) if awaits(Party::Consumer(id)) => {
+            "a fault between a bus and who awaits its events"
+        }
+        FaultTarget::ServiceLink(id) if awaits(Party::Service(id)) => "a fault between a bus and who awaits its events",
+        FaultTarget::Broker(bus, _) if on_bus(bus) => "a fault of a broker whose events are awaited",
+        FaultTarget::Leader(topic, _) if on_bus(plan.topics[topic.0 as usize].bus_id) => {
+            "a fault of a broker whose events are awaited"
+        }
+        _ => return,
+    };
+    reader.not_yet(place, what);
+}
