@@ -231,6 +231,22 @@ impl Mesh {
         self.attempt_over(call, key, Err(Fail::TimeOut), took, now);
     }
 
+    /// A process ends: the connections break on which it has accepted requests that it would never have answered.
+    pub(super) fn reset_swallowed(&mut self, actor: usize, instance: usize, now: u64) {
+        let here = |attempt: &Attempt| {
+            attempt.swallowed
+                && attempt.instance == Some(instance)
+                && self.sites[attempt.site].plan.to.0 as usize == actor
+        };
+        let broken = self.attempts.iter().filter(|(_, attempt)| here(attempt)).map(|(key, _)| key);
+        for key in broken.collect::<Vec<AttemptKey>>() {
+            let attempt = &mut self.attempts[key];
+            (attempt.swallowed, attempt.lost) = (false, false);
+            self.actors[actor].instances[instance].swallowed -= 1;
+            self.answer(key, Err(Fail::Error), now);
+        }
+    }
+
     /// Nobody waits any more for an attempt of which nothing would have come.
     fn forget_swallowed(&mut self, gone: &Attempt, now: u64) {
         if let Some(instance) = gone.instance.filter(|_| gone.swallowed) {

@@ -207,6 +207,7 @@ impl Mesh {
             }
             self.let_go(visit.root, now);
         }
+        self.reset_swallowed(actor, instance, now);
         let at = &mut self.actors[actor].instances[instance];
         at.busy = 0;
         at.queue.clear();

@@ -113,6 +113,24 @@ fn a_black_hole_swallows_what_comes() {
     assert!((8..=20).contains(&swallowed) && calls.timeouts == swallowed, "{swallowed} {calls:?}");
 }
 
+/// When it crashes, its connections break: who waits for an answer knows that there will be none. Its callers wait for ever
+/// otherwise.
+#[test]
+fn a_black_hole_that_crashes_lets_its_callers_go() {
+    let stock = service("stock", vec![pause(0.1)]);
+    let shop = users_at(&[1.0, 5.0, 6.0, 30.0], service("shop", vec![Step::Call(call(0))]));
+    let mut plan = plan(100, vec![stock, shop]);
+    plan.faults = vec![fault(0, Effect::BlackHole, 2.0, 10.0)];
+    let users = outcome(&plan, 1).services[1].users;
+    assert_eq!((users.answered, users.failed, users.open), (2, 0, 2));
+    let crash = FaultPlan { stream: "1".into(), ..fault(0, Effect::Crash, 8.0, 1.0) };
+    plan.faults.push(crash);
+    let outcome = outcome(&plan, 1);
+    let (shop, calls) = (&outcome.services[1], ledger(&outcome, 1, 0));
+    assert_eq!((shop.users.answered, shop.users.failed, shop.users.open), (2, 2, 0));
+    assert_eq!((calls.errors, calls.open, shop.busy), (2, 0, 5_200_000_000), "for three seconds, and for two");
+}
+
 /// For users, too, who get no answer.
 #[test]
 fn users_of_a_black_hole_are_not_answered() {
