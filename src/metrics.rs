@@ -90,7 +90,12 @@ const PATTERNS: [(&str, &str, Unit, bool); 105] = [
     ("consumers", "lost.by_cause.committed_before_effect", Unit::Count, false),
     ("consumers", "lost.by_cause.attempts_exhausted", Unit::Count, false),
     ("consumers", "lost.by_cause.acked_before_effect", Unit::Count, false),
-    ("consumers", "lost.by_cause.{lost_before_replication,unclean_election,expired,offset_reset}", Unit::Count, false),
+    (
+        "consumers",
+        "lost.by_cause.{lost_before_replication,unclean_election,not_synced,expired,offset_reset}",
+        Unit::Count,
+        false,
+    ),
     ("consumers", "order_violations", Unit::Count, false),
     ("consumers", "reordered.ratio", Unit::Share, false),
     ("consumers", "reordered.extent.max", Unit::Count, false),

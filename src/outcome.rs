@@ -2,7 +2,11 @@
 //!
 //! Everything is about *measured* events (created at or after the end of the warm-up) unless it says otherwise.
 
+mod story;
+
 use std::collections::BTreeMap;
+
+pub use story::{Chapter, Defect, Defects, EventId, Example, LateCause, Seen, Slowest, Story, Told, TwiceCause};
 
 use crate::stats::{Course, Histogram};
 use crate::time::{SimSpan, SimTime};
@@ -30,6 +34,8 @@ pub struct Outcome {
     pub faults: Vec<FaultOutcome>,
     /// Per-delivery records, where the run was asked for them.
     pub trace: Vec<TraceRecord>,
+    /// What happened to the event that the run was asked to watch.
+    pub story: Story,
 }
 
 /// How a run ended.
@@ -162,6 +168,10 @@ pub struct ConsumerOutcome {
     pub ledger: Ledger,
     /// Events not effected, by cause, that are true losses.
     pub lost: BTreeMap<LossCause, u64>,
+    /// Lost, done twice, or late: by what, how often, and who was the first.
+    pub defects: Defects,
+    /// The event with the longest latency.
+    pub slowest: Option<Slowest>,
     /// Stored more than once (D1): surplus copies handed to this subscription's log.
     pub duplicates_log: u64,
     /// Delivered again (D2): hand-overs of a stored record beyond its first.
@@ -510,6 +520,8 @@ pub enum LossCause {
     LostBeforeReplication,
     /// A copy that had not been in sync became the leader.
     UncleanElection,
+    /// Its copies were on no disk when the power failed.
+    NotSynced,
     /// It was deleted before it was read.
     Expired,
     /// It was passed over because what was to be read next had been deleted.
@@ -691,7 +703,7 @@ pub struct TraceRecord {
 }
 
 /// What came of one delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryResult {
     /// First effect of the event.
     Effect,

@@ -111,6 +111,8 @@ pub struct FailoverPlan {
     pub catch_up: Dist,
     /// From the start of a node until it is ready, ns.
     pub startup: Dist,
+    /// Age of the oldest records that are not on a node's disk yet, ns.
+    pub unsynced: Dist,
     /// How often leadership is given back to the copies that are to have it; none: never.
     pub rebalance: Option<SimSpan>,
 }
@@ -923,6 +925,8 @@ pub enum Members {
 pub enum Effect {
     /// The process ends; handlers in hand are cut off. It starts again at the fault's end.
     Crash,
+    /// The same of a node, which loses what is not on its disk yet, too.
+    PowerLoss,
     /// Stands still; timers elsewhere run.
     Pause,
     /// Service takes so many times as long.
@@ -956,7 +960,7 @@ impl Effect {
     #[must_use]
     pub fn may_act(&self) -> bool {
         match self {
-            Self::Crash | Self::Pause | Self::Quota(_) | Self::Partition | Self::BlackHole => true,
+            Self::Crash | Self::Pause | Self::Quota(_) | Self::Partition | Self::BlackHole | Self::PowerLoss => true,
             Self::Slow(factor) | Self::Burst(factor) | Self::ColdStart(factor) => (factor - 1.0).abs() > 0.0,
             Self::Fail(share) | Self::Drop(share) | Self::Duplicate(share) | Self::LostResponse(share) => *share > 0.0,
             Self::Poison(events) => *events > 0,
@@ -1050,6 +1054,18 @@ pub fn sequence_bits(publishers: usize) -> u32 {
 }
 
 impl Plan {
+    /// The text of a key id; none without key.
+    #[must_use]
+    pub fn key_text(&self, key: u32) -> Option<String> {
+        match key {
+            crate::dist::NO_KEY => None,
+            key if key < self.numeric_keys => Some(key.to_string()),
+            key => Some(
+                self.key_labels.get((key - self.numeric_keys) as usize).cloned().unwrap_or_else(|| key.to_string()),
+            ),
+        }
+    }
+
     /// The names of all that is measured by name, by the section of the result document in which it stands.
     #[must_use]
     pub fn names(&self) -> [(&'static str, Vec<&str>); 7] {

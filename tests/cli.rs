@@ -192,6 +192,63 @@ fn check_explains() {
     );
 }
 
+const LEADER_DIES: &str = "\
+name: leader-dies
+seed: 3
+duration: 60s
+buses: { main: { profile: kafka, latency: { replicate: 40ms }, topics: { orders: { replication_factor: 3 } } } }
+producers: { shop: { publishes: orders, arrivals: { poisson: 500/s }, key: { uniform: 9 }, settings: { acks: 1, enable.idempotence: false } } }
+consumers: { email: { subscribes: orders, service_time: 1ms } }
+faults: [ { at: 20s, target: buses.main.brokers.0, effect: crash } ]
+";
+
+/// The report names the first event that something went wrong with, and the command that tells its story.
+#[test]
+fn an_event_has_a_story() {
+    let folder = Folder::new();
+    folder.write("leader.yaml", LEADER_DIES);
+    let report = folder.run(&["run", "leader.yaml", "--replications", "2"]);
+    let text = stdout(&report);
+    let lost = text.lines().find(|line| line.starts_with("  lost  email: ")).unwrap();
+    assert!(lost.contains(" lost before replication (first shop#"), "{lost}");
+    let line = text.lines().find_map(|line| line.strip_prefix("  explain  edasim ")).unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    let story = folder.run(&words);
+    assert_eq!((code(&story), stderr(&story)), (0, ""));
+    let told = stdout(&story);
+    let parts = [
+        "shop#",
+        " of orders, key ",
+        "created\n",
+        "sent to broker 0\n",
+        "stored in partition 0 as offset ",
+        "acknowledged: its publisher takes it for stored\n",
+        "fault crash buses.main.brokers.0",
+        "gone from the log: the next leader had no copy of it\n",
+        "email: will never take it: the next leader had no copy of it\n",
+    ];
+    let mut rest = told;
+    for part in parts {
+        let at = rest.find(part).unwrap_or_else(|| panic!("no `{part}` where it should be in\n{told}"));
+        rest = &rest[at + part.len()..];
+    }
+    // Whoever is asked for the first that was lost is told the same.
+    let first = folder.run(&["explain", "leader.yaml", "--first", "lost", "--consumer", "email"]);
+    assert_eq!(stdout(&first), told);
+    let slowest = folder.run(&["explain", "leader.yaml", "--slowest"]);
+    assert!(stdout(&slowest).contains("email: done, its effect is there\n"), "{}", stdout(&slowest));
+    for (args, why) in [
+        (&["--first", "duplicate"][..], "no run has such an event"),
+        (&["--event", "shop"], "events are called shop#0"),
+        (&["--event", "shopp#3"], "events are called shop#3"),
+        (&["--event", "shop#3000000"], "does not come to that event"),
+        (&["--first", "lost", "--consumer", "nobody"], "there is no consumer `nobody`; there are email"),
+    ] {
+        let output = folder.run(&[&["explain", "leader.yaml"], args].concat());
+        assert!(code(&output) == 2 && stderr(&output).contains(why), "{args:?}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn check_tells_what_will_never_keep_up() {
     let folder = Folder::new();

@@ -23,6 +23,7 @@ Examples:
   edasim compare shop.yaml    what its variants change
   edasim sweep shop.yaml --vary consumers.email.members=1..8
   edasim size shop.yaml --minimise consumers.email.members=1..32
+  edasim explain shop.yaml --first lost
 
 Exit codes:
   0 done   1 file or system error   2 wrong scenario or usage
@@ -96,6 +97,17 @@ Examples:
       --cost consumers.email.members=2.5 --out results
   edasim size shop.yaml --minimise services.api.instances=2..8 --json | jq .design.at")]
     Size(Size),
+    /// Tell the story of one event
+    #[command(after_help = "\
+What happened to it, in order of time: at its publisher, on the bus, and at each consumer, with the
+faults that lasted meanwhile. Events are named by their publisher and a number, as the report of a
+run names the first that something went wrong with.
+
+Examples:
+  edasim explain shop.yaml --first lost
+  edasim explain shop.yaml --slowest --consumer email
+  edasim explain shop.yaml --event shop#1717 --run 3")]
+    Explain(Explain),
     /// Write a scenario to begin with
     #[command(after_help = "Example:\n  edasim init shop.yaml && edasim run shop.yaml")]
     Init(Init),
@@ -256,6 +268,42 @@ impl Scenario {
     pub(super) fn overrides(&self) -> Overrides {
         Overrides { variant: self.variant.clone(), ..self.changes.overrides() }
     }
+}
+
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["event", "first", "slowest"])))]
+pub(super) struct Explain {
+    #[command(flatten)]
+    pub(super) scenario: Scenario,
+    /// The event with this name
+    #[arg(long, value_name = "ID")]
+    pub(super) event: Option<String>,
+    /// The first event that something went wrong with
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(super) first: Option<First>,
+    /// The event with the longest latency
+    #[arg(long)]
+    pub(super) slowest: bool,
+    /// At this consumer [default: at any]
+    #[arg(long, value_name = "NAME")]
+    pub(super) consumer: Option<String>,
+    /// In the run with this number [default: the first that has such an event]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) run: Option<u32>,
+    /// No notes
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// What may go wrong with an event.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum First {
+    /// It never took effect, and never will
+    Lost,
+    /// It took effect again
+    Duplicate,
+    /// It took effect after a later event of its key
+    Violation,
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,7 @@
 mod args;
 mod compare;
 mod exit;
+mod explain;
 mod files;
 mod gate;
 mod knobs;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Size(args) => size::size(args),
+        Command::Explain(args) => explain::explain(args),
         Command::Init(args) => init(args),
     };
     result.unwrap_or_else(|exit| exit).into()

@@ -20,6 +20,7 @@ use super::log::NO_KEY;
 use super::partitioner::KeylessLanes;
 use super::setup::{ClientSetup, Rounding};
 use super::topic::{NotStored, Port};
+use crate::outcome::Told;
 use crate::plan::{Acks, ClientBuffer};
 use crate::time::SimSpan;
 
@@ -453,7 +454,9 @@ impl Client {
                 continue;
             }
             self.answers.push((now, *message, Answer::GivenUp));
-            if !batch.written {
+            if batch.written {
+                port.tell(std::slice::from_ref(message), now, Told::GivenUp(true));
+            } else {
                 let measured = message.created >= self.setup.warm_up;
                 port.void(message, measured, NotStored::Indeterminate, now);
             }

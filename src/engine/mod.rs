@@ -51,7 +51,10 @@ use setup::{Publisher, Setup};
 use source::Source;
 use topic::{Inbox, Topic};
 
-use crate::outcome::{ConsumerOutcome, Ended, FaultOutcome, Outcome, ProducerOutcome, TopicOutcome, Unpublished};
+use crate::outcome::{
+    Chapter, ConsumerOutcome, Ended, EventId, FaultOutcome, Outcome, ProducerOutcome, Story, Told, TopicOutcome,
+    TraceRecord, Unpublished,
+};
 use crate::plan::{BusId, Effect, FaultPlan, FaultTarget, Plan};
 use crate::stats::Course;
 use crate::time::SimTime;
@@ -89,6 +92,8 @@ pub struct RunOptions {
     pub in_parts: bool,
     /// Runs the handlers of all consumers at the station of the services, whether they need it or not.
     pub delegate: bool,
+    /// The event whose story is told; deliveries of others are not kept then.
+    pub watch: Option<EventId>,
 }
 
 /// Why a run has no outcome.
@@ -126,6 +131,12 @@ pub trait Progress: Sync {
 const WINDOW: u64 = 2048;
 /// The same where threads meet after each window.
 const PARALLEL_WINDOW: u64 = 4096;
+
+/// Names of those that publish to a topic, by their position among them.
+#[must_use]
+pub fn publishers(plan: &Plan, topic: usize) -> Vec<&str> {
+    setup::publishers(plan, topic).into_iter().map(|who| setup::publisher_name(plan, who)).collect()
+}
 
 /// Runs a plan. `None`: stopped by `progress`.
 ///
@@ -171,6 +182,7 @@ impl World {
         }
         let order = Order::new(&setup, plan.consumers.len());
         setup.find_back_edges(&order);
+        setup.watch(options.watch);
         let group_options = GroupOptions {
             trace: options.trace,
             general: options.general,
@@ -409,8 +421,32 @@ impl World {
         for (fault, outcome) in plan.faults.iter().zip(&mut faults) {
             self.note_unpublished(plan, fault, outcome, &producers, &topics);
         }
+        let story = self.story(&trace);
         let (flows, reads) = self.journeys.finish(end).map_err(RunError::Broken)?;
-        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, reads, faults, trace })
+        Ok(Outcome { ended, producers, topics, consumers, services, resources, flows, reads, faults, trace, story })
+    }
+
+    /// What there is to tell of the event that is watched, by the deliveries of it too.
+    fn story(&mut self, trace: &[TraceRecord]) -> Story {
+        let Some(watched) = self.setup.watched else { return Story::new() };
+        let topic = watched.topic as usize;
+        let mut story = self.topics[topic].take_story();
+        story.append(&mut self.inboxes[topic].take_story());
+        self.groups.iter_mut().for_each(|group| story.append(&mut group.take_story()));
+        for delivery in trace {
+            let (consumer, from) = (delivery.consumer, (delivery.partition, delivery.offset));
+            let told = [
+                (delivery.start, Told::Begun { consumer, from }),
+                (delivery.done, Told::Ended { consumer, result: delivery.result }),
+                (delivery.settled, Told::Settled(consumer)),
+            ];
+            story.extend(told.map(|(at, told)| Chapter { at, told }));
+        }
+        // What has not happened by the end is not told.
+        story.retain(|chapter| chapter.at.0 <= self.end);
+        story.sort_by_key(|chapter| (chapter.at, chapter.told));
+        story.dedup();
+        story
     }
 
     fn fault_outcome(&self, plan: &Plan, number: usize) -> FaultOutcome {

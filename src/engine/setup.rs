@@ -11,6 +11,7 @@ use super::log::EventCode;
 use super::schedule::{Order, Station};
 use super::timeline::Link;
 use crate::dist::{Dist, NO_KEY};
+use crate::outcome::EventId;
 use crate::partition::KeyTexts;
 use crate::plan::{
     Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Party, Plan,
@@ -113,6 +114,8 @@ pub(super) struct ClientSetup {
     /// might.
     pub(super) back_edge: bool,
     pub(super) code: EventCode,
+    /// Number of the event that is watched, if it is one of this publisher's.
+    pub(super) watched: Option<u32>,
     lanes: Arc<Vec<u32>>,
     keys: Arc<KeyTexts>,
 }
@@ -174,6 +177,8 @@ pub(super) struct Setup {
     pub(super) clusters: Clusters,
     /// Clients by publisher and topic.
     pub(super) clients: BTreeMap<(Publisher, usize), Arc<ClientSetup>>,
+    /// The event that is watched, if one is.
+    pub(super) watched: Option<EventId>,
     /// Producers that are stations of their own, in order; the handlers of the others run in the mesh.
     pub(super) sources: Vec<usize>,
     /// By consumer: whether its handlers run in the mesh.
@@ -229,6 +234,7 @@ impl Setup {
             follow,
             clusters,
             clients,
+            watched: None,
             sources,
             delegates,
             awaited,
@@ -256,6 +262,17 @@ impl Setup {
     /// The consumers whose handlers run in the mesh.
     pub(super) fn delegating(&self) -> impl Iterator<Item = usize> {
         (0..self.delegates.len()).filter(|consumer| self.delegates[*consumer])
+    }
+
+    /// From now on an event is watched: whoever meets it tells what happens to it.
+    pub(super) fn watch(&mut self, event: Option<EventId>) {
+        let Some(watched) = event else { return };
+        self.watched = event;
+        for ((_, topic), client) in &mut self.clients {
+            if *topic == watched.topic as usize && client.publisher == watched.publisher as usize {
+                Arc::make_mut(client).watched = Some(watched.number);
+            }
+        }
     }
 
     /// Marks the clients whose topics come before them in the order of stations, and those in the mesh, whose topics may
@@ -287,7 +304,8 @@ pub(super) fn is_plain_source(plan: &Plan, who: Publisher, client: &ClientSetup)
         && producer.failure == FailurePlan::default()
 }
 
-fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
+/// Who publishes to a topic.
+pub(super) fn publishers(plan: &Plan, topic: usize) -> Vec<Publisher> {
     let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
     let mut who = Vec::new();
     let producers = plan.producers.iter().enumerate().filter(|(_, p)| publishes(&p.handler, id));
@@ -297,6 +315,12 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     who.extend(consumers.map(|(index, _)| Publisher::Consumer(index)));
     let services = plan.services.iter().enumerate().filter(|(_, s)| publishes(&s.handler, id));
     who.extend(services.map(|(index, _)| Publisher::Service(index)));
+    who
+}
+
+fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
+    let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
+    let who = publishers(plan, topic);
     let readers = plan.consumers.iter().enumerate().filter(|(_, c)| c.subscribes.contains(&id)).map(|(index, _)| index);
     let offsets = who.iter().map(|who| fnv1a(publisher_name(plan, *who).as_bytes())).collect();
     TopicSetup {
@@ -313,7 +337,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     }
 }
 
-fn publisher_name(plan: &Plan, who: Publisher) -> &str {
+pub(super) fn publisher_name(plan: &Plan, who: Publisher) -> &str {
     match who {
         Publisher::Producer(index) => &plan.producers[index].name,
         Publisher::Consumer(index) => &plan.consumers[index].name,
@@ -461,6 +485,7 @@ fn client_setup(
         warm_up: plan.warm_up.0,
         back_edge: false,
         code: EventCode::new(topic.publishers),
+        watched: None,
         lanes: lanes.clone(),
         keys: keys.clone(),
         plan: client,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dist::{Arrivals, Dist, Replay};
+use crate::outcome::Defect;
 use crate::plan::*;
 use crate::stats::STEPS;
 use crate::time::SimSpan;
@@ -155,6 +156,7 @@ pub(super) fn bus() -> BusPlan {
             lag_limit: SimSpan::from_millis(300),
             catch_up: Dist::Exponential(15.0 * MS),
             startup: Dist::Exponential(15.0 * MS),
+            unsynced: Dist::Exponential(60.0 * MS),
             rebalance: Some(SimSpan::from_millis(150)),
         }),
     }
@@ -383,7 +385,7 @@ pub(super) fn fail_brokers(dice: &mut Dice, p: &mut Plan) {
             every: dice.chance(60).then_some(Dist::Exponential(400.0 * MS)),
             lasts: dice.chance(90).then_some(Dist::Exponential(dice.pick(&[20.0, 150.0]) * MS)),
             target,
-            effect: dice.pick(&[Effect::Crash, Effect::Pause]),
+            effect: dice.pick(&[Effect::Crash, Effect::Pause, Effect::PowerLoss]),
         });
     }
 }
@@ -514,6 +516,7 @@ fn what_all_copies_acknowledge_is_kept() {
             continue;
         }
         p.topics.iter_mut().for_each(|topic| topic.unclean_election = false);
+        p.faults.iter_mut().filter(|it| it.effect == Effect::PowerLoss).for_each(|it| it.effect = Effect::Crash);
         let producers = p.producers.iter_mut().flat_map(|producer| &mut producer.clients);
         let consumers = p.consumers.iter_mut().flat_map(|consumer| &mut consumer.clients);
         let services = p.services.iter_mut().flat_map(|service| &mut service.clients);
@@ -524,6 +527,50 @@ fn what_all_copies_acknowledge_is_kept() {
         moved += outcome.faults.iter().flat_map(|fault| fault.partitions.values()).map(|hit| hit.unserved).sum::<u64>();
     }
     assert!(ran > 20 && moved > 100, "{ran} runs, {moved} partitions without a leader");
+}
+
+/// Every defect has a cause, and every cause a first event whose story all schedules tell alike; to watch changes nothing.
+#[test]
+fn every_defect_has_a_cause_and_every_cause_a_story() {
+    let mut told = [0; 3];
+    for case in 0..60_u64 {
+        let plan = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 4711));
+        let options = RunOptions { seed: case, ..RunOptions::default() };
+        let seen = outcome(&plan, &options);
+        for consumer in &seen.consumers {
+            let of = |which: fn(&Defect) -> bool| {
+                let causes = consumer.defects.iter().filter(|(defect, _)| which(defect));
+                causes.map(|(_, seen)| seen.count).sum::<u64>()
+            };
+            let by_cause = [
+                of(|defect| matches!(defect, Defect::Lost(_))),
+                of(|defect| matches!(defect, Defect::Twice(_))),
+                of(|defect| matches!(defect, Defect::Late(_))),
+            ];
+            let counted = [consumer.lost.values().sum(), consumer.duplicates_effects, consumer.order.violations];
+            assert_eq!(by_cause, counted, "case {case}");
+            (0..3).for_each(|kind| told[kind] += by_cause[kind]);
+            assert_eq!(consumer.slowest.map_or(0, |slowest| slowest.latency.0), consumer.latency.max(), "case {case}");
+        }
+        let firsts = seen.consumers.iter().flat_map(|it| it.defects.values().filter_map(|seen| seen.first));
+        let slowest = seen.consumers.iter().filter_map(|it| Some(it.slowest?.example));
+        for example in firsts.chain(slowest).take(3) {
+            let watched = RunOptions { watch: Some(example.event), ..options.clone() };
+            let windowed = outcome(&plan, &watched);
+            let story = &windowed.story;
+            let created = Chapter { at: example.created, told: Told::Created(example.key) };
+            assert_eq!(story.iter().find(|chapter| matches!(chapter.told, Told::Created(_))), Some(&created));
+            let known = story.iter().any(|it| it.at == example.at && !matches!(it.told, Told::Created(_)));
+            assert!(known, "case {case}: nothing happened when {example:?} was known: {story:#?}");
+            for schedule in [Schedule::Stepwise, Schedule::Parallel] {
+                let other = outcome(&plan, &RunOptions { schedule, threads: 2, ..watched.clone() });
+                assert!(other == windowed, "case {case} {schedule:?}: {:#?} {story:#?}", other.story);
+            }
+            let unwatched = Outcome { story: Vec::new(), trace: Vec::new(), ..windowed };
+            assert!(unwatched == seen, "case {case}: who watches changes nothing");
+        }
+    }
+    assert!(told.iter().all(|defects| *defects > 100), "{told:?}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use super::journeys::{Delta, Follow, News, Notes};
 use super::log::{Column, EventCode, Extra, Lane, Log, Record, leading};
 use super::retention::Retention;
 use super::setup::{ClientSetup, Setup, TopicSetup};
-use crate::outcome::{LossCause, TopicOutcome};
+use crate::outcome::{Chapter, LossCause, Story, Told, TopicOutcome};
 use crate::plan::TopicId;
+use crate::time::SimTime;
 
 /// One record on its way into a partition.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,9 @@ pub(super) struct Port {
     /// What is told of journeys.
     notes: Notes,
     topic: TopicId,
+    /// Number of the event that is watched, if it is one of this publisher's, and what is told of it.
+    watched: Option<u32>,
+    story: Story,
 }
 
 impl Port {
@@ -72,6 +76,8 @@ impl Port {
             created: 0,
             not_stored: Vec::new(),
             notes: Notes::new(follow, follow.topics[client.topic]),
+            watched: client.watched,
+            story: Story::new(),
             topic: TopicId(u32::try_from(client.topic).expect("topics fit 32 bits")),
         }
     }
@@ -80,11 +86,23 @@ impl Port {
     #[inline]
     pub(super) fn taken(&mut self, message: &Message, now: u64) {
         self.notes.note(now, message.lineage.root, News::Published(self.topic));
+        self.tell(std::slice::from_ref(message), message.created, Told::Created(message.key));
+    }
+
+    /// Something happens to messages at a client.
+    #[inline]
+    pub(super) fn tell(&mut self, messages: &[Message], at: u64, told: Told) {
+        if let Some(watched) = self.watched
+            && messages.iter().any(|message| message.sequence == watched)
+        {
+            self.story.push(Chapter { at: SimTime(at), told });
+        }
     }
 
     /// A message that a client has taken will never be stored.
     pub(super) fn void(&mut self, message: &Message, measured: bool, how: NotStored, now: u64) {
         self.notes.note(now, message.lineage.root, News::Void(self.topic));
+        self.tell(std::slice::from_ref(message), now, Told::GivenUp(how == NotStored::Indeterminate));
         self.not_stored.push((message.sequence, measured, how));
     }
 
@@ -107,7 +125,7 @@ impl Port {
 
     fn is_empty(&self) -> bool {
         let idle = self.appends.is_empty() && self.events.is_empty() && self.not_stored.is_empty();
-        !self.full && idle && self.notes.is_empty()
+        !self.full && idle && self.notes.is_empty() && self.story.is_empty()
     }
 }
 
@@ -283,6 +301,8 @@ pub(super) struct Inbox {
     bytes_each: u64,
     /// What publishers have told of journeys.
     told: Vec<Delta>,
+    /// What they have told of the event that is watched.
+    story: Story,
 }
 
 /// The log of one topic, and what was ever stored in it.
@@ -302,6 +322,9 @@ pub(super) struct Topic {
     lost: BTreeMap<u64, u64>,
     /// What deletes old records, if anything does.
     retention: Option<Box<Retention>>,
+    /// The event that is watched, by its number in the log, and what there is to tell of it.
+    watched: Option<u32>,
+    story: Story,
 }
 
 impl Inbox {
@@ -327,6 +350,7 @@ impl Inbox {
             bytes: 0,
             bytes_each: 0,
             told: Vec::new(),
+            story: Story::new(),
         }
     }
 
@@ -360,6 +384,7 @@ impl Inbox {
         }
         self.full |= port.full;
         port.notes.tell(&mut self.told);
+        self.story.append(&mut port.story);
         if let Some(noted) = self.created_at.get_mut(publisher) {
             noted.extend_from_slice(&port.events);
         }
@@ -392,6 +417,11 @@ impl Inbox {
         to.append(&mut self.told);
     }
 
+    /// What publishers have told of the event that is watched.
+    pub(super) fn take_story(&mut self) -> Story {
+        std::mem::take(&mut self.story)
+    }
+
     /// Measured events refused or given up without an answer and not stored.
     pub(super) fn not_stored(&self) -> (u64, u64) {
         (self.rejected, self.indeterminate)
@@ -400,7 +430,8 @@ impl Inbox {
 
 impl Topic {
     pub(super) fn new(setup: &Setup, index: usize, retention: Option<Retention>) -> Self {
-        let (follow, warm_up, setup) = (&setup.follow, setup.warm_up, &setup.topics[index]);
+        let (follow, warm_up, watched) = (&setup.follow, setup.warm_up, setup.watched);
+        let setup = &setup.topics[index];
         let log = Log {
             lanes: vec![Lane::default(); setup.partitions as usize],
             code: EventCode::new(setup.publishers),
@@ -420,7 +451,16 @@ impl Topic {
             id: TopicId(u32::try_from(index).expect("topics fit 32 bits")),
             lost: BTreeMap::new(),
             retention: retention.map(Box::new),
+            watched: watched
+                .filter(|watched| watched.topic as usize == index)
+                .map(|watched| EventCode::new(setup.publishers).event(watched.publisher, watched.number)),
+            story: Story::new(),
         }
+    }
+
+    /// What there is to tell of the event that is watched.
+    pub(super) fn take_story(&mut self) -> Story {
+        std::mem::take(&mut self.story)
     }
 
     /// What is to be told of journeys.
@@ -479,6 +519,13 @@ impl Topic {
                     self.notes.note(record.visible, lineage.root, News::Stored(self.id, event_type));
                 }
             }
+            if let Some(watched) = self.watched
+                && let Some(at) = records.iter().position(|record| record.event == watched)
+            {
+                let offset = self.log.lanes[lane].end() + at as u64;
+                let place = (u32::try_from(lane).expect("partitions fit 32 bits"), offset);
+                tell_stored(&mut self.story, &records[at], records[at].visible, place, None);
+            }
             self.log.lanes[lane].extend(records);
             self.grown(lane, records.len());
         });
@@ -501,6 +548,10 @@ impl Topic {
                 if let Some((at, cause)) = lost {
                     log.lose(at, cause);
                     *self.lost.entry(at).or_default() += u64::from(measured);
+                }
+                if self.watched == Some(EventCode::plain(record.event)) {
+                    let place = (u32::try_from(lane).expect("partitions fit 32 bits"), log.end());
+                    tell_stored(&mut self.story, &record, append, place, lost);
                 }
                 log.push(record, extra);
                 let first = !record.is_copied()
@@ -545,6 +596,24 @@ impl Topic {
         let (created, stored) = (inbox.created, self.stored);
         TopicOutcome { created, stored, lost, records, bytes, storage, ..TopicOutcome::default() }
     }
+}
+
+/// Tells that a record is stored, and when it is gone again.
+#[cold]
+fn tell_stored(
+    story: &mut Story,
+    record: &Record,
+    append: u64,
+    (partition, offset): (u32, u64),
+    lost: Option<(u64, LossCause)>,
+) {
+    let stored = |chapter: &Chapter| matches!(chapter.told, Told::Stored { .. });
+    let again = story.iter().any(stored);
+    let visible = SimTime(record.visible);
+    let told = Told::Stored { partition, offset, visible, again };
+    story.push(Chapter { at: SimTime(record.created), told: Told::Created(record.key) });
+    story.push(Chapter { at: SimTime(append), told });
+    story.extend(lost.map(|(at, cause)| Chapter { at: SimTime(at), told: Told::Gone(cause) }));
 }
 
 /// A publisher's position as it stands in event numbers.

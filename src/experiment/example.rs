@@ -2,9 +2,9 @@
 
 use crate::dist::{Arrivals, Dist};
 use crate::outcome::{
-    CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, IntervalOutcome, LagOutcome, Ledger,
-    LossCause, OrderOutcome, Outcome, PartitionLag, ProducerOutcome, ResourceOutcome, SagaLedger, ServiceOutcome,
-    StageSums, TopicOutcome, Touched, UserLedger, VisitLedger,
+    CallLedger, ConsumerOutcome, Defect, Ended, EventId, Example, FaultOutcome, FlowOutcome, HandlerOutcome,
+    IntervalOutcome, LagOutcome, Ledger, LossCause, OrderOutcome, Outcome, PartitionLag, ProducerOutcome,
+    ResourceOutcome, SagaLedger, Seen, ServiceOutcome, StageSums, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
 use crate::plan::*;
 use crate::random::Stream;
@@ -378,6 +378,7 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
             services: std::collections::BTreeMap::new(),
         }],
         trace: Vec::new(),
+        story: Vec::new(),
     }
 }
 
@@ -401,6 +402,8 @@ fn consumer_outcome(plan: &Plan, index: usize, extra: u64) -> ConsumerOutcome {
     let total = ramp_sum(90, step);
     let service = total / 2 + 1;
     let wait = total / 3 + 1;
+    let event = EventId { topic: 0, publisher: 0, number: 7 };
+    let first = Example { at: SimTime(9_000_000_000), event, key: 3, created: SimTime(8_000_000_000), run: 0 };
     ConsumerOutcome {
         latency: ramp(90, step),
         stages: StageSums { total, service, wait, dispatch: total - service - wait, ..StageSums::default() },
@@ -418,6 +421,7 @@ fn consumer_outcome(plan: &Plan, index: usize, extra: u64) -> ConsumerOutcome {
             ..Ledger::default()
         },
         lost: [(LossCause::AttemptsExhausted, 4)].into(),
+        defects: [(Defect::Lost(LossCause::AttemptsExhausted), Seen { count: 4, first: Some(first) })].into(),
         duplicates_deliveries: 2 + extra % 3,
         deliveries: 96 + extra % 3,
         attempts: 96,

@@ -11,12 +11,12 @@
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
-use super::{journeys, services};
+use super::{event_name, journeys, services};
 use crate::outcome::{
-    ConsumerOutcome, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit, ProducerOutcome, StageSums,
-    TopicOutcome, Touched,
+    ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
+    ProducerOutcome, Seen, StageSums, TopicOutcome, Touched,
 };
-use crate::plan::{Acks, ClientPlan, ConsumerPlan, Dispatch, FaultTarget, Plan, Settle, TopicId, WorkerOrder};
+use crate::plan::{Acks, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Plan, Settle, TopicId, WorkerOrder};
 use crate::stats::Histogram;
 use crate::time::{SimSpan, SimTime};
 
@@ -230,6 +230,9 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         }),
     );
     put("lost", lost(seen));
+    if !seen.defects.is_empty() {
+        put("causes", causes(plan, seen));
+    }
     put("order_violations", seen.order.violations.into());
     put("reordered", reordered(seen));
     put("overlap", seen.overlap.into());
@@ -395,9 +398,29 @@ fn lost(seen: &ConsumerOutcome) -> Value {
             "acked_before_effect": by(LossCause::AckedBeforeEffect),
             "lost_before_replication": by(LossCause::LostBeforeReplication),
             "unclean_election": by(LossCause::UncleanElection),
+            "not_synced": by(LossCause::NotSynced),
             "expired": by(LossCause::Expired),
             "offset_reset": by(LossCause::OffsetReset),
         },
+    })
+}
+
+/// By what events were lost, done twice or late: how often, and the first of them.
+fn causes(plan: &Plan, seen: &ConsumerOutcome) -> Value {
+    let cause = |(defect, seen): (&Defect, &Seen)| {
+        let (defect, cause) = defect.name();
+        json!({ "defect": defect, "cause": cause, "count": seen.count, "first": seen.first.map(|it| example(plan, it)) })
+    };
+    seen.defects.iter().map(cause).collect::<Vec<_>>().into()
+}
+
+fn example(plan: &Plan, example: Example) -> Value {
+    json!({
+        "event": event_name(plan, example.event),
+        "run": example.run + 1,
+        "key": plan.key_text(example.key),
+        "created": seconds(example.created.0),
+        "at": seconds(example.at.0),
     })
 }
 
@@ -452,6 +475,9 @@ fn published_idempotently(plan: &Plan, policy: &ConsumerPlan) -> bool {
 
 /// Whether what is acknowledged is kept as long as a copy in sync is there, and no other copy may lead.
 fn kept_by_all(plan: &Plan, policy: &ConsumerPlan) -> Result<(), &'static str> {
+    if plan.faults.iter().any(|fault| fault.effect == Effect::PowerLoss) {
+        return Err("what is acknowledged is not on disk yet when the power fails");
+    }
     if policy.subscribes.iter().any(|topic| plan.topics[topic.0 as usize].unclean_election) {
         return Err("a copy that is not in sync may become the leader");
     }

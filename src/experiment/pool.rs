@@ -56,7 +56,12 @@ impl Pooled {
     }
 
     /// Adds further runs of the same plan.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, mut other: Self) {
+        for consumer in &mut other.outcome.consumers {
+            let firsts = consumer.defects.values_mut().filter_map(|seen| seen.first.as_mut());
+            let slowest = consumer.slowest.iter_mut().map(|slowest| &mut slowest.example);
+            firsts.chain(slowest).for_each(|example| example.run += self.runs);
+        }
         self.outcome.merge(other.outcome);
         self.runs += other.runs;
         self.measured += other.measured;
@@ -230,6 +235,13 @@ impl ConsumerOutcome {
     fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
         self.course.merge(&other.course);
+        for (defect, seen) in &other.defects {
+            self.defects.entry(*defect).or_default().merge(seen);
+        }
+        self.slowest = match (self.slowest, other.slowest) {
+            (Some(mine), Some(other)) => Some(mine.or(other)),
+            (mine, other) => mine.or(other),
+        };
         self.stages.merge(other.stages);
         if let Some(path) = other.path {
             let mine = self.path.get_or_insert_default();

@@ -201,6 +201,7 @@ impl<'a, 'p> Crew<'a, 'p> {
             general: request.general,
             in_parts: self.to == 1 && self.plan.unsteady().is_none(),
             delegate: false,
+            watch: None,
         }
     }
 

@@ -146,7 +146,7 @@ pub const PARTITIONERS: &[&str] = &[
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 64] = [
+pub const VALUES: [(&str, Kind, &str); 65] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
@@ -234,6 +234,7 @@ pub const VALUES: [(&str, Kind, &str); 64] = [
         "events without a key go to one partition for so long, whatever the partitioner; 0s: as the partitioner says",
     ),
     ("unclean_election", FLAG, "whether a copy that is not in sync may lead when no other can"),
+    ("unsynced", Kind::Dist, "age of the oldest records that are not on a node's disk yet"),
     ("visible", Kind::Word(&["appended", "replicated"]), "when a record may be seen"),
 ];
 

@@ -1,6 +1,6 @@
 //! A hand-made summary for tests of text and pictures: three consumers, one fault, one change, one warning.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::metrics::{Unit, find};
 use crate::stats::Histogram;
@@ -111,25 +111,6 @@ pub(super) fn services() -> Summary {
 pub(super) fn summary() -> Summary {
     let (email, fraud, analytics) =
         (latency(0.24, 2.6, 40_000), latency(0.016, 6.0, 40_000), latency(0.104, 14.0, 40_000));
-    let mut metrics = json!({
-        "producers": { "order-service": { "created": 3_570_214, "publish": {
-            "latency": { "mean": 0.0062, "p50": 0.0061, "p90": 0.0088, "p99": 0.0113, "max": 0.0371 },
-            "rate": 495.9, "rejected": 0, "indeterminate": 0, "publishing": 3, "retries": 0 } } },
-        "topics": { "orders.OrderPlaced": { "partitions": 12, "created": 3_570_214, "stored": 3_570_211,
-            "records": 3_600_455, "bytes": 1.9e9, "hot_partition": { "share": 0.109, "partition": 4 },
-            "converged": { "p50": 0.26, "p99": 287.0 }, "not_converged": 14 } },
-        "consumers": { "email": consumer(&email, 0.62, 142_011.0), "fraud": consumer(&fraud, 0.05, 61.0),
-            "analytics": consumer(&analytics, 0.3, 180.0) },
-        "faults": [ { "name": "slow consumers.email", "occurrences": [[1_800.0, 2_400.0]], "count": 10,
-            "touched": { "email": { "lag_before": 24, "lag_peak": 142_011, "drain_time": 742.5, "not_drained": 0,
-                "redeliveries": 211, "lost": 0, "order_violations": 0 } },
-            "noticed": ["email"], "unnoticed": ["analytics", "fraud"], "out_of_reach": ["fraud"] } ],
-        "events": { "converged": { "p99": 287.0 } }
-    });
-    metrics["consumers"]["email"]["lost"] = json!({ "total": 3, "by_cause": { "attempts_exhausted": 3 } });
-    metrics["consumers"]["analytics"]["order_violations"] = json!(17);
-    metrics["consumers"]["analytics"]["anomalies"] = json!({ "nonmonotonic_poll": { "count": 17, "allowed": true,
-        "reason": "three workers of a member share a partition" } });
     let window = |name: &str, fault, touches: &str, from, to| Window {
         name: name.into(),
         fault,
@@ -153,7 +134,7 @@ pub(super) fn summary() -> Summary {
                    percentiles depend on how long that lasts."
                 .into(),
         }],
-        metrics,
+        metrics: metrics([&email, &fraud, &analytics]),
         ci95: json!({ "consumers": { "email": { "latency": { "p99": [1.36, 1.46] } },
             "fraud": { "latency": { "p99": [0.0339, 0.0341] } }, "analytics": { "latency": { "p99": [0.143, 0.146] } } } }),
         estimates: estimates(),
@@ -175,6 +156,35 @@ pub(super) fn summary() -> Summary {
         ],
         command: "edasim run order-placement.yaml --seed 42 --replications 10".into(),
     }
+}
+
+/// Its metrics.
+fn metrics([email, fraud, analytics]: [&Histogram; 3]) -> Value {
+    let mut metrics = json!({
+        "producers": { "order-service": { "created": 3_570_214, "publish": {
+            "latency": { "mean": 0.0062, "p50": 0.0061, "p90": 0.0088, "p99": 0.0113, "max": 0.0371 },
+            "rate": 495.9, "rejected": 0, "indeterminate": 0, "publishing": 3, "retries": 0 } } },
+        "topics": { "orders.OrderPlaced": { "partitions": 12, "created": 3_570_214, "stored": 3_570_211,
+            "records": 3_600_455, "bytes": 1.9e9, "hot_partition": { "share": 0.109, "partition": 4 },
+            "converged": { "p50": 0.26, "p99": 287.0 }, "not_converged": 14 } },
+        "consumers": { "email": consumer(email, 0.62, 142_011.0), "fraud": consumer(fraud, 0.05, 61.0),
+            "analytics": consumer(analytics, 0.3, 180.0) },
+        "faults": [ { "name": "slow consumers.email", "occurrences": [[1_800.0, 2_400.0]], "count": 10,
+            "touched": { "email": { "lag_before": 24, "lag_peak": 142_011, "drain_time": 742.5, "not_drained": 0,
+                "redeliveries": 211, "lost": 0, "order_violations": 0 } },
+            "noticed": ["email"], "unnoticed": ["analytics", "fraud"], "out_of_reach": ["fraud"] } ],
+        "events": { "converged": { "p99": 287.0 } }
+    });
+    metrics["consumers"]["email"]["lost"] = json!({ "total": 3, "by_cause": { "attempts_exhausted": 3 } });
+    let first = |event: &str, at: f64| json!({ "event": event, "run": 3, "key": "41", "created": at - 1.0, "at": at });
+    metrics["consumers"]["email"]["causes"] = json!([ { "defect": "lost", "cause": "attempts_exhausted", "count": 3,
+        "first": first("order-service#9031", 1_812.5) } ]);
+    metrics["consumers"]["analytics"]["causes"] = json!([ { "defect": "late", "cause": "overtaken", "count": 17,
+        "first": first("order-service#17", 12.25) } ]);
+    metrics["consumers"]["analytics"]["order_violations"] = json!(17);
+    metrics["consumers"]["analytics"]["anomalies"] = json!({ "nonmonotonic_poll": { "count": 17, "allowed": true,
+        "reason": "three workers of a member share a partition" } });
+    metrics
 }
 
 /// What formulas say of it: one consumer that agrees, one that does not, one without a steady state, and an outage.

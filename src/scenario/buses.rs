@@ -138,6 +138,7 @@ impl Bus {
             lag_limit: values.span("lag_limit"),
             catch_up: values.dist("catch_up"),
             startup: values.dist("broker_startup"),
+            unsynced: values.dist("unsynced"),
             rebalance: values.flag("leader_rebalance").then(|| values.span("leader_check")),
         })
     }

@@ -24,9 +24,9 @@ const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
 const SERVICE_EFFECTS: [&str; 7] = ["crash", "pause", "slow", "fail", "burst", "black_hole", "cold_start"];
 const LINK_EFFECTS: [&str; 5] = ["drop", "delay", "duplicate", "lost_response", "partition"];
 const RESOURCE_EFFECTS: [&str; 3] = ["pause", "slow", "quota"];
-const BROKER_EFFECTS: [&str; 2] = ["crash", "pause"];
+const BROKER_EFFECTS: [&str; 3] = ["crash", "pause", "power_loss"];
 /// Effects of the format that this version does not have, on any target.
-const NOT_YET: [&str; 6] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall", "power_loss"];
+const NOT_YET: [&str; 5] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall"];
 /// Actions of the format that this version does not have.
 const NOT_YET_ACTIONS: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
 
@@ -476,7 +476,7 @@ fn effect_of(
     let choice = Choice::of(reader, node, "an effect", "{ slow: 10x }")?;
     let (name, place) = choice.name(node);
     let ours = || CONSUMER_EFFECTS.into_iter().chain(PRODUCER_EFFECTS).chain(LINK_EFFECTS);
-    let all = || ours().chain(["black_hole", "cold_start", "quota"]).chain(NOT_YET);
+    let all = || ours().chain(["black_hole", "cold_start", "quota", "power_loss"]).chain(NOT_YET);
     if NOT_YET.contains(&name) {
         reader.not_yet(place, &format!("the effect `{name}`"));
         return None;
@@ -525,12 +525,13 @@ fn effect_with_value(reader: &mut Reader, choice: &Choice<'_>, name: &str, place
         Choice::Word("pause") => Some(Effect::Pause),
         Choice::Word("partition") => Some(Effect::Partition),
         Choice::Word("black_hole") => Some(Effect::BlackHole),
+        Choice::Word("power_loss") => Some(Effect::PowerLoss),
         Choice::Word(word) => {
             let error = Diagnostic::at(place, format!("`{word}` needs a value"));
             reader.error(error.help(format!("write `{{ {word}: {} }}`", example_of(word))));
             None
         }
-        Choice::Map(entry) if matches!(name, "crash" | "pause" | "partition" | "black_hole") => {
+        Choice::Map(entry) if matches!(name, "crash" | "pause" | "partition" | "black_hole" | "power_loss") => {
             let error = Diagnostic::at(entry.place, format!("`{name}` has no value"));
             reader.error(error.help(format!("write `effect: {name}`")));
             None

@@ -150,7 +150,9 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
         "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
         "replication" | "metadata_age" => false,
         "offset_reset" | "retention_bytes" | "retention_check" | "segment_age" | "segment_bytes" => false,
-        "broker_heartbeat" | "broker_session_timeout" | "broker_startup" | "catch_up" | "election" => pulled,
+        "broker_heartbeat" | "broker_session_timeout" | "broker_startup" | "catch_up" | "election" | "unsynced" => {
+            pulled
+        }
         "lag_limit" | "leader_check" | "leader_rebalance" | "unclean_election" => pulled,
         "batch_messages" | "buffer_grain" | "buffer_messages" | "ignore_keys" | "sticky_for" => false,
         "max_block" => profile.values.contains_key("buffer_bytes"),

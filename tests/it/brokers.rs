@@ -169,6 +169,33 @@ fn all_is_one_when_only_one_is_in_sync() {
     }
 }
 
+/// Acknowledged by all copies is in their memory, not on their disks: power that fails everywhere takes what is too young to
+/// be there, though three copies had it. Where one node alone loses it, or processes end with the system going on, nothing is
+/// lost.
+#[test]
+fn power_that_fails_everywhere_takes_what_is_on_no_disk() {
+    let of = |faults, seeds| {
+        let plan = Cluster { topic: "{ min.insync.replicas: 2 }", faults, ..USUAL }.plan();
+        (runs(&plan, seeds), plan)
+    };
+    let (outcomes, _) = of("[ { at: 40s, for: 5s, target: buses.main, effect: power_loss } ]", 20);
+    let gone: Vec<f64> = outcomes.iter().map(|outcome| outcome.topics[0].lost as f64).collect();
+    assert_near(&gone, 1000.0 * 32.5, "30 to 35 s");
+    let away = "[ { at: 40s, for: 5s, target: buses.main, effect: power_loss }, \
+         { at: 5s, for: 60s, target: consumers.billing, effect: crash } ]";
+    let (outcomes, plan) = of(away, 3);
+    for outcome in outcomes {
+        let billing = consumer(&plan, &outcome, "billing");
+        assert_eq!(billing.lost[&LossCause::NotSynced], outcome.topics[0].lost);
+    }
+    for faults in [
+        "[ { at: 40s, for: 5s, target: buses.main.brokers.0, effect: power_loss } ]",
+        "[ { at: 40s, for: 5s, target: buses.main, effect: crash } ]",
+    ] {
+        assert!(of(faults, 5).0.iter().all(|outcome| outcome.topics[0].lost == 0), "{faults}");
+    }
+}
+
 /// The same where only copies in sync may lead: the partition waits for its last leader, and nothing is lost. With two copies
 /// in sync asked for, the leader that is alone stores nothing.
 #[test]

@@ -6,7 +6,7 @@ use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::ClientSetup;
 use crate::engine::timeline::Verdict;
 use crate::engine::topic::{Append, Port};
-use crate::outcome::LossCause;
+use crate::outcome::{LossCause, Told};
 
 /// A request that has no answer yet.
 #[derive(Clone, Debug)]
@@ -169,6 +169,7 @@ impl Client {
         batch.attempts += 1;
         batch.sent.get_or_insert(now);
         self.retries += u64::from(batch.attempts > 1);
+        port.tell(&batch.messages, now, Told::Sent { broker, attempt: batch.attempts });
         if batch.lost.is_some_and(|lost| lost <= journey.appended) {
             (batch.stored, batch.lost) = (false, None);
         }
@@ -295,6 +296,9 @@ impl Client {
             // What has expired meanwhile is not waited for any more.
             let Some(batch) = self.batches.get(number) else { continue };
             let (lane, stored) = (batch.lane, batch.stored);
+            if early || refused && self.setup.plan.acks != Acks::None {
+                port.tell(&batch.messages, now, Told::Refused);
+            }
             if early {
                 // Out of sequence: held back until the one before it has been stored.
                 self.lanes[lane as usize].held = true;
@@ -304,6 +308,7 @@ impl Client {
                 self.try_again(number, now, port);
             } else if stored {
                 let mut messages = self.finish(number).messages;
+                port.tell(&messages, now, Told::Acknowledged);
                 self.answers.extend(messages.drain(..).map(|message| (now, message, Answer::Acknowledged)));
                 self.messages.push(messages);
             } else {
@@ -320,6 +325,9 @@ impl Client {
         self.connections[request.broker as usize].in_flight -= 1;
         self.notice_silence(request.broker, now);
         for Sent { batch: number, .. } in request.batches {
+            if let Some(batch) = self.batches.get(number) {
+                port.tell(&batch.messages, now, Told::Unanswered);
+            }
             self.try_again(number, now, port);
         }
         self.unblock(now, port);

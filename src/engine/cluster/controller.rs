@@ -83,6 +83,7 @@ struct Streams {
     startup: Stream,
     catch_up: Stream,
     check: Stream,
+    unsynced: Stream,
 }
 
 /// Plays the faults of one bus through.
@@ -98,8 +99,8 @@ pub(super) struct Controller<'a> {
     seats: Vec<Seat>,
     /// First seat of each topic of the bus.
     first_seat: BTreeMap<usize, usize>,
-    /// Draws so far: elections, starts, times that a node caught up.
-    draws: [u64; 3],
+    /// Draws so far: elections, starts, times that a node caught up, and losses of power.
+    draws: [u64; 4],
     checks: bool,
     struck: BTreeMap<usize, Struck>,
 }
@@ -139,13 +140,14 @@ impl<'a> Controller<'a> {
                 startup: stream("startup"),
                 catch_up: stream("catch_up"),
                 check: stream("check"),
+                unsynced: stream("unsynced"),
             },
             faults,
             calendar: BinaryHeap::new(),
             nodes: vec![State::default(); of.brokers as usize],
             seats: Vec::new(),
             first_seat: BTreeMap::new(),
-            draws: [0; 3],
+            draws: [0; 4],
             checks: false,
             struck: BTreeMap::new(),
         };
@@ -207,11 +209,12 @@ impl<'a> Controller<'a> {
     }
 
     fn draw(&mut self, which: usize) -> u64 {
-        let Streams { election, startup, catch_up, .. } = self.streams;
-        let of: [(&Dist, Stream); 3] = [
+        let Streams { election, startup, catch_up, unsynced, .. } = self.streams;
+        let of: [(&Dist, Stream); 4] = [
             (&self.failover.election, election),
             (&self.failover.startup, startup),
             (&self.failover.catch_up, catch_up),
+            (&self.failover.unsynced, unsynced),
         ];
         self.draws[which] += 1;
         let (dist, stream) = of[which];
@@ -289,6 +292,11 @@ impl<'a> Controller<'a> {
             self.nodes[node].fault = Some(number);
             match plan.effect {
                 Effect::Crash => self.crash(node, now, to),
+                Effect::PowerLoss => {
+                    self.crash(node, now, to);
+                    let since = now.saturating_sub(self.draw(UNSYNCED));
+                    self.each_copy(node, now, |it, seat, copy| it.seats[seat].forget(copy, since));
+                }
                 Effect::Pause => self.pause(node, now, to),
                 _ => {}
             }
@@ -542,6 +550,7 @@ impl<'a> Controller<'a> {
 const ELECTION: usize = 0;
 const STARTUP: usize = 1;
 const CATCH_UP: usize = 2;
+const UNSYNCED: usize = 3;
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and below the whole")]
 fn part_of(share: f64, whole: u64) -> u64 {

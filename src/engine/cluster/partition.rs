@@ -19,8 +19,9 @@ pub(in crate::engine) struct Reign {
     pub(in crate::engine) from: u64,
     /// And before this: then it is gone, stands still for so long that another is chosen, or has handed over.
     pub(in crate::engine) to: u64,
-    /// What the next leader has.
+    /// What the next leader has, and what it would have if its power had not failed.
     pub(super) kept: Has,
+    pub(super) had: Has,
     /// Whether the next leader had not been in sync.
     pub(super) unclean: bool,
 }
@@ -77,8 +78,15 @@ impl Partition {
     fn lost(&self, reign: usize, copied: u64) -> Option<(u64, LossCause)> {
         self.reigns[reign..].windows(2).find_map(|pair| {
             let [ending, next] = pair else { return None };
-            let cause = if ending.unclean { LossCause::UncleanElection } else { LossCause::LostBeforeReplication };
-            (Has { reign, until: copied } > ending.kept).then_some((next.from, cause))
+            let wanted = Has { reign, until: copied };
+            let cause = if wanted <= ending.had {
+                LossCause::NotSynced
+            } else if ending.unclean {
+                LossCause::UncleanElection
+            } else {
+                LossCause::LostBeforeReplication
+            };
+            (wanted > ending.kept).then_some((next.from, cause))
         })
     }
 }
@@ -88,7 +96,8 @@ mod tests {
     use super::*;
 
     fn reign(leader: u32, from: u64, to: u64, kept: (usize, u64), unclean: bool) -> Reign {
-        Reign { leader, from, to, kept: Has { reign: kept.0, until: kept.1 }, unclean }
+        let kept = Has { reign: kept.0, until: kept.1 };
+        Reign { leader, from, to, kept, had: kept, unclean }
     }
 
     fn partition() -> Partition {
@@ -111,6 +120,17 @@ mod tests {
         assert_eq!(p.land(0, 101), Landing { visible: 110, lost: Some((110, LossCause::LostBeforeReplication)) });
         assert_eq!(p.land(1, 155), Landing { visible: 160, lost: Some((220, LossCause::UncleanElection)) });
         assert_eq!(p.land(2, 300), Landing { visible: 300, lost: None });
+    }
+
+    #[test]
+    fn what_was_not_on_disk_is_lost_by_that() {
+        let mut p = partition();
+        p.reigns[0].had = Has { reign: 0, until: 100 };
+        p.reigns[0].kept = Has { reign: 0, until: 60 };
+        let lost = |copied| p.land(0, copied).lost;
+        assert_eq!(lost(60), Some((220, LossCause::UncleanElection)), "by the one after");
+        assert_eq!(lost(61), Some((110, LossCause::NotSynced)));
+        assert_eq!(lost(101), Some((110, LossCause::LostBeforeReplication)));
     }
 
     #[test]

@@ -14,6 +14,15 @@ pub(super) struct Copy {
     pub(super) follows: bool,
     /// What it has; of one that follows, as of the last leader's end.
     pub(super) has: Has,
+    /// What it would have if its node's power had not failed.
+    had: Has,
+}
+
+impl Copy {
+    /// It has so much.
+    fn hold(&mut self, has: Has) {
+        (self.has, self.had) = (has, has);
+    }
 }
 
 /// When a partition did not do all that it should, and the fault behind it.
@@ -48,7 +57,7 @@ impl Seat {
     /// A partition with copies on these nodes, of which the first leads from the start.
     pub(super) fn new(topic: usize, nodes: impl Iterator<Item = usize>) -> Self {
         let has = Has { reign: 0, until: 0 };
-        let copies: Vec<Copy> = nodes.map(|node| Copy { node, in_sync: true, follows: true, has }).collect();
+        let copies: Vec<Copy> = nodes.map(|node| Copy { node, in_sync: true, follows: true, has, had: has }).collect();
         let mut made = Partition::default();
         made.in_sync.push((0, u32::try_from(copies.len()).expect("copies are few")));
         let mut seat = Self {
@@ -79,16 +88,17 @@ impl Seat {
     /// The leader begins to serve.
     pub(super) fn open(&mut self, now: u64) {
         let Some(leader) = self.leader else { return };
-        let Copy { node, in_sync, has, .. } = self.copies[leader];
+        let Copy { node, in_sync, has, had, .. } = self.copies[leader];
         debug_assert!(in_sync, "an elected copy is the log");
         if let Some(last) = self.made.reigns.last_mut() {
-            last.kept = has;
+            (last.kept, last.had) = (has, had);
         }
         self.made.reigns.push(Reign {
             leader: u32::try_from(node).expect("nodes fit 32 bits"),
             from: now,
             to: u64::MAX,
             kept: Has { reign: 0, until: 0 },
+            had: Has { reign: 0, until: 0 },
             unclean: false,
         });
         self.reigning = true;
@@ -101,9 +111,9 @@ impl Seat {
         self.made.reigns[reign].to = to;
         for (at, copy) in self.copies.iter_mut().enumerate() {
             if at == leader {
-                copy.has = Has { reign, until: u64::MAX };
+                copy.hold(Has { reign, until: u64::MAX });
             } else if copy.follows {
-                copy.has = Has { reign, until: to };
+                copy.hold(Has { reign, until: to });
             }
         }
     }
@@ -114,8 +124,15 @@ impl Seat {
         let reigning = self.reigning;
         let copy = &mut self.copies[copy];
         if std::mem::take(&mut copy.follows) && reigning {
-            copy.has = Has { reign, until: leader_silent.unwrap_or(now).min(now) };
+            copy.hold(Has { reign, until: leader_silent.unwrap_or(now).min(now) });
         }
+    }
+
+    /// What a copy has got since a time is gone.
+    pub(super) fn forget(&mut self, copy: usize, since: u64) {
+        let reign = self.made.reigns.iter().rposition(|reign| reign.from <= since).unwrap_or(0);
+        let copy = &mut self.copies[copy];
+        copy.has = copy.has.min(Has { reign, until: since });
     }
 
     /// A copy counts as in sync no more; the last one stays.

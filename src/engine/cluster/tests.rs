@@ -4,13 +4,15 @@ use super::Clusters;
 use crate::dist::Dist;
 use crate::engine::setup::Rounding;
 use crate::engine::tests::{Dice, fail_brokers, plan, topic};
-use crate::plan::Plan;
+use crate::plan::{Effect, Plan};
 
 fn random_cluster(case: u64) -> Plan {
     let dice = &mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 7);
     let mut p = plan(2);
     p.topics.push(topic("orders", 1 + u32::try_from(dice.below(5)).unwrap(), Dist::Constant(0.0)));
     fail_brokers(dice, &mut p);
+    // Power takes what all copies had.
+    p.faults.iter_mut().filter(|it| it.effect == Effect::PowerLoss).for_each(|it| it.effect = Effect::Crash);
     p
 }
 

@@ -11,12 +11,12 @@ use crate::engine::journeys::{News, Notes};
 use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::TopicSetup;
 use crate::outcome::{
-    ConsumerOutcome, DeliveryResult, IntervalOutcome, Ledger, LossCause, OrderOutcome, PathOutcome, StageSums,
-    TraceRecord,
+    Chapter, ConsumerOutcome, Defect, Defects, DeliveryResult, EventId, Example, IntervalOutcome, LateCause, Ledger,
+    LossCause, OrderOutcome, PathOutcome, Slowest, StageSums, Story, Told, TraceRecord, TwiceCause,
 };
 use crate::plan::{ConsumerId, IdempotencePlan};
 use crate::stats::{Course, Histogram};
-use crate::time::SimTime;
+use crate::time::{SimSpan, SimTime};
 
 /// When a record reached a member, and its handler began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +57,19 @@ pub(super) enum Conclusion {
     Effected,
 }
 
+impl Conclusion {
+    /// What it is called, if it is a loss.
+    fn cause(self) -> Option<LossCause> {
+        match self {
+            Self::Lost(cause) => Some(cause),
+            Self::Skipped => Some(LossCause::CommittedBeforeEffect),
+            Self::Acknowledged => Some(LossCause::AckedBeforeEffect),
+            Self::Discarded => Some(LossCause::AttemptsExhausted),
+            Self::Waiting | Self::InFlight | Self::DeadLettered | Self::Filtered | Self::Effected => None,
+        }
+    }
+}
+
 /// A record that was given up, and may come back until it is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GivenUp {
@@ -84,6 +97,10 @@ pub(in crate::engine) struct Meter {
     pub(super) intervals: Vec<(u64, u64, IntervalOutcome)>,
     pub(super) ledger: Ledger,
     pub(super) lost: BTreeMap<LossCause, u64>,
+    defects: Defects,
+    slowest: Option<Slowest>,
+    /// Whether records of one partition and key are done in the order of the log, as long as nothing goes wrong.
+    in_order: bool,
     pub(super) duplicates_deliveries: u64,
     pub(super) duplicates_effects: u64,
     pub(super) duplicates_suppressed: u64,
@@ -102,6 +119,9 @@ pub(in crate::engine) struct Meter {
     copies: BTreeMap<(usize, u32), Copies>,
     recent: Recent,
     trace: Option<Vec<TraceRecord>>,
+    /// The event of which alone it tells, and what.
+    watched: Option<EventId>,
+    story: Story,
     /// What is told of journeys, and what time it is for those that end without an effect.
     notes: Notes,
     now: u64,
@@ -125,6 +145,24 @@ struct Copies {
     best: Conclusion,
     effected: u64,
     measured: bool,
+    /// Who it is, and when the best end was known.
+    example: Example,
+}
+
+impl Slot {
+    fn id(&self, event: u32) -> EventId {
+        EventId {
+            topic: self.topic,
+            publisher: u32::try_from(self.code.publisher(event)).expect("publishers fit 32 bits"),
+            number: self.code.sequence(event),
+        }
+    }
+
+    /// The event of a record, of which something was known at a time.
+    fn example(&self, record: &Record, at: u64) -> Example {
+        let event = self.id(record.event);
+        Example { at: SimTime(at), event, key: record.key, created: SimTime(record.created), run: 0 }
+    }
 }
 
 /// What the meter is made for.
@@ -138,6 +176,9 @@ pub(super) struct MeterSetup<'a> {
     pub(super) path: bool,
     pub(super) trace: bool,
     pub(super) notes: Notes,
+    pub(super) in_order: bool,
+    /// Tells of this event alone: by topic, and number.
+    pub(super) watched: Option<EventId>,
 }
 
 impl Meter {
@@ -167,6 +208,9 @@ impl Meter {
             intervals: setup.intervals.iter().map(|(from, to)| (from.0, to.0, IntervalOutcome::default())).collect(),
             ledger: Ledger::default(),
             lost: BTreeMap::new(),
+            defects: Defects::new(),
+            slowest: None,
+            in_order: setup.in_order,
             duplicates_deliveries: 0,
             duplicates_effects: 0,
             duplicates_suppressed: 0,
@@ -183,7 +227,9 @@ impl Meter {
             slots: slots.collect(),
             copies: BTreeMap::new(),
             recent: Recent::default(),
-            trace: setup.trace.then(Vec::new),
+            trace: (setup.trace || setup.watched.is_some()).then(Vec::new),
+            watched: setup.watched,
+            story: Story::new(),
             notes: setup.notes,
             now: 0,
         }
@@ -231,13 +277,15 @@ impl Meter {
         earlier: Option<u64>,
     ) -> DeliveryResult {
         self.count_recent();
+        let same = earlier.is_some();
         let earlier = earlier.or_else(|| {
             self.copies
                 .get(&(slot, EventCode::plain(record.event)))
                 .and_then(|copies| (copies.best == Conclusion::Effected).then_some(copies.effected))
         });
         if let Some(earlier) = earlier {
-            return self.again(record, times, earlier);
+            let cause = if same { TwiceCause::HandedOutAgain } else { TwiceCause::StoredTwice };
+            return self.again(slot, record, times, earlier, cause);
         }
         self.first_effect(slot, record, extra, times);
         self.conclude(slot, record, Conclusion::Effected);
@@ -249,7 +297,7 @@ impl Meter {
         DeliveryResult::Effect
     }
 
-    fn again(&mut self, record: &Record, times: Times, earlier: u64) -> DeliveryResult {
+    fn again(&mut self, slot: usize, record: &Record, times: Times, earlier: u64, cause: TwiceCause) -> DeliveryResult {
         let stopped = self.idempotent.is_some_and(|plan| {
             // A store of its own is checked when the handler starts: a duplicate that started before the effect was
             // recorded passes.
@@ -261,6 +309,10 @@ impl Meter {
             return DeliveryResult::Suppressed;
         }
         self.duplicates_effects += measured;
+        if measured > 0 {
+            let example = self.slots[slot].example(record, times.done);
+            self.defects.entry(Defect::Twice(cause)).or_default().note(example);
+        }
         DeliveryResult::DuplicateEffect
     }
 
@@ -277,6 +329,18 @@ impl Meter {
             let late = events.done(sequence, place, times.done);
             if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                 self.order.note(late);
+                let since = times.done.saturating_sub(late.time());
+                let cause = if times.first.is_some() {
+                    LateCause::HandedOutAgain
+                } else if times.success > times.start {
+                    LateCause::Retried
+                } else if self.in_order || record.visible >= since {
+                    LateCause::StoredLate
+                } else {
+                    LateCause::Overtaken
+                };
+                let example = self.slots[slot].example(record, times.done);
+                self.defects.entry(Defect::Late(cause)).or_default().note(example);
             }
         }
         self.done += u64::from(times.done >= self.warm_up);
@@ -290,6 +354,9 @@ impl Meter {
         if let Some(step) = self.course.step_of(record.created) {
             self.course.add(step, 1, u128::from(latency));
             self.course.part_of(step).unwrap_or(&mut self.latency).record(latency);
+        }
+        if latency >= self.longest() {
+            self.note_slow(slot, record, times.done);
         }
         let sent = extra.sent.clamp(record.created, record.visible);
         let arrived = times.arrived.max(record.visible);
@@ -309,6 +376,20 @@ impl Meter {
         }
     }
 
+    /// The longest latency so far.
+    #[inline]
+    fn longest(&self) -> u64 {
+        self.slowest.map_or(0, |slowest| slowest.latency.0)
+    }
+
+    /// No event that was noted before had a longer latency than this one.
+    #[cold]
+    fn note_slow(&mut self, slot: usize, record: &Record, done: u64) {
+        let example = self.slots[slot].example(record, done);
+        let found = Slowest { latency: SimSpan(done - record.created), example };
+        self.slowest = Some(self.slowest.map_or(found, |slowest| slowest.or(found)));
+    }
+
     /// The subscription is done with a record that takes no effect.
     pub(super) fn miss(&mut self, slot: usize, record: &Record, extra: Extra, how: Conclusion) {
         let closed = if how == Conclusion::Filtered { Completion::NOT_WANTED } else { Completion::NEVER };
@@ -322,11 +403,22 @@ impl Meter {
     /// Notes how a stored record ended for the subscription, as far as is known: what was given up may come back, until it
     /// is settled.
     pub(super) fn conclude(&mut self, slot: usize, record: &Record, how: Conclusion) {
+        if self.watched.is_some() {
+            self.tell_end(slot, record, how);
+        }
         if record.is_copied() {
             self.conclude_copy(slot, record, how);
         } else if record.created >= self.warm_up {
-            count(&mut self.ledger, &mut self.lost, how);
+            *entry_of(&mut self.ledger, how) += 1;
+            if let Some(cause) = how.cause() {
+                self.note_loss(cause, self.slots[slot].example(record, self.now));
+            }
         }
+    }
+
+    fn note_loss(&mut self, cause: LossCause, example: Example) {
+        *self.lost.entry(cause).or_default() += 1;
+        self.defects.entry(Defect::Lost(cause)).or_default().note(example);
     }
 
     fn close(&mut self, slot: usize, event: u32, root: u64, completion: Completion) {
@@ -344,46 +436,69 @@ impl Meter {
     }
 
     /// Takes a conclusion back: a record that was given up, and had not been settled, was delivered again.
-    pub(super) fn retract(&mut self, record: &Record, how: Conclusion) {
+    pub(super) fn retract(&mut self, slot: usize, record: &Record, how: Conclusion) {
         if record.is_copied() || record.created < self.warm_up {
             return;
         }
-        match how {
-            Conclusion::DeadLettered => self.ledger.dead_lettered -= 1,
-            Conclusion::Discarded => {
-                self.ledger.discarded -= 1;
-                if let Some(lost) = self.lost.get_mut(&LossCause::AttemptsExhausted) {
-                    *lost -= 1;
-                }
+        debug_assert!(
+            matches!(how, Conclusion::DeadLettered | Conclusion::Discarded | Conclusion::Lost(_)),
+            "{how:?} cannot be taken back"
+        );
+        *entry_of(&mut self.ledger, how) -= 1;
+        if let Some(cause) = how.cause() {
+            if let Some(lost) = self.lost.get_mut(&cause) {
+                *lost -= 1;
             }
-            Conclusion::Lost(cause) => {
-                *lost_entry(&mut self.ledger, cause) -= 1;
-                if let Some(lost) = self.lost.get_mut(&cause) {
-                    *lost -= 1;
-                }
+            let event = self.slots[slot].id(record.event);
+            if let Some(seen) = self.defects.get_mut(&Defect::Lost(cause)) {
+                seen.retract(event);
             }
-            _ => unreachable!("only what was given up can come back"),
         }
     }
 
     fn conclude_copy(&mut self, slot: usize, record: &Record, how: Conclusion) {
         let measured = record.created >= self.warm_up;
         let key = (slot, EventCode::plain(record.event));
-        let copies = self.copies.entry(key).or_insert(Copies { best: Conclusion::Waiting, effected: 0, measured });
-        copies.best = copies.best.max(how);
-    }
-
-    /// Keeps a record of one delivery, where the run was asked to.
-    #[inline]
-    pub(super) fn trace(&mut self, make: impl FnOnce() -> TraceRecord) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(make());
+        let example = self.slots[slot].example(record, self.now);
+        let none = Copies { best: Conclusion::Waiting, effected: 0, measured, example };
+        let copies = self.copies.entry(key).or_insert(none);
+        if how >= copies.best {
+            (copies.best, copies.example) = (how, example);
         }
     }
 
-    /// Number of the last record (from 1); 0: none.
-    pub(super) fn traced(&self) -> u32 {
-        self.trace.as_ref().map_or(0, |trace| u32::try_from(trace.len()).expect("traced runs are short"))
+    /// Keeps a record of one delivery, where the run was asked to: its number (from 1); 0: none is kept.
+    pub(super) fn trace(&mut self, record: TraceRecord) -> u32 {
+        let TraceRecord { topic, publisher, event: number, .. } = record;
+        let watched = self.watched.is_none_or(|watched| watched == EventId { topic, publisher, number });
+        let Some(trace) = self.trace.as_mut().filter(|_| watched) else { return 0 };
+        trace.push(record);
+        u32::try_from(trace.len()).expect("traced runs are short")
+    }
+
+    /// How the event that is watched ended without a handler.
+    #[cold]
+    fn tell_end(&mut self, slot: usize, record: &Record, how: Conclusion) {
+        if self.watched != Some(self.slots[slot].id(record.event)) {
+            return;
+        }
+        let consumer = self.consumer;
+        let told = match how {
+            Conclusion::Waiting => Told::Left(consumer, false),
+            Conclusion::InFlight => Told::Left(consumer, true),
+            Conclusion::Filtered => Told::Unwanted(consumer),
+            // A handler ended so, or there was an effect.
+            Conclusion::Discarded | Conclusion::DeadLettered | Conclusion::Effected => return,
+            Conclusion::Lost(_) | Conclusion::Skipped | Conclusion::Acknowledged => {
+                Told::Missed(consumer, how.cause().expect("it is lost"))
+            }
+        };
+        self.story.push(Chapter { at: SimTime(self.now), told });
+    }
+
+    /// What there was to tell of the event that is watched.
+    pub(in crate::engine) fn take_story(&mut self) -> Story {
+        std::mem::take(&mut self.story)
     }
 
     /// Notes when the delivery of a record (by its number) was settled.
@@ -428,7 +543,10 @@ impl Meter {
     pub(super) fn finish(&mut self, outcome: &mut ConsumerOutcome) {
         self.count_recent();
         for copies in std::mem::take(&mut self.copies).into_values().filter(|copies| copies.measured) {
-            count(&mut self.ledger, &mut self.lost, copies.best);
+            *entry_of(&mut self.ledger, copies.best) += 1;
+            if let Some(cause) = copies.best.cause() {
+                self.note_loss(cause, copies.example);
+            }
         }
         // Each other stage is summed where it happens; what is left of the total is the successful attempts.
         let rest =
@@ -444,6 +562,9 @@ impl Meter {
         outcome.intervals = self.intervals.drain(..).map(|(_, _, interval)| interval).collect();
         outcome.ledger = self.ledger;
         outcome.lost = std::mem::take(&mut self.lost);
+        outcome.defects = std::mem::take(&mut self.defects);
+        outcome.defects.retain(|_, seen| seen.count > 0);
+        outcome.slowest = self.slowest;
         outcome.duplicates_deliveries = self.duplicates_deliveries;
         outcome.duplicates_effects = self.duplicates_effects;
         outcome.duplicates_suppressed = self.duplicates_suppressed;
@@ -459,38 +580,20 @@ impl Meter {
     }
 }
 
-/// Where the ledger has what the bus did not hand out.
-fn lost_entry(ledger: &mut Ledger, cause: LossCause) -> &mut u64 {
-    match cause {
-        LossCause::Expired => &mut ledger.expired,
-        LossCause::OffsetReset => &mut ledger.skipped,
-        _ => &mut ledger.acked_lost,
-    }
-}
-
-fn count(ledger: &mut Ledger, lost: &mut BTreeMap<LossCause, u64>, how: Conclusion) {
+/// Where the ledger counts what ended so.
+fn entry_of(ledger: &mut Ledger, how: Conclusion) -> &mut u64 {
     match how {
-        Conclusion::Lost(cause) => {
-            *lost_entry(ledger, cause) += 1;
-            *lost.entry(cause).or_default() += 1;
+        Conclusion::Lost(LossCause::Expired) => &mut ledger.expired,
+        Conclusion::Lost(LossCause::OffsetReset) | Conclusion::Skipped | Conclusion::Acknowledged => {
+            &mut ledger.skipped
         }
-        Conclusion::Waiting => ledger.waiting += 1,
-        Conclusion::InFlight => ledger.in_flight += 1,
-        Conclusion::Filtered => ledger.filtered += 1,
-        Conclusion::Effected => ledger.effected += 1,
-        Conclusion::DeadLettered => ledger.dead_lettered += 1,
-        Conclusion::Skipped => {
-            ledger.skipped += 1;
-            *lost.entry(LossCause::CommittedBeforeEffect).or_default() += 1;
-        }
-        Conclusion::Acknowledged => {
-            ledger.skipped += 1;
-            *lost.entry(LossCause::AckedBeforeEffect).or_default() += 1;
-        }
-        Conclusion::Discarded => {
-            ledger.discarded += 1;
-            *lost.entry(LossCause::AttemptsExhausted).or_default() += 1;
-        }
+        Conclusion::Lost(_) => &mut ledger.acked_lost,
+        Conclusion::Waiting => &mut ledger.waiting,
+        Conclusion::InFlight => &mut ledger.in_flight,
+        Conclusion::Filtered => &mut ledger.filtered,
+        Conclusion::Effected => &mut ledger.effected,
+        Conclusion::DeadLettered => &mut ledger.dead_lettered,
+        Conclusion::Discarded => &mut ledger.discarded,
     }
 }
 

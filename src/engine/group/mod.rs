@@ -46,9 +46,9 @@ use super::setup::{Publisher, Rounding, Setup};
 use super::timeline::Link;
 use super::topic::Inbox;
 use crate::dist::{About, Dist};
-use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, TraceRecord};
+use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, Story, TraceRecord};
 use crate::partition::by_range;
-use crate::plan::{ConsumerId, Dispatch, Effect, FaultTarget, Membership, Plan, Settle};
+use crate::plan::{ConsumerId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, WorkerOrder};
 use crate::random::Stream;
 use crate::time::SimTime;
 
@@ -91,6 +91,21 @@ struct MemberConditions {
 }
 
 impl MemberConditions {
+    /// As a run begins.
+    fn new(wanted: bool) -> Self {
+        Self {
+            wanted,
+            down: 0,
+            slow: 1.0,
+            slows: Vec::new(),
+            fails: Vec::new(),
+            paused_until: 0,
+            paused_since: 0,
+            poison_left: 0,
+            crashes: 0,
+        }
+    }
+
     fn is_up(&self) -> bool {
         self.wanted && self.down == 0
     }
@@ -459,6 +474,11 @@ impl Group {
         self.core.meter.take_trace()
     }
 
+    /// What there is to tell of the event that is watched.
+    pub(super) fn take_story(&mut self) -> Story {
+        self.core.meter.take_story()
+    }
+
     /// Measured events of each topic that sit in this group's clients, not appended.
     pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
         self.core.outputs.unsent(self.core.warm_up)
@@ -467,6 +487,7 @@ impl Group {
     /// Closes the accounts at the end of the run.
     pub(super) fn finish(&mut self, logs: &[&Log], end: u64, faults: &mut [FaultOutcome]) -> ConsumerOutcome {
         self.core.note_available(end);
+        self.core.meter.at(end);
         each!(&mut self.discipline, it => it.finish(&mut self.core, logs, end));
         self.lag.close(&mut self.core.meter);
         let mut outcome = ConsumerOutcome::default();
@@ -523,21 +544,12 @@ impl Core {
             path: topics.iter().any(fed_by_consumers),
             trace: options.trace,
             notes: Notes::new(&setup.follow, setup.follow.consumers[index]),
+            in_order: keeps_order(consumer),
+            watched: setup.watched,
         });
         let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
         let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
         let members = plan.most_members(index);
-        let conditions = |member| MemberConditions {
-            wanted: member < consumer.members,
-            down: 0,
-            slow: 1.0,
-            slows: Vec::new(),
-            fails: Vec::new(),
-            paused_until: 0,
-            paused_since: 0,
-            poison_left: 0,
-            crashes: 0,
-        };
         Self {
             index,
             warm_up: setup.warm_up,
@@ -549,7 +561,7 @@ impl Core {
             meter,
             lanes,
             first_lane,
-            members: (0..members).map(conditions).collect(),
+            members: (0..members).map(|member| MemberConditions::new(member < consumer.members)).collect(),
             poison_left: 0,
             poisoned: BTreeSet::new(),
             outputs: Outputs::new(setup, index, members),
@@ -695,9 +707,9 @@ impl Core {
         if self.meter.traces() {
             let mut trace = self.meter.trace_of(id.slot, id.partition, item.offset, record);
             (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
-            self.meter.trace(|| trace);
+            return self.meter.trace(trace);
         }
-        self.meter.traced()
+        0
     }
 
     /// Partitions given to live members.
@@ -705,6 +717,14 @@ impl Core {
         let mut partitions = vec![0; self.topics.len()];
         self.lanes.iter().for_each(|lane| partitions[lane.slot] += 1);
         by_range(&partitions, live.len()).into_iter().map(|owner| owner.map(|place| live[place])).collect()
+    }
+}
+
+/// Whether what one partition holds of a key is done in order, as long as nothing goes wrong.
+fn keeps_order(consumer: &ConsumerPlan) -> bool {
+    match consumer.dispatch {
+        Dispatch::Log(_) => consumer.workers <= 1 || consumer.order != WorkerOrder::None || consumer.batch.is_some(),
+        Dispatch::Queue(_) => false,
     }
 }
 

@@ -63,6 +63,13 @@ pub(super) struct Late {
     time: u64,
 }
 
+impl Late {
+    /// Time since an event of its key first overtook it, ns.
+    pub(super) fn time(self) -> u64 {
+        self.time
+    }
+}
+
 impl OrderOutcome {
     /// Counts an event that took effect late.
     pub(super) fn note(&mut self, late: Late) {

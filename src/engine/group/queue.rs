@@ -445,7 +445,7 @@ impl Queue {
         let state = self.lanes[lane].out.get_mut(&offset).expect("a message in hand is known");
         if run.end == End::Success {
             if let Some(given_up) = state.given_up {
-                core.meter.retract(&record, given_up.how);
+                core.meter.retract(slot, &record, given_up.how);
             }
             let times = Times { first, arrived, start: run.start, success: run.success, done: now };
             let earlier = (state.effected > 0).then_some(state.effected);

@@ -402,7 +402,7 @@ impl Serial {
             if core.meter.traces() {
                 let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
                 (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
-                core.meter.trace(|| trace);
+                core.meter.trace(trace);
             }
         }
         self.members[member].free = now;
@@ -496,8 +496,8 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
     core.meter.deliveries += u64::from(record.created >= core.warm_up);
     core.count_attempts(record.created, begun.attempts, begun.end);
     if begun.end != End::Success {
-        core.meter.conclude(slot, record, Conclusion::Discarded);
         core.meter.at(begun.done);
+        core.meter.conclude(slot, record, Conclusion::Discarded);
         core.meter.never_done(slot, GivenUp::new(Conclusion::Discarded, record, extra));
         return DeliveryResult::Discarded;
     }
@@ -517,5 +517,5 @@ fn trace(core: &mut Core, id: LaneId, offset: u64, record: &Record, (start, done
     let mut trace = core.meter.trace_of(id.slot, id.partition, offset, record);
     (trace.start, trace.done, trace.settled) = (SimTime(start), SimTime(done), SimTime(done));
     trace.result = result;
-    core.meter.trace(|| trace);
+    core.meter.trace(trace);
 }

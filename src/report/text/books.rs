@@ -68,7 +68,7 @@ pub(super) fn defects(summary: &Summary, style: Style) -> String {
         true => "  none: nothing delivered twice, lost, or out of order\n".to_owned(),
         false => "  of what was stored nothing was delivered twice, lost, or out of order\n".to_owned(),
     };
-    let notes = missing.clone() + &notes(causes) + &notes(anomalies);
+    let notes = missing.clone() + &notes(causes) + &notes(anomalies) + &how_to_explain(summary, &consumers, style);
     let content = if table.speaks() { table.render(style) } else { calm() } + &notes;
     section("Duplicates, losses, disorder", "", &content, style)
 }
@@ -106,17 +106,46 @@ fn not_stored(consumer: &Thing<'_>, style: Style) -> String {
     labelled("  not stored", Tone::Bad, &text, style)
 }
 
-/// `email lost 12: 8 attempts-exhausted, 4 committed-before-effect`.
+/// `email: 8 attempts exhausted, first shop#17 at 20.1 s`: by what events were lost, done twice or late.
 fn causes(consumer: &Thing<'_>, style: Style) -> String {
-    let by_cause = consumer.map(&["lost", "by_cause"]).into_iter().flatten();
-    let causes: Vec<String> = by_cause
-        .filter_map(|(cause, count)| count.as_f64().filter(|count| *count > 0.0).map(|count| (cause, count)))
-        .map(|(cause, count)| format!("{} {}", show::count_of(count), in_words(cause)))
-        .collect();
-    if causes.is_empty() {
-        return String::new();
+    let all = consumer.metrics.get("causes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut out = String::new();
+    for (defect, label, tone) in
+        [("lost", "  lost", Tone::Bad), ("twice", "  done twice", Tone::Bad), ("late", "  out of order", Tone::Quiet)]
+    {
+        let of = all.iter().filter(|cause| cause.get("defect").and_then(Value::as_str) == Some(defect));
+        let said: Vec<String> = of.filter_map(cause).collect();
+        if !said.is_empty() {
+            out += &labelled(label, tone, &format!("{}: {}", consumer.name, said.join(", ")), style);
+        }
     }
-    labelled("  lost", Tone::Bad, &format!("{}: {}", consumer.name, causes.join(", ")), style)
+    out
+}
+
+/// `8 attempts exhausted (first shop#17 at 20.1 s)`.
+fn cause(cause: &Value) -> Option<String> {
+    let count = cause.get("count").and_then(Value::as_f64)?;
+    let what = in_words(cause.get("cause").and_then(Value::as_str)?);
+    let first = cause.get("first").and_then(|first| {
+        let at = show::seconds(first.get("at").and_then(Value::as_f64));
+        Some(format!(" (first {} at {at})", first.get("event").and_then(Value::as_str)?))
+    });
+    Some(format!("{} {what}{}", show::count_of(count), first.unwrap_or_default()))
+}
+
+/// The command that tells the story of the first event of any that something went wrong with.
+fn how_to_explain(summary: &Summary, consumers: &[Thing<'_>], style: Style) -> String {
+    let causes = consumers.iter().filter_map(|it| it.metrics.get("causes").and_then(Value::as_array)).flatten();
+    let first = causes.filter_map(|cause| cause.get("first").filter(|first| !first.is_null())).next();
+    let Some(first) = first else { return String::new() };
+    let (Some(event), Some(run)) =
+        (first.get("event").and_then(Value::as_str), first.get("run").and_then(Value::as_u64))
+    else {
+        return String::new();
+    };
+    let Some(options) = summary.command.strip_prefix("edasim run ") else { return String::new() };
+    // To be copied as it is: not broken into lines.
+    format!("{}  edasim explain {options} --run {run} --event {event}\n", Tone::Quiet.paint("  explain", style))
 }
 
 /// Anomalies of order, and whether this configuration allows them.

@@ -14,6 +14,7 @@ mod paint;
 mod precision;
 mod services;
 mod sizing;
+mod story;
 mod sweep;
 mod table;
 
@@ -26,6 +27,7 @@ pub use gate::render as gate;
 pub(super) use head::subject;
 pub use precision::render as precision;
 pub use sizing::{against, render as sizing};
+pub use story::render as story;
 pub use sweep::render as sweep;
 
 use paint::Tone;
@@ -169,7 +171,8 @@ mod tests {
     /// Checks every line, and takes the digest out, which changes with the document.
     fn check(width: usize) -> String {
         let text = render(&sample::summary(), Style { color: false, width });
-        for line in text.lines().filter(|line| !line.starts_with("digest") && !line.starts_with("repeat")) {
+        for line in text.lines().filter(|line| !["digest", "repeat", "  explain"].iter().any(|it| line.starts_with(it)))
+        {
             assert!(line.chars().count() <= width, "wider than {width}: {line}");
             assert_eq!(line.trim_end(), line, "blank at the end of a line");
         }

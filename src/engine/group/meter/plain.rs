@@ -3,6 +3,7 @@
 use super::{Meter, Slot, note_intervals};
 use crate::engine::journeys::News;
 use crate::engine::log::Record;
+use crate::outcome::{Defect, LateCause};
 use crate::plan::ConsumerId;
 use crate::stats::Span;
 
@@ -15,6 +16,17 @@ struct Effect {
     record: Record,
     start: u64,
     done: u64,
+}
+
+/// Records of a block that came late, and when they were done: most often none.
+#[derive(Default)]
+struct Misplaced(Vec<(Record, u64)>);
+
+impl Misplaced {
+    #[cold]
+    fn add(&mut self, record: Record, done: u64) {
+        self.0.push((record, done));
+    }
 }
 
 /// Effects that came one by one and are not counted yet.
@@ -68,12 +80,14 @@ impl Meter {
             let place = (record.key < *key_space).then(|| key_index.of(record.key));
             (record, code.sequence(record.event), place, done)
         });
+        let mut misplaced = Misplaced::default();
         // A loop of its own for the usual topic, which has one publisher.
         if let [events] = &mut events[..] {
             for (record, sequence, place, done) in judged {
                 let late = events.done(sequence, place, done);
                 if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                     self.order.note(late);
+                    misplaced.add(*record, done);
                 }
             }
         } else if !events.is_empty() {
@@ -81,16 +95,36 @@ impl Meter {
                 let late = events[code.publisher(record.event)].done(sequence, place, done);
                 if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                     self.order.note(late);
+                    misplaced.add(*record, done);
                 }
             }
+        }
+        for (record, done) in misplaced.0 {
+            // Whoever takes them one by one finds them so in the log.
+            let example = self.slots[slot].example(&record, done);
+            self.defects.entry(Defect::Late(LateCause::StoredLate)).or_default().note(example);
         }
         if self.notes.speaks() {
             self.note_plain(slot, effects.clone());
         }
-        self.measure(effects.clone());
+        let longest = self.measure(effects.clone());
+        if longest >= self.longest() {
+            self.note_longest(slot, effects.clone());
+        }
         if !self.intervals.is_empty() {
             for (record, _, done) in effects {
                 note_intervals(&mut self.intervals, self.warm_up, record.created, done);
+            }
+        }
+    }
+
+    /// Keeps the slowest of plain records, if none before was slower.
+    #[cold]
+    fn note_longest<'a>(&mut self, slot: usize, effects: impl Iterator<Item = (&'a Record, u64, u64)>) {
+        let warm_up = self.warm_up;
+        for (record, _, done) in effects.filter(|(record, ..)| record.created >= warm_up) {
+            if done - record.created >= self.longest() {
+                self.note_slow(slot, record, done);
             }
         }
     }
@@ -105,19 +139,21 @@ impl Meter {
         }
     }
 
-    /// Latency and stages of those that are measured, step by step of the course.
+    /// Latency and stages of those that are measured, step by step of the course; the longest latency.
     #[inline(always)]
-    fn measure<'a>(&mut self, mut all: impl Iterator<Item = (&'a Record, u64, u64)>) {
-        let mut next = all.next();
+    fn measure<'a>(&mut self, mut all: impl Iterator<Item = (&'a Record, u64, u64)>) -> u64 {
+        let (mut next, mut longest) = (all.next(), 0);
         while let Some(first) = next {
-            next = match self.course.step_around(first.0.created) {
-                Some((step, span)) => self.measure_in(step, span, first, &mut all),
-                None => {
-                    self.done += u64::from(first.2 >= self.warm_up);
-                    all.next()
-                }
-            };
+            if let Some((step, span)) = self.course.step_around(first.0.created) {
+                let max;
+                (next, max) = self.measure_in(step, span, first, &mut all);
+                longest = max.max(longest);
+            } else {
+                self.done += u64::from(first.2 >= self.warm_up);
+                next = all.next();
+            }
         }
+        longest
     }
 
     /// The same of those that began in one step, which is so long: the first and those that follow it, up to one that began
@@ -129,7 +165,7 @@ impl Meter {
         span: Span,
         first: T::Item,
         all: &mut T,
-    ) -> Option<T::Item> {
+    ) -> (Option<T::Item>, u64) {
         let latencies = self.course.part_of(step).unwrap_or(&mut self.latency);
         let (mut effects, mut total, mut publish, mut wait, mut min, mut max) = (0, 0, 0, 0, u64::MAX, 0);
         let mut next = Some(first);
@@ -152,6 +188,6 @@ impl Meter {
         self.stages.total += u128::from(total);
         self.stages.publish += u128::from(publish);
         self.stages.wait += u128::from(wait);
-        next
+        (next, max)
     }
 }

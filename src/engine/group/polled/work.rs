@@ -140,7 +140,7 @@ impl Polled {
                 Some(mark) => (mark.effected > 0).then_some(mark.effected),
             };
             if let Some(given_up) = mark.and_then(|mark| mark.given_up) {
-                core.meter.retract(&record, given_up.how);
+                core.meter.retract(id.slot, &record, given_up.how);
             }
             let instant = self.config.instant && item.first.is_none();
             let arrived = if instant { record.visible } else { item.arrived };

@@ -1,0 +1,227 @@
+//! What went wrong with events and by what mechanism, and the story of one event.
+
+use std::collections::BTreeMap;
+
+use super::{DeliveryResult, LossCause};
+use crate::time::{SimSpan, SimTime};
+
+/// One event: the n-th that a publisher has for a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId {
+    /// Topic index.
+    pub topic: u32,
+    /// Position among the topic's publishers ([`crate::engine::publishers`]).
+    pub publisher: u32,
+    /// Number among that publisher's events for the topic, from 0.
+    pub number: u32,
+}
+
+/// What went wrong with an event at a subscription, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Defect {
+    /// It never took effect and never will.
+    Lost(LossCause),
+    /// It took effect again.
+    Twice(TwiceCause),
+    /// It took effect after a later event of its key and publisher.
+    Late(LateCause),
+}
+
+/// Why an event took effect again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TwiceCause {
+    /// Its publisher, or the link, stored it more than once.
+    StoredTwice,
+    /// Its record was handed out again before it was settled: after a crash, a rebalance, or a lost acknowledgement.
+    HandedOutAgain,
+}
+
+/// Why an event took effect late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LateCause {
+    /// It was stored after the other one: by a retry, another process, or in another partition.
+    StoredLate,
+    /// Attempts that failed held it up.
+    Retried,
+    /// A handler that was cut off had it first.
+    HandedOutAgain,
+    /// Another handler was faster.
+    Overtaken,
+}
+
+/// The first event that something happened to, in order of time and then of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// When it was known.
+    pub at: SimTime,
+    /// Which event.
+    pub event: EventId,
+    /// Its key id; `u32::MAX` without key.
+    pub key: u32,
+    /// Its intended creation.
+    pub created: SimTime,
+    /// Number of the run, from 0.
+    pub run: u32,
+}
+
+impl Defect {
+    /// What it is called, and its cause.
+    #[must_use]
+    pub fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Lost(cause) => ("lost", cause.name()),
+            Self::Twice(TwiceCause::StoredTwice) => ("twice", "stored_twice"),
+            Self::Twice(TwiceCause::HandedOutAgain) => ("twice", "handed_out_again"),
+            Self::Late(LateCause::StoredLate) => ("late", "stored_late"),
+            Self::Late(LateCause::Retried) => ("late", "retried"),
+            Self::Late(LateCause::HandedOutAgain) => ("late", "handed_out_again"),
+            Self::Late(LateCause::Overtaken) => ("late", "overtaken"),
+        }
+    }
+}
+
+impl LossCause {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CommittedBeforeEffect => "committed_before_effect",
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::AckedBeforeEffect => "acked_before_effect",
+            Self::LostBeforeReplication => "lost_before_replication",
+            Self::UncleanElection => "unclean_election",
+            Self::NotSynced => "not_synced",
+            Self::Expired => "expired",
+            Self::OffsetReset => "offset_reset",
+        }
+    }
+}
+
+impl Example {
+    /// The place in the order of time: of two at one time, the lower event.
+    fn place(&self) -> (SimTime, EventId) {
+        (self.at, self.event)
+    }
+}
+
+/// How often something happened, and to whom first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Events.
+    pub count: u64,
+    /// The first of them.
+    pub first: Option<Example>,
+}
+
+impl Seen {
+    /// Counts one more.
+    pub fn note(&mut self, example: Example) {
+        self.count += 1;
+        if self.first.is_none_or(|first| example.place() < first.place()) {
+            self.first = Some(example);
+        }
+    }
+
+    /// Takes one back, after which the first may be unknown.
+    pub fn retract(&mut self, event: EventId) {
+        self.count = self.count.saturating_sub(1);
+        self.first = self.first.filter(|first| first.event != event && self.count > 0);
+    }
+
+    /// Adds other runs: the first is that of the lowest run.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.first = self.first.into_iter().chain(other.first).min_by_key(|first| (first.run, first.place()));
+    }
+}
+
+/// Defects of one subscription.
+pub type Defects = BTreeMap<Defect, Seen>;
+
+/// The event with the longest latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowest {
+    /// Creation to the end of its first effect.
+    pub latency: SimSpan,
+    /// Which.
+    pub example: Example,
+}
+
+impl Slowest {
+    /// The slower of two, the first of equals.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let place = |slowest: &Self| (slowest.example.run, slowest.example.place());
+        let before = place(&other) < place(&self);
+        if other.latency > self.latency || other.latency == self.latency && before { other } else { self }
+    }
+}
+
+/// The story of one event, in order of time.
+pub type Story = Vec<Chapter>;
+
+/// Something that happened to a watched event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chapter {
+    /// When.
+    pub at: SimTime,
+    /// What.
+    pub told: Told,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Its publisher created it, with this key id.
+    Created(u32),
+    /// Its client sent it to a broker, for the n-th time.
+    Sent {
+        /// To which.
+        broker: u32,
+        /// From 1.
+        attempt: u32,
+    },
+    /// It was appended to a log.
+    Stored {
+        /// Partition.
+        partition: u32,
+        /// Position there.
+        offset: u64,
+        /// When readers may see it.
+        visible: SimTime,
+        /// Whether it had been stored before.
+        again: bool,
+    },
+    /// The broker refused it for now.
+    Refused,
+    /// No answer came in time, or the connection was closed.
+    Unanswered,
+    /// Its client heard that it is stored.
+    Acknowledged,
+    /// Its client gave it up; whether it had ever been sent.
+    GivenUp(bool),
+    /// A stored copy of it is gone from the log.
+    Gone(LossCause),
+    /// A handler of a consumer began.
+    Begun {
+        /// Index of the consumer.
+        consumer: u32,
+        /// Partition and offset that it was read from.
+        from: (u32, u64),
+    },
+    /// That handler ended.
+    Ended {
+        /// Index of the consumer.
+        consumer: u32,
+        /// How.
+        result: DeliveryResult,
+    },
+    /// Its position was committed, or it was acknowledged.
+    Settled(u32),
+    /// A consumer does not want it.
+    Unwanted(u32),
+    /// A consumer will never take it, and why.
+    Missed(u32, LossCause),
+    /// The run ended before a consumer was done with it; whether a handler had it.
+    Left(u32, bool),
+}

@@ -1,0 +1,122 @@
+//! The story of one event, a line for each thing that happened to it.
+
+use super::Style;
+use super::paint::{Tone, labelled};
+use crate::experiment::{Explained, event_name};
+use crate::outcome::{Chapter, DeliveryResult, LossCause, Told};
+use crate::plan::Plan;
+use crate::report::show;
+use crate::time::{SimSpan, SimTime};
+
+/// Faults that are told of at most: those that lasted while the event was under way.
+const MOST_FAULTS: usize = 4;
+
+/// Tells what happened to an event, and beside it which faults began or ended meanwhile.
+#[must_use]
+pub fn render(plan: &Plan, explained: &Explained, style: Style) -> String {
+    let story = &explained.outcome.story;
+    let name = event_name(plan, explained.event);
+    let topic = &plan.topics[explained.event.topic as usize].name;
+    let key = story.iter().find_map(|chapter| match chapter.told {
+        Told::Created(key) => plan.key_text(key),
+        _ => None,
+    });
+    let key = key.map_or_else(String::new, |key| format!(", key {key}"));
+    let mut out = format!("{name} of {topic}{key}, in run {}\n\n", explained.run + 1);
+    let mut lines: Vec<(SimTime, Tone, String)> =
+        story.iter().map(|chapter| (chapter.at, tone(chapter.told), sentence(plan, *chapter))).collect();
+    lines.extend(faults(plan, explained));
+    lines.sort_by_key(|(at, ..)| *at);
+    for (at, tone, line) in lines {
+        out += &labelled(&format!("{:>12}", time(at)), tone, &line, style);
+    }
+    out
+}
+
+/// A point in virtual time with as many digits as tell apart what follows upon each other.
+fn time(at: SimTime) -> String {
+    format!("{:.6} s", at.seconds())
+}
+
+fn tone(told: Told) -> Tone {
+    match told {
+        Told::Gone(_) | Told::Missed(..) | Told::GivenUp(_) => Tone::Bad,
+        Told::Ended { result: DeliveryResult::DuplicateEffect | DeliveryResult::Discarded, .. } => Tone::Bad,
+        _ => Tone::Plain,
+    }
+}
+
+fn sentence(plan: &Plan, chapter: Chapter) -> String {
+    let consumer = |index: u32| plan.consumers[index as usize].name.as_str();
+    match chapter.told {
+        Told::Created(_) => "created".into(),
+        Told::Sent { broker, attempt: 1 } => format!("sent to broker {broker}"),
+        Told::Sent { broker, attempt } => format!("sent to broker {broker} again, attempt {attempt}"),
+        Told::Stored { partition, offset, visible, again } => {
+            let (once, wait) = (if again { " once more" } else { "" }, visible - chapter.at);
+            let seen = if wait.0 == 0 { String::new() } else { format!("; readers may see it {} later", span(wait.0)) };
+            format!("stored{once} in partition {partition} as offset {offset}{seen}")
+        }
+        Told::Refused => "refused by the broker: to be sent again".into(),
+        Told::Unanswered => "no answer, or the connection is closed: to be sent again".into(),
+        Told::Acknowledged => "acknowledged: its publisher takes it for stored".into(),
+        Told::GivenUp(true) => "given up by its publisher, without an answer".into(),
+        Told::GivenUp(false) => "given up by its publisher, and never sent".into(),
+        Told::Gone(cause) => format!("gone from the log: {}", loss(cause)),
+        Told::Begun { consumer: index, from: (partition, offset) } => {
+            format!("{}: a handler takes it, read from partition {partition} at offset {offset}", consumer(index))
+        }
+        Told::Ended { consumer: index, result } => format!("{}: {}", consumer(index), end(result)),
+        Told::Settled(index) => format!("{}: settled", consumer(index)),
+        Told::Unwanted(index) => format!("{}: not wanted", consumer(index)),
+        Told::Missed(index, cause) => format!("{}: will never take it: {}", consumer(index), loss(cause)),
+        Told::Left(index, true) => format!("{}: still in hand when the run ended", consumer(index)),
+        Told::Left(index, false) => format!("{}: not taken when the run ended", consumer(index)),
+    }
+}
+
+fn end(result: DeliveryResult) -> &'static str {
+    match result {
+        DeliveryResult::Effect => "done, its effect is there",
+        DeliveryResult::DuplicateEffect => "done again: a second effect",
+        DeliveryResult::Suppressed => "done again, but the effect was known and is suppressed",
+        DeliveryResult::DeadLettered => "given up after all attempts, to the dead letters",
+        DeliveryResult::Discarded => "given up after all attempts",
+        DeliveryResult::Requeued => "failed, to be handed out again",
+        DeliveryResult::CutOff => "cut off: the handler's process is gone",
+    }
+}
+
+fn loss(cause: LossCause) -> &'static str {
+    match cause {
+        LossCause::CommittedBeforeEffect => "its position was committed before its effect",
+        LossCause::AttemptsExhausted => "all attempts failed, and there are no dead letters",
+        LossCause::AckedBeforeEffect => "it was acknowledged before its effect",
+        LossCause::LostBeforeReplication => "the next leader had no copy of it",
+        LossCause::UncleanElection => "a copy leads that had not been in sync",
+        LossCause::NotSynced => "the power failed before it was on the next leader's disk",
+        LossCause::Expired => "deleted by retention before it was read",
+        LossCause::OffsetReset => "passed over: what was to be read next had been deleted",
+    }
+}
+
+/// Faults that lasted while the event was under way.
+fn faults(plan: &Plan, explained: &Explained) -> Vec<(SimTime, Tone, String)> {
+    let story = &explained.outcome.story;
+    let (Some(first), Some(last)) = (story.first(), story.last()) else { return Vec::new() };
+    let spans = plan.faults.iter().zip(&explained.outcome.faults).flat_map(|(fault, seen)| {
+        let whom = seen.members.iter().copied().chain(std::iter::repeat(None));
+        seen.occurrences.iter().zip(whom).map(move |((from, to), whom)| (&fault.name, *from, *to, whom))
+    });
+    let met = spans.filter(|(_, from, to, _)| *to >= first.at && *from <= last.at);
+    met.take(MOST_FAULTS)
+        .map(|(name, from, to, whom)| {
+            let whom = whom.map_or_else(String::new, |number| format!(", number {number}"));
+            (from, Tone::Strong, format!("fault {name}{whom}, for {}", span((to - from).0)))
+        })
+        .collect()
+}
+
+fn span(nanos: u64) -> String {
+    show::span(SimSpan(nanos))
+}
