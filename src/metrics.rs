@@ -66,7 +66,7 @@ const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 105] = [
+const PATTERNS: [(&str, &str, Unit, bool); 107] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -154,6 +154,8 @@ const PATTERNS: [(&str, &str, Unit, bool); 105] = [
     (HANDLERS, "awaits.wait.count", Unit::Count, false),
     (CALLS, "{calls,succeeded,failed,open,attempts,retries,hedges}", Unit::Count, false),
     (CALLS, "{timeouts,refused,errors,broken,openings,withheld}", Unit::Count, false),
+    (CALLS, "pool.waited", Unit::Count, false),
+    (CALLS, "pool.wait", Unit::Seconds, false),
     ("resources", "{asked,granted,refused,timeouts,left,open}", Unit::Count, false),
     ("resources", "wait.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("resources", "wait.count", Unit::Count, false),

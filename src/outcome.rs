@@ -322,6 +322,10 @@ pub struct CallLedger {
     pub withheld: u64,
     /// Second attempts sent before an answer to the first.
     pub hedges: u64,
+    /// Attempts that waited for a place in their caller's pool of connections, whether they got one or not.
+    pub waited: u64,
+    /// For how long they did, together, ns.
+    pub pool_wait: u64,
 }
 
 /// How sagas since the warm-up ended: `begun = completed + compensated + stuck + open`.

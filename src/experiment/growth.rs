@@ -4,13 +4,12 @@
 pub(super) type Stretch = (usize, usize, u64);
 
 /// Stretches of a series of ages (ns) that are far above the usual ones, each from its first point to the one after its last,
-/// with its largest; not one that lasts to the end. Far above is ten times the lower quartile, and a minute.
+/// with its largest; not one that lasts to the end. Far above is ten times the lower quartile, and `clearly` at least.
 #[must_use]
-pub(super) fn far_behind(ages: &[u64]) -> Option<(u64, Vec<Stretch>)> {
-    const CLEARLY: u64 = 60_000_000_000;
+pub(super) fn far_above(ages: &[u64], clearly: u64) -> Option<(u64, Vec<Stretch>)> {
     let mut sorted = ages.to_vec();
     sorted.sort_unstable();
-    let limit = sorted.get(sorted.len() / 4)?.saturating_mul(10).max(CLEARLY);
+    let limit = sorted.get(sorted.len() / 4)?.saturating_mul(10).max(clearly);
     let mut spans: Vec<Stretch> = Vec::new();
     for (point, age) in ages.iter().enumerate().filter(|(_, age)| **age > limit) {
         match spans.last_mut() {
@@ -90,10 +89,10 @@ mod tests {
         const SECOND: u64 = 1_000_000_000;
         let ages = |at: &dyn Fn(u64) -> u64| (0..200).map(|i| at(i) * SECOND).collect::<Vec<_>>();
         let surge = ages(&|i| if (50..80).contains(&i) { 100 + i } else { 1 });
-        assert_eq!(far_behind(&surge), Some((60 * SECOND, vec![(50, 80, 179 * SECOND)])));
-        assert_eq!(far_behind(&ages(&|i| if i >= 50 { 100 } else { 1 })), None, "to the end");
-        assert_eq!(far_behind(&ages(&|i| 600 + 3_600 * (i % 7) / 7)), None, "a schedule");
-        assert_eq!(far_behind(&ages(&|i| i % 50)), None, "less than a minute");
-        assert_eq!(far_behind(&[]), None);
+        assert_eq!(far_above(&surge, 60 * SECOND), Some((60 * SECOND, vec![(50, 80, 179 * SECOND)])));
+        assert_eq!(far_above(&ages(&|i| if i >= 50 { 100 } else { 1 }), 60 * SECOND), None, "to the end");
+        assert_eq!(far_above(&ages(&|i| 600 + 3_600 * (i % 7) / 7), 60 * SECOND), None, "a schedule");
+        assert_eq!(far_above(&ages(&|i| i % 50), 60 * SECOND), None, "less than a minute");
+        assert_eq!(far_above(&[], 60 * SECOND), None);
     }
 }

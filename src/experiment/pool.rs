@@ -377,6 +377,8 @@ impl CallLedger {
         self.broken += other.broken;
         self.openings += other.openings;
         self.withheld += other.withheld;
+        self.waited += other.waited;
+        self.pool_wait += other.pool_wait;
         self.hedges += other.hedges;
     }
 }

@@ -128,6 +128,7 @@ fn call_ledger(calls: &CallLedger) -> Value {
         "attempts": calls.attempts, "retries": retries, "hedges": calls.hedges, "timeouts": calls.timeouts,
         "refused": calls.refused, "errors": calls.errors, "broken": calls.broken, "openings": calls.openings,
         "withheld": calls.withheld,
+        "pool": { "waited": calls.waited, "wait": ratio(calls.pool_wait as f64 / 1e9, calls.waited as f64) },
     })
 }
 

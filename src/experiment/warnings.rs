@@ -1,7 +1,7 @@
 //! What would mislead a reader who skipped it, in plain words, most important first.
 
 use super::expect::Claim;
-use super::growth::{far_behind, growth};
+use super::growth::{Stretch, far_above, growth};
 use super::jackknife::Measured;
 use super::measure::PERCENTILES;
 use super::shares::Shares;
@@ -20,6 +20,12 @@ const TAIL_SAMPLES: f64 = 100.0;
 const TAIL_INDEPENDENT: f64 = 20.0;
 /// Fewer runs than this give wide intervals.
 const FEW_RUNS: u32 = 5;
+/// Ages of the oldest event that are worth telling, ns.
+const OLD_EVENTS: u64 = 60_000_000_000;
+/// The same of response times of users, who are less patient, ns.
+const SLOW_ANSWERS: u64 = 5_000_000_000;
+/// Steps of a course of response times that are looked at together: a 240th of the run.
+const STEPS_TOGETHER: usize = 4;
 
 /// What warnings are drawn from.
 pub(super) struct Findings<'a> {
@@ -53,6 +59,7 @@ impl Findings<'_> {
         warnings.extend(per_consumer(&|i| self.overload(i)));
         warnings.extend(per_consumer(&|i| self.behind(i)));
         warnings.extend(per_service(&|i| self.busy_service(i)));
+        warnings.extend(per_service(&|i| self.slow_for_a_while(i)));
         warnings.extend((0..self.plan.resources.len()).filter_map(|i| self.busy_resource(i)));
         warnings.extend(per_consumer(&|i| self.unfinished(i)));
         warnings.extend(per_service(&|i| self.unanswered(i)));
@@ -151,14 +158,10 @@ impl Findings<'_> {
         let interval = self.whole.pooled.outcome.consumers[index].lag.interval;
         let warm_up = usize::try_from(self.plan.warm_up.0.checked_div(interval.0)?).ok()?;
         let ages = self.whole.pooled.curves[index].mean_time();
-        let (limit, spans) = far_behind(ages.get(warm_up..)?)?;
+        let (limit, spans) = far_above(ages.get(warm_up..)?, OLD_EVENTS)?;
         let at = |point: usize| show_seconds(SimTime(interval.0 * (warm_up + point) as u64).seconds());
         let oldest = spans.iter().map(|span| span.2).max()?;
-        let (first, last) = (spans.first()?, spans.last()?);
-        let when = match spans.len() {
-            1 => format!("from {} to {}", at(first.0), at(first.1)),
-            times => format!("{times} times from {} to {}", at(first.0), at(last.1)),
-        };
+        let when = when(&spans, at)?;
         let text = format!(
             "Behind for a while: {when} its oldest event was older than {}, at most {}, and then it caught up. Percentiles \
              mix that time with the rest: they depend on how long the run is.",
@@ -166,6 +169,32 @@ impl Findings<'_> {
             show_seconds(oldest as f64 / 1e9)
         );
         Some(self.about(index, "W009", text))
+    }
+
+    /// Times in which a service answered its users far more slowly than usual, and after which it was itself again.
+    fn slow_for_a_while(&self, index: usize) -> Option<Warning> {
+        let course = &self.whole.pooled.outcome.services[index].course;
+        let sums = course.sums(STEPS_TOGETHER);
+        // Where nobody came or was answered it is as it was.
+        let mut last = 0.0;
+        let means = sums.iter().map(|sum| {
+            last = sum.mean().unwrap_or(last);
+            last
+        });
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times in ns")]
+        let means: Vec<u64> = means.map(|mean| mean as u64).collect();
+        let (limit, spans) = far_above(&means, SLOW_ANSWERS)?;
+        let step = course.step() * STEPS_TOGETHER as u64;
+        let at = |point: usize| show_seconds(SimTime(course.from() + step * point as u64).seconds());
+        let slowest = spans.iter().map(|span| span.2).max()?;
+        let when = when(&spans, at)?;
+        let text = format!(
+            "Slow for a while: users who came {when} waited for longer than {} on average, at most {}, and then it was \
+             itself again. Percentiles mix that time with the rest: they depend on how long the run is.",
+            show_seconds(limit as f64 / 1e9),
+            show_seconds(slowest as f64 / 1e9)
+        );
+        Some(warning("services", &self.plan.services[index].name, "W009", text))
     }
 
     /// Measured events that had no end yet.
@@ -390,6 +419,15 @@ fn asks(path: &[String], times: &Times<'_>, percentile: &str) -> bool {
     let [section, name, metric @ ..] = path else { return false };
     let asked = || metric.join(".").ends_with(&format!("{}.{percentile}", times.figure));
     section == times.section && name == times.name && asked()
+}
+
+/// From when to when, given what the points of a series are called.
+fn when(spans: &[Stretch], at: impl Fn(usize) -> String) -> Option<String> {
+    let (first, last) = (spans.first()?, spans.last()?);
+    Some(match spans.len() {
+        1 => format!("from {} to {}", at(first.0), at(first.1)),
+        times => format!("{times} times from {} to {}", at(first.0), at(last.1)),
+    })
 }
 
 /// A share in per cent, to about three digits.

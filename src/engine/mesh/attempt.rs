@@ -219,8 +219,19 @@ impl Mesh {
             caller.keep(now, transport);
         }
         if let Some(next) = caller.waiting.pop_front() {
+            self.waited(next, now);
             self.send(next, now);
         }
+    }
+
+    /// An attempt has waited for a place in the pool until now.
+    fn waited(&mut self, key: AttemptKey, now: u64) {
+        let Attempt { call, site, began, .. } = self.attempts[key];
+        let measured = call.and_then(|call| self.calls.get(call)).is_some_and(|call| call.measured);
+        self.ledger(site, measured, |ledger| {
+            ledger.waited += 1;
+            ledger.pool_wait += now - began;
+        });
     }
 
     /// No answer in time: the caller goes on without it. The request goes on, too, unless its service learns of it.
@@ -267,6 +278,9 @@ impl Mesh {
 
     /// Nobody waits for an attempt any more: its connection is closed, and a service that can hear of it does.
     fn disown(&mut self, key: AttemptKey, now: u64) {
+        if !self.attempts[key].placed {
+            self.waited(key, now);
+        }
         let attempt = &mut self.attempts[key];
         attempt.call = None;
         if !attempt.placed {

@@ -17,6 +17,7 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
         always("utilisation"),
         always("held"),
         if_room("load"),
+        if_any("wait p99"),
         if_any("queue max"),
         if_room("goodput"),
     ]);
@@ -33,12 +34,13 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
                 share(&service, "utilisation", |share| share >= 0.95),
                 share(&service, "held", |share| share >= 0.95),
                 show::number(service.number(&["offered_load"])).into(),
+                show::seconds(service.number(&["wait", "p99"])).into(),
                 show::count(service.number(&["queue", "max"])).into(),
                 show::rate(service.number(&["goodput"])).into(),
             ],
         );
     }
-    let about = "times from a user's intended arrival to the good answer; held: at work or waiting";
+    let about = "times from a user's intended arrival to the good answer; held: at work or waiting; wait: for a worker";
     section("Services", about, &table.content(style), style)
 }
 
@@ -78,24 +80,29 @@ const CALLS: [(&str, &str, bool); 11] = [
     ("open", "open", false),
 ];
 
-/// The calls that fail, at least at the first attempt.
+/// The calls that fail, at least at the first attempt, or wait for a connection.
 pub(super) fn calls(summary: &Summary, style: Style) -> String {
-    let mut table = Table::new([always("calls")].into_iter().chain(CALLS.map(|(_, title, _)| if_any(title))));
+    let pool = [if_any("waited"), if_any("mean")];
+    let counts = CALLS.map(|(_, title, _)| if_any(title));
+    let mut table = Table::new([always("calls")].into_iter().chain(counts).chain(pool));
     for caller in with_handlers(summary) {
         for (callee, metrics) in caller.map(&["calls"]).into_iter().flatten() {
             let calls = Thing { section: caller.section, name: callee, metrics };
             let trouble = ["failed", "timeouts", "refused", "errors", "broken"];
-            if !trouble.iter().any(|key| calls.number(&[key]).is_some_and(|count| count > 0.0)) {
+            let waited = calls.number(&["pool", "waited"]) > Some(0.0);
+            if !waited && !trouble.iter().any(|key| calls.number(&[key]).is_some_and(|count| count > 0.0)) {
                 continue;
             }
             let cells = CALLS.map(|(key, _, bad)| counted(&calls, &[key], bad));
             let name = format!("{} > {callee}", caller.name);
-            table.row(&name, [counted(&calls, &["calls"], false)].into_iter().chain(cells));
+            let wait = calls.number(&["pool", "wait"]).map_or_else(String::new, show::seconds_of);
+            let pool = [counted(&calls, &["pool", "waited"], false), wait.into()];
+            table.row(&name, [counted(&calls, &["calls"], false)].into_iter().chain(cells).chain(pool));
         }
     }
     section(
-        "Calls that fail",
-        "broken: stopped by an open breaker; withheld: no budget left",
+        "Calls that fail or wait",
+        "broken: stopped by an open breaker; withheld: no budget left; waited: for a connection",
         &table.content(style),
         style,
     )
