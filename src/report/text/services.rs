@@ -40,7 +40,7 @@ pub(super) fn services(summary: &Summary, style: Style) -> String {
             ],
         );
     }
-    let about = "times from a user's intended arrival to the good answer; held: at work or waiting; wait: for a worker";
+    let about = "from the intended arrival to the good answer; held: at work or waiting; wait: for a worker";
     section("Services", about, &table.content(style), style)
 }
 
@@ -102,7 +102,7 @@ pub(super) fn calls(summary: &Summary, style: Style) -> String {
     }
     section(
         "Calls that fail or wait",
-        "broken: stopped by an open breaker; withheld: no budget left; waited: for a connection",
+        "broken: breaker open; withheld: no budget left; waited: for a connection",
         &table.content(style),
         style,
     )
