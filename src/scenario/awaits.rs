@@ -4,10 +4,9 @@ use super::diagnostics::Diagnostic;
 use super::handlers::{Known, otherwise};
 use super::keys;
 use super::reader::{Fields, Reader};
-use super::tree::{Node, Place, Value};
+use super::tree::{Node, Place};
 use crate::plan::Node as Reached;
 use crate::plan::{AwaitStep, ConsumerId, FaultTarget, Handler, Party, Plan, ProducerId, ServiceId, TopicId};
-use crate::time::SimSpan;
 
 /// An await step as it stands in the file.
 #[derive(Clone, Debug)]
@@ -27,10 +26,8 @@ pub(super) fn read(
     path: &str,
     depth: u32,
 ) -> Option<AwaitStep> {
-    let nothing = Node { place, value: Value::Null };
-    let short = node.text().is_some();
-    let mut fields = Fields::open(reader, if short { &nothing } else { node }, place, path, "an await step")?;
-    let event = if short { Some(node) } else { fields.required(reader, "event", "event: replies") };
+    let form = ("event", "event: replies");
+    let (mut fields, event) = Fields::short_or_long(reader, (node, place), path, "an await step", form)?;
     let at = event.map_or(place, |node| node.place);
     let event = event.and_then(|node| known.buses.topic(reader, node));
     fields.explain(reader, &["event", "type", "unless"]);
@@ -45,15 +42,7 @@ pub(super) fn read(
         let error = Diagnostic::at(place, "the event that is awaited would fail the step");
         reader.error(error.help("`unless` is another type than `type`"));
     }
-    let timeout = fields.span(reader, "timeout");
-    match (fields.get("timeout"), timeout) {
-        (None, _) => reader.explain_default(&fields.path_of("timeout"), "none", "it waits for ever"),
-        (Some(node), Some(SimSpan::ZERO)) => {
-            let error = Diagnostic::at(node.place, "who waits for 0s waits for nothing");
-            reader.error(error.help("leave `timeout` out to wait for ever"));
-        }
-        _ => {}
-    }
+    let timeout = fields.timeout(reader, "who waits for 0s waits for nothing");
     fields.explain(reader, &["else"]);
     let otherwise = otherwise(reader, &mut fields, known, depth);
     fields.finish(reader);
@@ -103,19 +92,17 @@ pub(super) fn check(reader: &mut Reader, plan: &Plan) {
 pub(super) fn check_fault(reader: &mut Reader, place: Place, plan: &Plan, target: FaultTarget) {
     let awaits = |party: Party| !plan.handler_of_party(party).awaited().is_empty();
     let on_bus = |bus| plan.awaited().iter().any(|topic| plan.topics[topic.0 as usize].bus_id == bus);
-    let what = match target {
-        FaultTarget::ProducerLink(id) if awaits(Party::Producer(id)) => {
-            "a fault between a bus and who awaits its events"
-        }
-        FaultTarget::ConsumerLink(id) if awaits(Party::Consumer(id)) => {
-            "a fault between a bus and who awaits its events"
-        }
-        FaultTarget::ServiceLink(id) if awaits(Party::Service(id)) => "a fault between a bus and who awaits its events",
-        FaultTarget::Broker(bus, _) if on_bus(bus) => "a fault of a broker whose events are awaited",
-        FaultTarget::Leader(topic, _) if on_bus(plan.topics[topic.0 as usize].bus_id) => {
-            "a fault of a broker whose events are awaited"
-        }
-        _ => return,
+    let (way, broker) = match target {
+        FaultTarget::ProducerLink(id) => (awaits(Party::Producer(id)), false),
+        FaultTarget::ConsumerLink(id) => (awaits(Party::Consumer(id)), false),
+        FaultTarget::ServiceLink(id) => (awaits(Party::Service(id)), false),
+        FaultTarget::Broker(bus, _) => (false, on_bus(bus)),
+        FaultTarget::Leader(topic, _) => (false, on_bus(plan.topics[topic.0 as usize].bus_id)),
+        _ => (false, false),
     };
-    reader.not_yet(place, what);
+    if way {
+        reader.not_yet(place, "a fault between a bus and who awaits its events");
+    } else if broker {
+        reader.not_yet(place, "a fault of a broker whose events are awaited");
+    }
 }

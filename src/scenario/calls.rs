@@ -5,7 +5,7 @@ use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{Known, otherwise};
 use super::reader::{Fields, Reader, items};
-use super::tree::{Node, Place, Value};
+use super::tree::{Node, Place};
 use crate::dist::Dist;
 use crate::plan::{Backoff, BreakerPlan, CallRetry, CallStep, RetryWhen};
 use crate::time::SimSpan;
@@ -23,21 +23,10 @@ pub(super) fn read(
     path: &str,
     depth: u32,
 ) -> Option<CallStep> {
-    let nothing = Node { place, value: Value::Null };
-    let short = node.text().is_some();
-    let mut fields = Fields::open(reader, if short { &nothing } else { node }, place, path, "a call")?;
-    let to = if short { Some(node) } else { fields.required(reader, "to", "to: payments") };
+    let (mut fields, to) = Fields::short_or_long(reader, (node, place), path, "a call", ("to", "to: payments"))?;
     let to = to.and_then(|node| known.names.service(reader, node));
     fields.explain(reader, &["to"]);
-    let timeout = fields.span(reader, "timeout");
-    match (fields.get("timeout"), timeout) {
-        (None, _) => reader.explain_default(&fields.path_of("timeout"), "none", "it waits for ever"),
-        (Some(node), Some(SimSpan::ZERO)) => {
-            let error = Diagnostic::at(node.place, "a call that gives up after 0s never succeeds");
-            reader.error(error.help("leave `timeout` out to wait for ever"));
-        }
-        _ => {}
-    }
+    let timeout = fields.timeout(reader, "a call that gives up after 0s never succeeds");
     let retry = retry(reader, &mut fields);
     let breaker = breaker(reader, &mut fields);
     fields.explain(reader, &["hedge", "else"]);

@@ -220,6 +220,38 @@ impl<'a> Fields<'a> {
         Some(Self { path: path.into(), at, what: what.into(), entries, known: Vec::new(), refused: Vec::new() })
     }
 
+    /// Begins to read what may be written short, as the name that the long form has at `key`; and that name. `example` shows
+    /// how it is written there.
+    pub(super) fn short_or_long(
+        reader: &mut Reader,
+        (node, at): (&'a Node, Place),
+        path: impl Into<String>,
+        what: impl Into<String>,
+        (key, example): (&'static str, &str),
+    ) -> Option<(Self, Option<&'a Node>)> {
+        if node.text().is_none() {
+            let mut fields = Self::open(reader, node, at, path, what)?;
+            let name = fields.required(reader, key, example);
+            return Some((fields, name));
+        }
+        let (path, what) = (path.into(), what.into());
+        Some((Self { path, at, what, entries: &[], known: Vec::new(), refused: Vec::new() }, Some(node)))
+    }
+
+    /// The time after which something is given up; without one it waits for ever. `never` says why it is not zero.
+    pub(super) fn timeout(&mut self, reader: &mut Reader, never: &str) -> Option<SimSpan> {
+        let timeout = self.span(reader, "timeout");
+        match (self.get("timeout"), timeout) {
+            (None, _) => reader.explain_default(&self.path_of("timeout"), "none", "it waits for ever"),
+            (Some(node), Some(SimSpan::ZERO)) => {
+                let error = Diagnostic::at(node.place, never);
+                reader.error(error.help("leave `timeout` out to wait for ever"));
+            }
+            _ => {}
+        }
+        timeout
+    }
+
     /// Path of one of its keys.
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }

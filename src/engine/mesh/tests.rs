@@ -216,15 +216,7 @@ fn a_caller_is_held_while_it_waits() {
 #[test]
 fn a_resource_is_a_queue_of_its_own() {
     let hold = Step::Hold { of: ResourceId(0), steps: vec![work(1.0)], otherwise: None };
-    let resource = ResourcePlan {
-        name: "db".into(),
-        capacity: Some(1),
-        per_key: false,
-        rate: None,
-        queue: u32::MAX,
-        timeout: None,
-        retry_after: false,
-    };
+    let resource = at_hand::resource("db");
     let mut plan = plan(40_000, vec![with_users(0.5, service("shop", vec![hold]))]);
     plan.resources = vec![resource.clone()];
     holds(&plan, 2.0, 0.04, response(0));

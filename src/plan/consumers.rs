@@ -1,0 +1,232 @@
+//! Consumers: who is handed which message when, what follows a failure, and what is settled.
+
+use super::{ClientPlan, Handler, TopicId};
+use crate::dist::Dist;
+use crate::time::SimSpan;
+
+/// One subscription: who reads what, how, and what is done with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerPlan {
+    /// Name; also the path of its random streams.
+    pub name: String,
+    /// Topics and queues read, sorted.
+    pub subscribes: Vec<TopicId>,
+    /// Event types wanted; none: all.
+    pub types: Option<Vec<u16>>,
+    /// Share of the keys wanted, as an interval of the key hash: from, to (0 to 1). `(0.0, 1.0)`: all.
+    pub keys: (f64, f64),
+    /// Processes at the start.
+    pub members: u32,
+    /// Handlers at once in one member.
+    pub workers: u32,
+    /// What a member's workers keep.
+    pub order: WorkerOrder,
+    /// What is done for one message, or for one batch.
+    pub handler: Handler,
+    /// One handler call for several messages.
+    pub batch: Option<BatchPlan>,
+    /// Wakes, takes what is there, sleeps.
+    pub schedule: Option<SchedulePlan>,
+    /// How attempts fail.
+    pub failure: FailurePlan,
+    /// What follows a failed attempt.
+    pub retry: RetryPlan,
+    /// Where a message goes that is given up; none: it is discarded.
+    pub dead_letter: Option<TopicId>,
+    /// Duplicates inside the window have no effect.
+    pub idempotent: Option<IdempotencePlan>,
+    /// When a delivery is recorded as done.
+    pub settle: Settle,
+    /// How records reach the members.
+    pub dispatch: Dispatch,
+    /// How members are known, lost and replaced.
+    pub membership: Membership,
+    /// From the start of a process until it is ready.
+    pub startup: Dist,
+    /// Client settings, one per topic that the handler publishes to, and for the dead-letter topic.
+    pub clients: Vec<(TopicId, ClientPlan)>,
+    /// Whether this configuration promises that the events of a key take effect in publish order, and if not, why not.
+    pub key_order: Result<(), String>,
+}
+
+/// What a member's workers keep in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerOrder {
+    /// One message of a partition at a time.
+    Partition,
+    /// One message of a key at a time.
+    Key,
+    /// Nothing.
+    None,
+}
+
+/// One handler call for several messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// Most messages in a call.
+    pub max: u32,
+    /// How long a batch waits for company after its first message.
+    pub max_wait: SimSpan,
+}
+
+/// When a scheduled consumer wakes: `offset + k x every`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchedulePlan {
+    /// Time between two wakes.
+    pub every: SimSpan,
+    /// The first wake (default: one interval after the start).
+    pub offset: SimSpan,
+}
+
+/// Shares of handler attempts that go wrong. All zero: nothing fails. An attempt at a batch goes wrong if it does for any
+/// of its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FailurePlan {
+    /// The attempt fails; the next may succeed.
+    pub transient: f64,
+    /// The event's own fault: every attempt fails.
+    pub permanent: f64,
+    /// The handler never returns.
+    pub hang: f64,
+    /// The handler takes its process with it.
+    pub crash: f64,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPlan {
+    /// Attempts, the first included; `u32::MAX`: without end.
+    pub attempts: u32,
+    /// Where the message waits for its next attempt.
+    pub mode: RetryMode,
+    /// How long it waits.
+    pub backoff: Backoff,
+    /// Share of the wait that is random: the wait is `w x (1 - share x u)`, u uniform in 0..1. Full jitter is 1.
+    pub jitter: f64,
+}
+
+/// Where a failed message waits for its next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryMode {
+    /// In the handler: its worker is held.
+    Blocking,
+    /// Back in its queue, at its old place or near the head.
+    Requeue,
+}
+
+/// Wait before attempt n + 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Backoff {
+    /// Drawn each time.
+    Drawn(Dist),
+    /// The n-th of the list; the last one again and again.
+    Steps(Vec<SimSpan>),
+    /// `base x factor^(n-1)`, at most `max`.
+    Exponential {
+        /// First wait.
+        base: SimSpan,
+        /// Growth.
+        factor: f64,
+        /// Longest wait.
+        max: SimSpan,
+    },
+}
+
+/// Duplicates inside the window have no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotencePlan {
+    /// How long an effect is remembered.
+    pub window: SimSpan,
+    /// Recorded in the same transaction as the effect (exact), or in a store of its own (concurrent deliveries both pass).
+    pub same_transaction: bool,
+}
+
+/// When a delivery is recorded as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// After its effect.
+    After,
+    /// Before its effect: at most once.
+    Before,
+    /// On the client's timer: at the next poll after this time, what earlier polls returned.
+    Timer(SimSpan),
+}
+
+/// The two dispatch disciplines.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Dispatch {
+    /// Each partition has one owner, which fetches in order and settles by position.
+    Log(LogDispatch),
+    /// Members compete for messages, which are pushed to them within their credit and settled one by one.
+    Queue(QueueDispatch),
+}
+
+/// Reading a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogDispatch {
+    /// One way between the bus and a member, ns, drawn per fetch response.
+    pub network: Dist,
+    /// Most records that one poll returns. `u32::MAX`: no limit.
+    pub max_poll_records: u32,
+    /// Most bytes of one partition in one fetch response, in records of the mean size.
+    pub max_fetch_records: u32,
+    /// Whether every effect is committed at once (else: at the next poll).
+    pub commit_each: bool,
+    /// A fetch without an answer for so long is sent again.
+    pub request_timeout: SimSpan,
+    /// How a member learns of new leaders.
+    pub refresh: Refresh,
+    /// Where a member goes on when what it is to read next has been deleted.
+    pub reset: Reset,
+}
+
+/// Where a reader goes on whose position has been deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// With the oldest record that is kept.
+    Earliest,
+    /// With the next one that comes.
+    Latest,
+}
+
+/// How a client learns of new leaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// How often it asks, if nothing makes it.
+    pub age: SimSpan,
+    /// Wait before it asks again in vain; doubles each time, with a jitter of +-20 %.
+    pub backoff: SimSpan,
+    /// Longest wait.
+    pub backoff_max: SimSpan,
+}
+
+/// Reading a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueDispatch {
+    /// One way between the bus and a member, ns, drawn per delivery.
+    pub network: Dist,
+    /// Deliveries that a member may hold unsettled. `u32::MAX`: no limit.
+    pub prefetch: u32,
+    /// Both ends of a broken connection notice after so long that the other is silent.
+    pub silence: SimSpan,
+    /// A member waits so long before each attempt to connect anew.
+    pub reconnect: SimSpan,
+}
+
+/// How members are known, lost and replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Membership {
+    /// A member that stops is noticed at once (a closed connection), and what it held is given to others at once.
+    Immediate,
+    /// A group with heartbeats and rebalances behind a barrier (eager).
+    Eager {
+        /// A member without heartbeats for so long is expelled.
+        session_timeout: SimSpan,
+        /// Time between two heartbeats; a member notices a rebalance by its next one.
+        heartbeat: SimSpan,
+        /// Longest wait for all members to rejoin; also the longest time between two polls.
+        rebalance_timeout: SimSpan,
+        /// One join and sync round: from the last member's rejoin until all have their assignment, ns.
+        join: Dist,
+    },
+}
