@@ -325,7 +325,7 @@ pub struct CallLedger {
     /// Attempts that waited for a place in their caller's pool of connections, whether they got one or not.
     pub waited: u64,
     /// For how long they did, together, ns.
-    pub pool_wait: u64,
+    pub pool_wait: u128,
 }
 
 /// How sagas since the warm-up ended: `begun = completed + compensated + stuck + open`.

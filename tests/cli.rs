@@ -216,6 +216,7 @@ fn an_event_has_a_story() {
     let story = folder.run(&words);
     assert_eq!((code(&story), stderr(&story)), (0, ""));
     let told = stdout(&story);
+    assert!(!told.contains("readers may see it"), "it is gone before: {told}");
     let parts = [
         "shop#",
         " of orders, key ",
@@ -235,6 +236,14 @@ fn an_event_has_a_story() {
     // Whoever is asked for the first that was lost is told the same.
     let first = folder.run(&["explain", "leader.yaml", "--first", "lost", "--consumer", "email"]);
     assert_eq!(stdout(&first), told);
+    // Of events of the warm-up nobody asks, found or stated: the first that a run names is the first that is told of.
+    let auto = ["--set", "warm_up=auto", "--set", "duration=10m"];
+    let report = folder.run(&[&["run", "leader.yaml", "--replications", "1"], &auto[..]].concat());
+    let text = stdout(&report);
+    let named = text.lines().find_map(|line| Some(line.split_once(" lost before replication (first ")?.1)).unwrap();
+    let named = named.split(' ').next().unwrap();
+    let first = folder.run(&[&["explain", "leader.yaml", "--first", "lost"], &auto[..]].concat());
+    assert!(stdout(&first).starts_with(&format!("{named} of orders")), "{named}: {}", stdout(&first));
     let slowest = folder.run(&["explain", "leader.yaml", "--slowest"]);
     assert!(stdout(&slowest).contains("email: done, its effect is there\n"), "{}", stdout(&slowest));
     for (args, why) in [
@@ -242,6 +251,8 @@ fn an_event_has_a_story() {
         (&["--event", "shop"], "events are called shop#0"),
         (&["--event", "shopp#3"], "events are called shop#3"),
         (&["--event", "shop#3000000"], "does not come to that event"),
+        (&["--event", "shop#4000000000"], "does not come to that event"),
+        (&["--first", "lost", "--run", "1000"], "there is no run 1000; the scenario has "),
         (&["--first", "lost", "--consumer", "nobody"], "there is no consumer `nobody`; there are email"),
     ] {
         let output = folder.run(&[&["explain", "leader.yaml"], args].concat());

@@ -226,6 +226,17 @@ const CASES: &[Case] = &[
         ],
     ),
     (
+        "await-of-a-type-that-never-comes",
+        &[
+            ("orders", "orders: { partitions: 6 }\nsent:"),
+            (
+                "service_time",
+                "handler: [ { publish: { to: sent, type: done } }, { await: { event: sent, type: gone } } ]",
+            ),
+            ("publishes", "publishes: orders\ntype: { done: 50%, gone: 50% }"),
+        ],
+    ),
+    (
         "await-of-a-queue",
         &[
             ("profile", "profile: rabbitmq-classic\nqueues: { jobs: }"),

@@ -281,13 +281,13 @@ pub(super) struct Explain {
     /// The first event that something went wrong with
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(super) first: Option<First>,
-    /// The event with the longest latency
+    /// The event with the longest latency in the run
     #[arg(long)]
     pub(super) slowest: bool,
     /// At this consumer [default: at any]
     #[arg(long, value_name = "NAME")]
     pub(super) consumer: Option<String>,
-    /// In the run with this number [default: the first that has such an event]
+    /// In the run with this number [default: the first that has such an event; at most as many as there are replications]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) run: Option<u32>,
     /// No notes

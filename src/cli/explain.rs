@@ -25,6 +25,10 @@ pub(super) fn explain(args: &Explain) -> Result<Exit, Exit> {
         (None, Some(First::Violation)) => Wanted::Violation,
         (None, None) => Wanted::Slowest,
     };
+    if let Some(run) = args.run.filter(|run| *run > plan.replications) {
+        terminal::error(&format!("there is no run {run}; the scenario has {}", plan.replications));
+        return Err(Exit::Input);
+    }
     watch::listen();
     let run = args.run.map(|run| run - 1);
     let go_on = || !watch::interrupted();

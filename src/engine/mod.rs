@@ -52,8 +52,8 @@ use source::Source;
 use topic::{Inbox, Topic};
 
 use crate::outcome::{
-    Chapter, ConsumerOutcome, Ended, EventId, FaultOutcome, Outcome, ProducerOutcome, Story, Told, TopicOutcome,
-    TraceRecord, Unpublished,
+    Chapter, ConsumerOutcome, Defect, Ended, EventId, FaultOutcome, Outcome, ProducerOutcome, Story, Told,
+    TopicOutcome, TraceRecord, Unpublished,
 };
 use crate::plan::{BusId, Effect, FaultPlan, FaultTarget, Plan};
 use crate::stats::Course;
@@ -220,6 +220,7 @@ impl World {
         let order = self.order.clone();
         match options.schedule {
             Schedule::Stepwise => schedule::stepwise(self, &order, keep_going),
+            // The mesh reads what is awaited outside of the order of stations.
             Schedule::Parallel if order.is_acyclic() && self.setup.awaited.is_empty() => {
                 parallel::run(self, window(PARALLEL_WINDOW), options.threads, keep_going)
             }
@@ -556,5 +557,27 @@ fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
         let invariant = format!("the stages of {name} add up to {stages} ns, its latency to {} ns", s.total);
         return Err(RunError::Broken(invariant));
     }
-    Ok(())
+    check_causes(name, outcome)
+}
+
+/// Every loss, second effect and late event has one cause.
+fn check_causes(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
+    let (mut lost, mut twice, mut late) = (0, 0, 0);
+    for (defect, seen) in &outcome.defects {
+        let sum = match defect {
+            Defect::Lost(_) => &mut lost,
+            Defect::Twice(_) => &mut twice,
+            Defect::Late(_) => &mut late,
+        };
+        *sum += seen.count;
+    }
+    let causes = [lost, twice, late];
+    let defects = [outcome.lost.values().sum(), outcome.duplicates_effects, outcome.order.violations];
+    if causes == defects {
+        Ok(())
+    } else {
+        Err(RunError::Broken(format!(
+            "of {name}, lost, done twice and late events are {defects:?}, those with a cause {causes:?}"
+        )))
+    }
 }

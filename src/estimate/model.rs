@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use super::bus::Publishing;
 use super::flows::{Flows, Publisher};
 use super::inputs::Requests;
+use super::moments::Moments;
 use super::rates::Grid;
 use super::services::Service;
+use super::work::Untimed;
 use crate::partition::KeyTexts;
 use crate::plan::Plan;
 
@@ -23,6 +25,8 @@ pub(super) struct Model<'p> {
     pub(super) departures: Vec<Known<f64>>,
     /// How requests come to services.
     pub(super) requests: Vec<Known<Requests>>,
+    /// How long resources are waited for.
+    pub(super) grants: Vec<Known<Result<Moments, Untimed>>>,
 }
 
 /// Something that may need itself.
@@ -55,6 +59,7 @@ impl<'p> Model<'p> {
             services: vec![Known::NotYet; plan.services.len()],
             departures: vec![Known::NotYet; plan.consumers.len()],
             requests: vec![Known::NotYet; plan.services.len()],
+            grants: vec![Known::NotYet; plan.resources.len()],
             texts: KeyTexts::of(plan),
             plan,
             grid,

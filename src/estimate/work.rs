@@ -21,6 +21,8 @@ pub(super) struct Whose<'a> {
 pub(super) enum Untimed {
     /// Services call each other in a circle.
     Circle,
+    /// A resource is held by those who wait for it.
+    Held(String),
     /// A service is called for which there is none.
     Callee(String),
     /// A resource is asked for more than it can give.
@@ -33,6 +35,7 @@ impl std::fmt::Display for Untimed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Circle => f.write_str("calls in a circle"),
+            Self::Held(name) => write!(f, "who holds {name} may wait for it"),
             Self::Callee(name) => write!(f, "calls {name}"),
             Self::Event(topic) => write!(f, "waits for an event of {topic}"),
             Self::Overload(name) => write!(f, "{name} is overloaded"),
@@ -105,8 +108,21 @@ impl<'p> Model<'p> {
         Some(found)
     }
 
-    /// The wait for a resource. One of its own for each key is taken as free.
+    /// The wait for a resource.
     fn grant(&mut self, id: ResourceId) -> Result<Moments, Untimed> {
+        let index = id.0 as usize;
+        match &self.grants[index] {
+            Known::Found(wait) => return wait.clone(),
+            Known::Asked => return Err(Untimed::Held(self.plan.resources[index].name.clone())),
+            Known::NotYet => self.grants[index] = Known::Asked,
+        }
+        let found = self.find_grant(id);
+        self.grants[index] = Known::Found(found.clone());
+        found
+    }
+
+    /// One of its own for each key is taken as free.
+    fn find_grant(&mut self, id: ResourceId) -> Result<Moments, Untimed> {
         let policy = &self.plan.resources[id.0 as usize];
         if policy.per_key {
             return Ok(Moments::ZERO);

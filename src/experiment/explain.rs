@@ -1,9 +1,9 @@
 //! The story of one event: which one, and a run that watches it.
 
-use super::{Failure, seed_of};
+use super::{Failure, Request, Watch, seed_of, warm_up};
 use crate::engine::{self, Progress, RunError, RunOptions, publishers};
 use crate::outcome::{Defect, EventId, Example, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Plan, sequence_bits};
 use crate::time::SimTime;
 
 /// Which event is asked for.
@@ -83,6 +83,10 @@ fn event_of(plan: &Plan, name: &str) -> Result<EventId, Unexplained> {
         Some((u32::try_from(index).ok()?, u32::try_from(at).ok()?))
     });
     match (found.next(), found.next()) {
+        // A number too large to tell the publishers apart is of no event.
+        (Some((topic, _)), None) if number >> sequence_bits(publishers(plan, topic as usize).len()) > 0 => {
+            Err(Unexplained::NotCreated)
+        }
         (Some((topic, publisher)), None) => Ok(EventId { topic, publisher, number }),
         _ => Err(like(number)),
     }
@@ -92,6 +96,12 @@ struct Until<'a>(&'a (dyn Fn() -> bool + Sync));
 
 impl Progress for Until<'_> {
     fn reached(&self, _now: SimTime) -> bool {
+        (self.0)()
+    }
+}
+
+impl Watch for Until<'_> {
+    fn reached(&self, _share: f64, _done: u32) -> bool {
         (self.0)()
     }
 }
@@ -140,6 +150,8 @@ pub fn explain(
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Explained, Unexplained> {
     let go_on = Until(go_on);
+    // What is wanted is one of the measured events, as a run measures them.
+    let plan = &*warm_up::settle(plan, &Request::default(), &go_on).map_err(Unexplained::Failed)?;
     let (run, consumer, event) = if let Wanted::Event(name) = wanted {
         (run.unwrap_or(0), of, event_of(plan, name)?)
     } else {

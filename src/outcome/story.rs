@@ -109,22 +109,22 @@ impl Example {
 pub struct Seen {
     /// Events.
     pub count: u64,
-    /// The first of them.
+    /// The first of them; none where it was taken back, and those after it are not known any more.
     pub first: Option<Example>,
 }
 
 impl Seen {
     /// Counts one more.
     pub fn note(&mut self, example: Example) {
-        self.count += 1;
-        if self.first.is_none_or(|first| example.place() < first.place()) {
+        if self.count == 0 || self.first.is_some_and(|first| example.place() < first.place()) {
             self.first = Some(example);
         }
+        self.count += 1;
     }
 
-    /// Takes one back, after which the first may be unknown.
+    /// Takes back one that was noted.
     pub fn retract(&mut self, event: EventId) {
-        self.count = self.count.saturating_sub(1);
+        self.count -= 1;
         self.first = self.first.filter(|first| first.event != event && self.count > 0);
     }
 
@@ -224,4 +224,32 @@ pub enum Told {
     Missed(u32, LossCause),
     /// The run ended before a consumer was done with it; whether a handler had it.
     Left(u32, bool),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever came first is known, unless it was taken back: then nobody after it passes for the first.
+    #[test]
+    fn the_first_is_not_one_that_came_later() {
+        let example = |at: u64, number: u32| Example {
+            at: SimTime(at),
+            event: EventId { topic: 0, publisher: 0, number },
+            key: 0,
+            created: SimTime(0),
+            run: 0,
+        };
+        let mut seen = Seen::default();
+        [example(5, 1), example(3, 2), example(4, 3)].into_iter().for_each(|one| seen.note(one));
+        assert_eq!((seen.count, seen.first), (3, Some(example(3, 2))));
+        seen.retract(example(4, 3).event);
+        assert_eq!((seen.count, seen.first), (2, Some(example(3, 2))), "another is taken back");
+        seen.retract(example(3, 2).event);
+        seen.note(example(9, 4));
+        assert_eq!((seen.count, seen.first), (2, None), "the one at 5 was before");
+        [1, 4].into_iter().for_each(|number| seen.retract(example(0, number).event));
+        seen.note(example(11, 5));
+        assert_eq!((seen.count, seen.first), (1, Some(example(11, 5))));
+    }
 }

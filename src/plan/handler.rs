@@ -151,7 +151,8 @@ pub struct BreakerPlan {
     pub half_open: u32,
 }
 
-/// An await step. Events of the same journey end it that become visible after the handler has begun, each of them one wait.
+/// An await step. Events of the same journey end it that become visible after the handler has begun. In one handler each of
+/// them ends one wait; of several handlers of one journey each hears it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AwaitStep {
     /// Where the event is stored.

@@ -78,7 +78,7 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     fields.finish(reader);
     plan.event_types = reader.event_types.clone();
     number_keys(reader, &mut plan);
-    let promises: Vec<_> = plan.consumers.iter().map(|consumer| order::promise(&plan, consumer, &buses)).collect();
+    let promises: Vec<_> = plan.consumers.iter().map(|consumer| order::promise(&plan, consumer)).collect();
     plan.consumers.iter_mut().zip(promises).for_each(|(consumer, promise)| consumer.key_order = promise);
     note_silent_topics(reader, &plan);
     services::note_idle_things(reader, &plan);

@@ -6,7 +6,7 @@ use super::keys;
 use super::reader::{Fields, Reader};
 use super::tree::{Node, Place};
 use crate::plan::Node as Reached;
-use crate::plan::{AwaitStep, ConsumerId, FaultTarget, Handler, Party, Plan, ProducerId, ServiceId, TopicId};
+use crate::plan::{AwaitStep, ConsumerId, FaultTarget, Handler, Party, Plan, ProducerId, ServiceId, Step, TopicId};
 
 /// An await step as it stands in the file.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Written {
     path: String,
     place: Place,
     event: TopicId,
+    /// The type that it waits for, and where that stands.
+    of_type: Option<(u16, Place)>,
 }
 
 /// An await step: a topic, or the long form.
@@ -34,7 +36,8 @@ pub(super) fn read(
     if event.is_some_and(|topic| known.buses.at(topic).queue) {
         reader.not_yet(at, "waiting for events of a queue");
     }
-    let event_type = fields.get("type").map(|node| keys::event_type(reader, node));
+    let type_node = fields.get("type");
+    let event_type = type_node.map(|node| keys::event_type(reader, node));
     let unless = fields.get("unless").map(|node| (node.place, keys::event_type(reader, node)));
     if let (Some(Some(wanted)), Some((place, Some(unless)))) = (event_type, unless)
         && wanted == unless
@@ -47,9 +50,10 @@ pub(super) fn read(
     let otherwise = otherwise(reader, &mut fields, known, depth);
     fields.finish(reader);
     let event = event?;
-    reader.awaited.push(Written { path: path.to_owned(), place: at, event });
     // Types that are unknown have been said.
     let event_type = event_type.map_or(Some(None), |found| found.map(Some))?;
+    let of_type = event_type.zip(type_node.map(|node| node.place));
+    reader.awaited.push(Written { path: path.to_owned(), place: at, event, of_type });
     let unless = unless.map_or(Some(None), |(_, found)| found.map(Some))?;
     Some(AwaitStep { event, event_type, unless, timeout, otherwise })
 }
@@ -68,16 +72,35 @@ fn parties(plan: &Plan) -> Vec<(Party, String, &Handler)> {
     producers.chain(consumers).chain(services).collect()
 }
 
+/// Whether an event of a topic may have a type: some step publishes it so, or with the type of what it is about.
+fn may_be_of(plan: &Plan, topic: TopicId, wanted: u16) -> bool {
+    let mut found = plan.consumers.iter().any(|consumer| consumer.dead_letter == Some(topic));
+    for handler in plan.handlers() {
+        handler.visit(&mut |step| {
+            if let Step::Publish(publish) = step
+                && publish.to == topic
+            {
+                found |= publish.event_type.is_none_or(|of| of == wanted);
+            }
+        });
+    }
+    found
+}
+
 /// Refuses waits for what never comes, or whose coming is not built.
 pub(super) fn check(reader: &mut Reader, plan: &Plan) {
     let parties = parties(plan);
-    for Written { path, place, event } in std::mem::take(&mut reader.awaited) {
+    for Written { path, place, event, of_type } in std::mem::take(&mut reader.awaited) {
         let whose = parties.iter().filter(|(_, prefix, _)| path.starts_with(prefix.as_str()));
         let Some((party, ..)) = whose.max_by_key(|(_, prefix, _)| prefix.len()) else { continue };
         let (name, topic) = (plan.party_name(*party), &plan.topics[event.0 as usize].name);
         if !plan.reached_from(*party).contains(&Reached::Topic(event)) {
             let message = format!("nothing that `{name}` does ever leads to an event of {topic}");
             let help = "publish what somebody answers there, and wait for the answer";
+            reader.error(Diagnostic::at(place, message).label("it would never come").help(help));
+        } else if let Some((wanted, place)) = of_type.filter(|(wanted, _)| !may_be_of(plan, event, *wanted)) {
+            let message = format!("no event of {topic} is a `{}`", reader.event_types[wanted as usize]);
+            let help = "give the step that publishes the answer this `type`";
             reader.error(Diagnostic::at(place, message).label("it would never come").help(help));
         }
         if let Party::Consumer(id) = party

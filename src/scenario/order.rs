@@ -1,6 +1,5 @@
 //! Whether a configuration promises that the events of a key take effect in publish order, and if not, why not.
 
-use super::buses::Buses;
 use super::producers;
 use crate::dist::Dist;
 use crate::plan::{
@@ -9,8 +8,7 @@ use crate::plan::{
 };
 
 /// The promise of one consumer of a plan.
-pub(super) fn promise(plan: &Plan, consumer: &ConsumerPlan, buses: &Buses) -> Result<(), String> {
-    let _ = buses;
+pub(super) fn promise(plan: &Plan, consumer: &ConsumerPlan) -> Result<(), String> {
     for topic in &consumer.subscribes {
         published_in_order(plan, *topic)?;
     }
@@ -45,6 +43,19 @@ fn published_in_order(plan: &Plan, topic: TopicId) -> Result<(), String> {
         };
         if several {
             return Err(format!("{} publishes events of one key from several workers", consumer.name));
+        }
+    }
+    for service in &plan.services {
+        let Some(client) = client(&service.clients, topic) else { continue };
+        // Callers have keys of their own.
+        let own = if service.arrivals.is_some() { &service.key } else { &KeyPlan::Unique };
+        if !keys(&service.handler, topic, own) {
+            continue;
+        }
+        same_partition(&mut keyed, of, client, &service.name)?;
+        in_order(client, of, &service.name)?;
+        if service.instances > 1 || service.workers > 1 {
+            return Err(format!("{} works on several requests of a key at once", service.name));
         }
     }
     if keyed.is_some() { Ok(()) } else { Err(format!("the events of {} have no key", of.name)) }

@@ -622,6 +622,13 @@ fn promises_of_key_order_say_why_not() {
     let why = |text: &str| loaded(text).plan.consumers[0].key_order.clone().err().unwrap_or_else(|| "promised".into());
     assert_eq!(why(&small("kafka", "", "")), "promised");
     assert_eq!(why(&small("ideal", "", "")), "promised");
+    let by_a_service = |workers: &str| {
+        format!(
+            "duration: 1m\nbuses: {{ main: {{ profile: ideal, topics: {{ orders: }} }} }}\nservices: {{ shop: {{ arrivals: {{ poisson: \
+             5/s }}, key: {{ uniform: 10 }}, {workers}, handler: [ {{ publish: orders }} ] }} }}\nconsumers: {{ email: {{ \
+             subscribes: orders }} }}\n"
+        )
+    };
     assert_eq!(why(&small("kafka", ", workers: 4, order: key", "")), "promised");
     let idempotence = ", settings: { enable.idempotence: false";
     assert_eq!(
@@ -636,6 +643,10 @@ fn promises_of_key_order_say_why_not() {
         (small("kafka", "", ", service_time: { exponential: 5ms }"), "at once before it publishes"),
         (small("kafka", "", "").replace("{ uniform: 10 }", "none"), "have no key"),
         (small("ideal", "", "").replace("ideal,", "ideal, latency: { network: { exponential: 1ms } },"), "overtake"),
+        (by_a_service("workers: 1"), "promised"),
+        (by_a_service("workers: 3"), "shop works on several requests of a key at once"),
+        (by_a_service("workers: 1, instances: 2"), "shop works on several requests"),
+        (by_a_service("workers: 3").replace("{ uniform: 10 }", "none"), "have no key"),
     ] {
         assert!(why(&text).contains(part), "{} for {text}", why(&text));
     }

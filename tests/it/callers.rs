@@ -262,3 +262,18 @@ fn a_consumer_and_a_service_of_one_name_draw_alike() {
     assert_eq!(rest.services[1].handler.working, email.working);
     assert_eq!(rest.services[1].handler.calls[&2], email.calls[&1]);
 }
+
+/// Callers that share one connection to a service that has workers enough: their waits for it are those of M/M/1 at a half.
+#[test]
+fn waits_for_a_connection_are_those_of_a_queue() {
+    let plan = plan(
+        "duration: 4000s\n\
+         services:\n\
+        \x20 back: { profile: ideal, workers: 100, service_time: { exponential: 10ms } }\n\
+        \x20 front: { profile: ideal, arrivals: { poisson: 50/s }, workers: 1000, handler: [ { call: { to: back, pool: 1 } } ] }\n",
+    );
+    let calls = |outcome: &Outcome| outcome.services[1].handler.calls[&0];
+    holds(&plan, 0.5, 0.02, |outcome| calls(outcome).waited as f64 / calls(outcome).attempts as f64);
+    // Who waits does so for 1 / (100 - 50) s.
+    holds(&plan, 0.02, 0.04, |outcome| calls(outcome).pool_wait as f64 / 1e9 / calls(outcome).waited as f64);
+}

@@ -235,3 +235,20 @@ fn estimates_do_not_depend_on_the_run() {
         assert!(!before.is_simulated() && after.is_simulated() && before.remark.is_none());
     }
 }
+
+/// Who holds one thing asks for the other, and the other way round: there is no formula, and it is said why.
+#[test]
+fn locks_in_a_circle_have_no_formula() {
+    for (first, second) in [("x", "y"), ("x", "x")] {
+        let plan = plan(&format!(
+            "duration: 1m\n\
+             resources: {{ x: {{ capacity: 2 }}, y: {{ capacity: 2 }} }}\n\
+             services:\n\
+            \x20 a: {{ arrivals: {{ poisson: 1/s }}, handler: [ {{ hold: {{ of: {first}, do: [ {{ hold: {second} }}, {{ work: 1ms }} ] }} }} ] }}\n\
+            \x20 b: {{ arrivals: {{ poisson: 1/s }}, handler: [ {{ hold: {{ of: {second}, do: [ {{ hold: {first} }}, {{ work: 1ms }} ] }} }} ] }}\n"
+        ));
+        let all = besides(&plan, 1);
+        let said = format!("{:?}", of(&all, "a"));
+        assert!(said.contains("may wait for it"), "{said}");
+    }
+}

@@ -6,7 +6,7 @@ use edasim::plan::Plan;
 use serde_json::{Value, json};
 
 use crate::metamorphic::RICH;
-use crate::support::{experiment, once, plan, result_document};
+use crate::support::{experiment, plan, result_document};
 
 /// The rich scenario with services that use every step, beside what it has.
 pub(crate) fn with_services() -> Value {
@@ -161,24 +161,6 @@ fn the_schedule_does_not_matter_where_much_happens_at_once() {
     let windowed = of(Schedule::Windowed);
     assert!(of(Schedule::Stepwise) == windowed, "stepwise");
     assert!(of(Schedule::Parallel) == windowed, "parallel");
-}
-
-/// Callers that share one connection to a service that has workers enough: their waits for it are those of M/M/1 at a half.
-#[test]
-fn waits_for_a_connection_are_those_of_a_queue() {
-    let plan = plan(
-        "name: pooled\nseed: 3\nduration: 4000s\nwarm_up: 10s\nservices:\n  \
-           front: { profile: ideal, arrivals: { poisson: 50/s }, workers: 1000, handler: [ { call: { to: back, pool: 1 } } ] }\n  \
-           back: { profile: ideal, workers: 100, service_time: { exponential: 10ms } }\n",
-    );
-    let outcome = once(&plan);
-    let at = |name: &str| plan.services.iter().position(|service| service.name == name).unwrap();
-    let calls = outcome.services[at("front")].handler.calls[&at("back")];
-    let share = calls.waited as f64 / calls.attempts as f64;
-    let mean = calls.pool_wait as f64 / 1e9 / calls.waited as f64;
-    assert!((share / 0.5 - 1.0).abs() < 0.02, "{share}");
-    // Who waits does so for 1 / (100 - 50) s.
-    assert!((mean / 0.02 - 1.0).abs() < 0.05, "{mean}");
 }
 
 #[test]

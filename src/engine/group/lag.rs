@@ -197,8 +197,8 @@ fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
     longest.saturating_add(longest / 4)
 }
 
-/// The consumer itself, all that publish, directly or through others, what it reads, all that these call, and those who
-/// call or hold the same.
+/// The consumer itself, all that publish, directly or through others, what it reads or awaits, all that these call, and
+/// those who call or hold the same.
 fn upstream(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Publisher> {
     let producers = (0..plan.producers.len()).map(Publisher::Producer);
     let consumers = (0..plan.consumers.len()).map(Publisher::Consumer);
@@ -212,10 +212,12 @@ fn upstream(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Publisher> {
             .into_iter()
             .map(|service| Publisher::Service(service.0 as usize));
         let reads = |readers: &[usize]| readers.iter().any(|reader| who == Publisher::Consumer(*reader));
-        let topics = setup.topics.iter().filter(|topic| reads(&topic.readers));
+        let awaited = plan.handler_of_party(who.party()).awaited();
+        let awaits = |topic: usize| awaited.iter().any(|of| of.0 as usize == topic);
+        let topics = setup.topics.iter().enumerate().filter(|(index, topic)| reads(&topic.readers) || awaits(*index));
         let peers = all.iter().copied().filter(|other| plan.meet(who.party(), other.party()));
         let more: Vec<Publisher> =
-            called.chain(peers).chain(topics.flat_map(|topic| topic.who.iter().copied())).collect();
+            called.chain(peers).chain(topics.flat_map(|(_, topic)| topic.who.iter().copied())).collect();
         for who in more {
             if !found.contains(&who) {
                 found.push(who);

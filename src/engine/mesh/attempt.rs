@@ -11,6 +11,8 @@ pub(super) struct Attempt {
     /// Who waits for it; none: nobody any more.
     pub(super) call: Option<CallKey>,
     pub(super) site: usize,
+    /// Whether its call counts.
+    measured: bool,
     /// The process that calls.
     pub(super) caller: usize,
     pub(super) root: RootKey,
@@ -75,6 +77,7 @@ impl Mesh {
         let attempt = Attempt {
             call: Some(key),
             site,
+            measured,
             caller,
             root: from.root,
             number: if made == 1 { first } else { mixed(from.number, of_site, before, made) },
@@ -226,12 +229,19 @@ impl Mesh {
 
     /// An attempt has waited for a place in the pool until now.
     fn waited(&mut self, key: AttemptKey, now: u64) {
-        let Attempt { call, site, began, .. } = self.attempts[key];
-        let measured = call.and_then(|call| self.calls.get(call)).is_some_and(|call| call.measured);
+        let Attempt { site, measured, began, .. } = self.attempts[key];
         self.ledger(site, measured, |ledger| {
             ledger.waited += 1;
-            ledger.pool_wait += now - began;
+            ledger.pool_wait += u128::from(now - began);
         });
+    }
+
+    /// The end of the run: who still waits for a place in a pool has waited until now.
+    pub(super) fn close_pools(&mut self, end: u64) {
+        let waiting = self.callers.iter().flatten().flat_map(|caller| caller.waiting.iter().copied());
+        for key in waiting.collect::<Vec<AttemptKey>>() {
+            self.waited(key, end);
+        }
     }
 
     /// No answer in time: the caller goes on without it. The request goes on, too, unless its service learns of it.

@@ -13,6 +13,7 @@ impl Mesh {
         working.into_iter().for_each(|visit| self.count_work(visit, end));
         self.close_resources(end);
         self.close_calls();
+        self.close_pools(end);
         self.close_awaits();
         for visit in self.visits.values() {
             if let (Some(began), false) = (visit.began, visit.answered) {

@@ -305,6 +305,9 @@ impl Mesh {
             let otherwise = self.actors[actor].program.blocks[level.block][level.at - 1].otherwise;
             if let Some(block) = otherwise.filter(|_| replaceable) {
                 strand.stack.push(Level { block, at: 0, kind: Kind::Otherwise });
+                // Who has another way does not ask its caller to come again.
+                let visit = strand.visit;
+                self.visits[visit].again = None;
                 return self.run(key, now);
             }
             strand.stack.pop();

@@ -8,12 +8,15 @@ use crate::summary::Summary;
 
 /// How fast each service answers, how often, and how hard it works.
 pub(super) fn services(summary: &Summary, style: Style) -> String {
+    // Where nobody is answered, that is what there is to say.
+    let has_users = things(summary, "services").iter().any(|service| service.number(&["availability"]).is_some());
+    let availability = if has_users { always("availability") } else { if_any("availability") };
     let mut table = Table::new([
         if_any("p50"),
         if_any("p99"),
         if_any("95 %"),
         if_room("max"),
-        if_any("availability"),
+        availability,
         always("utilisation"),
         always("held"),
         if_room("load"),

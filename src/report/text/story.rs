@@ -8,8 +8,8 @@ use crate::plan::Plan;
 use crate::report::show;
 use crate::time::{SimSpan, SimTime};
 
-/// Faults that are told of at most: those that lasted while the event was under way.
-const MOST_FAULTS: usize = 4;
+/// So often one fault is told of by a line of its own: a story is a dozen lines.
+const MOST_OF_ONE: usize = 2;
 
 /// Tells what happened to an event, and beside it which faults began or ended meanwhile.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn render(plan: &Plan, explained: &Explained, style: Style) -> String {
     let key = key.map_or_else(String::new, |key| format!(", key {key}"));
     let mut out = format!("{name} of {topic}{key}, in run {}\n\n", explained.run + 1);
     let mut lines: Vec<(SimTime, Tone, String)> =
-        story.iter().map(|chapter| (chapter.at, tone(chapter.told), sentence(plan, *chapter))).collect();
+        story.iter().map(|chapter| (chapter.at, tone(chapter.told), sentence(plan, story, *chapter))).collect();
     lines.extend(faults(plan, explained));
     lines.sort_by_key(|(at, ..)| *at);
     for (at, tone, line) in lines {
@@ -46,7 +46,7 @@ fn tone(told: Told) -> Tone {
     }
 }
 
-fn sentence(plan: &Plan, chapter: Chapter) -> String {
+fn sentence(plan: &Plan, story: &[Chapter], chapter: Chapter) -> String {
     let consumer = |index: u32| plan.consumers[index as usize].name.as_str();
     match chapter.told {
         Told::Created(_) => "created".into(),
@@ -54,7 +54,13 @@ fn sentence(plan: &Plan, chapter: Chapter) -> String {
         Told::Sent { broker, attempt } => format!("sent to broker {broker} again, attempt {attempt}"),
         Told::Stored { partition, offset, visible, again } => {
             let (once, wait) = (if again { " once more" } else { "" }, visible - chapter.at);
-            let seen = if wait.0 == 0 { String::new() } else { format!("; readers may see it {} later", span(wait.0)) };
+            let gone =
+                |later: &Chapter| matches!(later.told, Told::Gone(_)) && (chapter.at..=visible).contains(&later.at);
+            let seen = if wait.0 == 0 || story.iter().any(gone) {
+                String::new()
+            } else {
+                format!("; readers may see it {} later", span(wait.0))
+            };
             format!("stored{once} in partition {partition} as offset {offset}{seen}")
         }
         Told::Refused => "refused by the broker: to be sent again".into(),
@@ -100,21 +106,25 @@ fn loss(cause: LossCause) -> &'static str {
     }
 }
 
-/// Faults that lasted while the event was under way.
+/// Faults that lasted while something happened to the event, the first times of each.
 fn faults(plan: &Plan, explained: &Explained) -> Vec<(SimTime, Tone, String)> {
-    let story = &explained.outcome.story;
-    let (Some(first), Some(last)) = (story.first(), story.last()) else { return Vec::new() };
-    let spans = plan.faults.iter().zip(&explained.outcome.faults).flat_map(|(fault, seen)| {
+    let happened = explained.outcome.story.iter().filter(|chapter| !matches!(chapter.told, Told::Left(..)));
+    let times = happened.map(|chapter| chapter.at);
+    let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Vec::new() };
+    let mut lines = Vec::new();
+    for (fault, seen) in plan.faults.iter().zip(&explained.outcome.faults) {
         let whom = seen.members.iter().copied().chain(std::iter::repeat(None));
-        seen.occurrences.iter().zip(whom).map(move |((from, to), whom)| (&fault.name, *from, *to, whom))
-    });
-    let met = spans.filter(|(_, from, to, _)| *to >= first.at && *from <= last.at);
-    met.take(MOST_FAULTS)
-        .map(|(name, from, to, whom)| {
+        let met = seen.occurrences.iter().zip(whom).filter(|((from, to), _)| *to >= first && *from <= last);
+        let more = met.clone().count().saturating_sub(MOST_OF_ONE);
+        for (place, ((from, to), whom)) in met.take(MOST_OF_ONE).enumerate() {
             let whom = whom.map_or_else(String::new, |number| format!(", number {number}"));
-            (from, Tone::Strong, format!("fault {name}{whom}, for {}", span((to - from).0)))
-        })
-        .collect()
+            let more =
+                if more > 0 && place + 1 == MOST_OF_ONE { format!(", and {more} times more") } else { String::new() };
+            let line = format!("fault {}{whom}, for {}{more}", fault.name, span((*to - *from).0));
+            lines.push((*from, Tone::Strong, line));
+        }
+    }
+    lines
 }
 
 fn span(nanos: u64) -> String {

@@ -217,3 +217,40 @@ fn who_is_turned_away_comes_again_when_told() {
         assert_eq!(responses(&outcome, 1).0, response);
     }
 }
+
+/// Turned away by the first quota, which says when to come again, it goes another way, and fails there: its caller is not
+/// told, and tries again at once, while the first quota still has nothing.
+#[test]
+fn who_has_another_way_tells_nobody_to_come_again() {
+    let other_way = Step::Hold { of: ResourceId(0), steps: Vec::new(), otherwise: Some(Vec::new()) };
+    let api = service("api", vec![other_way, hold(1, Vec::new())]);
+    let mut step = call(0);
+    step.retry.attempts = 2;
+    let mut plan = plan(60, vec![api, users_at(&[10.0, 10.7], service("shop", vec![Step::Call(step)]))]);
+    let quota = |rate, retry_after| ResourcePlan {
+        capacity: None,
+        rate: Some((rate, 1)),
+        queue: 0,
+        retry_after,
+        ..resource("quota")
+    };
+    plan.resources = vec![quota(0.5, true), quota(0.01, false)];
+    let outcome = outcome(&plan, 1);
+    assert_eq!((outcome.services[1].users.answered, ledger(&outcome, 1, 0).errors), (1, 2));
+    assert_eq!((outcome.resources[0].granted, outcome.resources[0].refused), (1, 2));
+}
+
+/// One connection, taken from 10 s on by the first user for 30 s. The second waits for it: until the end of the run, until the
+/// first has given up, or until their process is gone.
+#[test]
+fn waits_for_a_connection_count_however_they_end() {
+    for (until, timeout, crash, waited) in [(20, None, None, 9), (60, Some(4.0), None, 3), (60, None, Some(16.0), 5)] {
+        let mut step = CallStep { pool: Some(1), ..call(0) };
+        step.timeout = timeout.map(|seconds| SimSpan::from_nanos_f64(seconds * SECOND));
+        let shop = users_at(&[10.0, 11.0], service("shop", vec![Step::Call(step)]));
+        let mut plan = plan(until, vec![service("back", vec![pause(30.0)]), shop]);
+        plan.faults = crash.map(|at| fault(1, Effect::Crash, at, 1.0)).into_iter().collect();
+        let calls = ledger(&outcome(&plan, 1), 1, 0);
+        assert_eq!((calls.waited, calls.pool_wait), (1, waited * 1_000_000_000), "{timeout:?} {crash:?}");
+    }
+}
