@@ -59,14 +59,18 @@ pub const CALLS: &str = "calls";
 
 /// What stands for all whose handlers may have sagas.
 const HANDLERS: &str = "handlers";
+/// What stands for all who may commit facts and publish their events.
+const PUBLISHERS: &str = "publishers";
 /// Sections of those who run handlers.
 const WITH_HANDLERS: [&str; 3] = ["consumers", "producers", "services"];
+/// Sections of those who commit facts.
+const WITH_FACTS: [&str; 2] = ["producers", "services"];
 
 /// What the outcomes of a flow are listed as: their path is `flows.NAME.outcomes.OUTCOME.KEY`.
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 107] = [
+const PATTERNS: [(&str, &str, Unit, bool); 113] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -83,6 +87,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 107] = [
     ("consumers", "offered_load", Unit::Number, false),
     ("consumers", "throughput", Unit::Rate, true),
     ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),
+    ("consumers", "ledger.unpublished", Unit::Count, false),
     ("consumers", "ledger.{effected,filtered,acked_lost,expired,skipped,discarded,dead_lettered}", Unit::Count, false),
     ("consumers", "ledger.{waiting,in_flight}", Unit::Count, false),
     ("consumers", "duplicates.{log,deliveries,effects,suppressed}", Unit::Count, false),
@@ -115,6 +120,11 @@ const PATTERNS: [(&str, &str, Unit, bool); 107] = [
     ("producers", "publish.indeterminate", Unit::Count, false),
     ("producers", "publish.publishing", Unit::Count, false),
     ("producers", "publish.retries", Unit::Count, false),
+    (PUBLISHERS, "phantoms", Unit::Count, false),
+    (PUBLISHERS, "unpublished.total", Unit::Count, false),
+    (PUBLISHERS, "unpublished.by_cause.{crashed_before_publish,failed_before_publish}", Unit::Count, false),
+    (PUBLISHERS, "outbox.rows.{max,end}", Unit::Count, false),
+    (PUBLISHERS, "outbox.published_again", Unit::Count, false),
     ("topics", "created", Unit::Count, false),
     ("topics", "stored", Unit::Count, false),
     ("topics", "lost", Unit::Count, false),
@@ -213,7 +223,8 @@ pub fn has_handlers(section: &str) -> bool {
 }
 
 /// Short forms: section, what may be written, what it is short for.
-const SHORT: [(&str, &str, &str); 12] = [
+const SHORT: [(&str, &str, &str); 13] = [
+    (PUBLISHERS, "unpublished", "unpublished.total"),
     ("consumers", "lost", "lost.total"),
     (HANDLERS, "saga.completed", "saga.completed.count"),
     (HANDLERS, "saga.compensated", "saga.compensated.count"),
@@ -233,7 +244,11 @@ const SHORT: [(&str, &str, &str); 12] = [
 pub fn catalogue() -> Vec<Metric> {
     let mut metrics = Vec::new();
     for (section, pattern, unit, during) in PATTERNS {
-        let sections = if section == HANDLERS { WITH_HANDLERS.to_vec() } else { vec![section] };
+        let sections = match section {
+            HANDLERS => WITH_HANDLERS.to_vec(),
+            PUBLISHERS => WITH_FACTS.to_vec(),
+            section => vec![section],
+        };
         for section in sections {
             metrics.extend(expand(pattern).into_iter().map(|keys| Metric { section, keys, unit, during }));
         }
@@ -254,7 +269,9 @@ pub fn of_outcome(name: &str) -> Vec<Metric> {
 /// The metric at a path below a thing of a section.
 #[must_use]
 pub fn find(section: &str, path: &str) -> Option<Metric> {
-    let is = |of: &str| of == section || of == HANDLERS && has_handlers(section);
+    let is = |of: &str| {
+        of == section || of == HANDLERS && has_handlers(section) || of == PUBLISHERS && WITH_FACTS.contains(&section)
+    };
     let long = SHORT.iter().find(|(of, short, _)| is(of) && *short == path).map_or(path, |(_, _, long)| long);
     catalogue().into_iter().find(|metric| metric.section == section && metric.path() == long)
 }

@@ -73,8 +73,27 @@ pub struct ProducerOutcome {
     pub failed: u64,
     /// Their handlers were at work when the run ended.
     pub open: u64,
+    /// Events of facts that were committed, and then the process ended before they had left it.
+    pub crashed_before_publish: u64,
+    /// The same of handlers that failed before their publish steps.
+    pub failed_before_publish: u64,
+    /// Events published of facts that were rolled back, or never committed.
+    pub phantoms: u64,
+    /// What its outbox saw, if it has one.
+    pub outbox: Option<OutboxOutcome>,
     /// What a producer's handlers did, where they do more than work, wait, publish and choose.
     pub handler: Option<HandlerOutcome>,
+}
+
+/// What an outbox and its relay saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboxOutcome {
+    /// Most rows that were committed and not acknowledged at one time, in any run.
+    pub rows_max: u64,
+    /// Measured ones at the end of the run.
+    pub rows_end: u64,
+    /// Measured rows published again because the relay was lost before it had noted that they are stored.
+    pub again: u64,
 }
 
 /// What handlers did that call others, hold resources, or run steps at once.
@@ -477,7 +496,7 @@ pub struct IntervalOutcome {
 }
 
 /// Where every measured event of a subscription ended. The books close:
-/// `created = rejected + indeterminate + publishing + stored` and
+/// `created = rejected + indeterminate + unpublished + publishing + stored` and
 /// `stored = effected + filtered + acked_lost + expired + skipped + discarded + dead_lettered + waiting + in_flight`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -487,6 +506,8 @@ pub struct Ledger {
     pub rejected: u64,
     /// The producer gave up without an answer, and it was not stored.
     pub indeterminate: u64,
+    /// Its fact was committed, and its publisher ended or failed before it was published.
+    pub unpublished: u64,
     /// On its way when the run ended.
     pub publishing: u64,
     /// Stored, once or more.

@@ -8,6 +8,7 @@ mod consumers;
 mod faults;
 mod handler;
 mod journeys;
+mod outbox;
 mod services;
 mod steady;
 
@@ -24,6 +25,7 @@ pub use handler::{
     AwaitStep, BreakerPlan, CallRetry, CallStep, Handler, Otherwise, PublishStep, RetryWhen, SagaStep, Step, called,
 };
 pub use journeys::{FlowPlan, Goal, MAX_PARTS, Node, OutcomePlan, Party, ReadPlan};
+pub use outbox::{OutboxPlan, Relay};
 pub use services::{Balance, ResourcePlan, ServicePlan, TransportPlan};
 pub use steady::{FoundWarmUp, WarmUp};
 
@@ -123,6 +125,8 @@ pub struct ProducerPlan {
     pub handler: Handler,
     /// How attempts fail.
     pub failure: FailurePlan,
+    /// Through which its handlers publish; none: they publish themselves.
+    pub outbox: Option<OutboxPlan>,
     /// Client settings, one per topic that the handler publishes to.
     pub clients: Vec<(TopicId, ClientPlan)>,
 }
@@ -226,6 +230,27 @@ impl Plan {
             "services" => self.services.iter().find(|it| it.name == name).map(|it| &it.handler),
             _ => None,
         }
+    }
+
+    /// The outbox of a party.
+    #[must_use]
+    pub fn outbox_of(&self, party: Party) -> Option<&OutboxPlan> {
+        match party {
+            Party::Producer(id) => self.producers[id.0 as usize].outbox.as_ref(),
+            Party::Service(id) => self.services[id.0 as usize].outbox.as_ref(),
+            Party::Consumer(_) => None,
+        }
+    }
+
+    /// Whether a consumer reads events of facts that local transactions commit.
+    #[must_use]
+    pub fn reads_of_facts(&self, consumer: usize) -> bool {
+        let topics = &self.consumers[consumer].subscribes;
+        let tells = |handler: &Handler, clients: &[(TopicId, ClientPlan)]| {
+            handler.commits() && clients.iter().any(|(topic, _)| topics.contains(topic))
+        };
+        self.producers.iter().any(|it| tells(&it.handler, &it.clients))
+            || self.services.iter().any(|it| tells(&it.handler, &it.clients))
     }
 
     /// The handler of a party.

@@ -406,6 +406,39 @@ const CASES: &[Case] = &[
             ("faults", "faults: [ { at: 1m, target: consumers.email, effect: { slow: 10 } } ]"),
         ],
     ),
+    // Outboxes.
+    ("outbox-without-relay", &[("publishes", "publishes: orders\noutbox: { batch: 100 }")]),
+    ("outbox-two-relays", &[("publishes", "publishes: orders\noutbox: { poll: 1s, batch: 100, cdc: 50ms }")]),
+    ("outbox-poll-without-batch", &[("publishes", "publishes: orders\noutbox: { poll: 0s }")]),
+    ("outbox-unknown-key", &[("publishes", "publishes: orders\noutbox: { poll: 1s, batch: 100, every: 1s }")]),
+    ("outbox-unknown-profile", &[("publishes", "publishes: orders\noutbox: { cdc: 50ms, profile: debesium }")]),
+    (
+        "outbox-unknown-setting",
+        &[("publishes", "publishes: orders\noutbox: { cdc: 50ms, settings: { offset.flush.interval: 5s } }")],
+    ),
+    (
+        "outbox-setting-zero",
+        &[("publishes", "publishes: orders\noutbox: { cdc: 50ms, settings: { offset.flush.interval.ms: 0 } }")],
+    ),
+    ("outbox-without-acks", &[("publishes", "publishes: orders\noutbox: { cdc: 1s }\nsettings: { acks: 0 }")]),
+    ("outbox-with-else", &[("publishes", "handler: [ { publish: { to: orders, else: [] } } ]\noutbox: { cdc: 1s }")]),
+    (
+        "outbox-publish-elsewhere",
+        &[(
+            "publishes",
+            "handler: [ { local_commit: 1ms }, { choose: [ { weight: 100%, do: [ { publish: orders } ] } ] } ]\noutbox: { cdc: 1s }",
+        )],
+    ),
+    ("outbox-target", &[("faults", "faults: [ { at: 1m, target: producers.shop.outbox, effect: crash } ]")]),
+    (
+        "outbox-effect",
+        &[
+            ("publishes", "publishes: orders\noutbox: { cdc: 1s }"),
+            ("faults", "faults: [ { at: 1m, target: producers.shop.outbox, effect: { slow: 10x } } ]"),
+        ],
+    ),
+    ("expect-facts-of-none", &[("expect", "expect: [ shop.unpublished == 0, shop.outbox.rows.max < 5 ]")]),
+    ("expect-unpublished-of-none", &[("expect", "expect: [ email.ledger.unpublished == 0 ]")]),
 ];
 
 /// Mistakes in scenarios of services by name.
@@ -413,13 +446,8 @@ const SERVICE_CASES: &[Case] = &[
     // Sections and names.
     ("service-unknown-key", &[("workers", "wokers: 25")]),
     ("service-is-a-list", &[("email", "email: [1]\nother:")]),
-    (
-        "service-not-built",
-        &[(
-            "workers",
-            "outbox: { poll: 1s, batch: 5 }\nschema: 2\nzones: [a]\nsettings_file: x\nautoscale: { utilisation: 70% }",
-        )],
-    ),
+    ("service-not-built", &[("workers", "schema: 2\nzones: [a]\nsettings_file: x\nautoscale: { utilisation: 70% }")]),
+    ("outbox-without-publish", &[("workers", "outbox: { poll: 1s, batch: 5 }")]),
     ("service-unknown-profile", &[("workers", "profile: htp")]),
     ("service-too-many-workers", &[("workers", "workers: 0\nqueue: 20M\ninstances: 0")]),
     ("service-balance", &[("workers", "balance: random")]),

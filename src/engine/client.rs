@@ -320,11 +320,16 @@ impl Client {
         }
     }
 
-    /// The process is gone: what was not appended never will be. Waiters are not told.
-    pub(super) fn abandon(&mut self, port: &mut Port, now: u64) {
+    /// The process is gone: what was not appended never will be, and ends in one way or the other. Waiters are not told.
+    pub(super) fn abandon(&mut self, port: &mut Port, now: u64, how: impl Fn(&Message) -> NotStored) {
         for message in self.unsent_messages() {
-            port.void(message, message.created >= self.setup.warm_up, NotStored::Rejected, now);
+            port.void(message, message.created >= self.setup.warm_up, how(message), now);
         }
+        self.forget();
+    }
+
+    /// Gives up all that it has in hand, and tells nobody.
+    pub(super) fn forget(&mut self) {
         self.batches.clear();
         self.blocked.clear();
         (self.held_bytes, self.held_messages) = (0, 0);
@@ -342,7 +347,7 @@ impl Client {
     }
 
     /// Messages that are not appended, nor on their way to be.
-    fn unsent_messages(&self) -> impl Iterator<Item = &Message> {
+    pub(super) fn unsent_messages(&self) -> impl Iterator<Item = &Message> {
         let batches = self.batches.iter().filter(|batch| !batch.written).flat_map(|batch| &batch.messages);
         batches.chain(self.blocked.iter().map(|blocked| &blocked.message))
     }

@@ -371,8 +371,7 @@ impl World {
         let mut topics: Vec<_> =
             self.topics.iter().zip(&self.inboxes).map(|(topic, inbox)| topic.outcome(inbox, end)).collect();
         for ((outcome, inbox), topic) in topics.iter_mut().zip(&self.inboxes).zip(&self.topics) {
-            let (rejected, indeterminate) = inbox.not_stored();
-            (outcome.not_stored, outcome.copies) = (rejected + indeterminate, topic.surplus);
+            (outcome.not_stored, outcome.copies) = (inbox.not_stored().iter().sum(), topic.surplus);
         }
         for join in &mut self.joins {
             join.finish(&mut topics);
@@ -393,10 +392,11 @@ impl World {
         for group in &mut self.groups {
             let mut outcome = with_logs(&self.topics, group, |group, logs| group.finish(logs, end, &mut faults));
             for topic in group.topics().iter().copied() {
-                let (rejected, indeterminate) = self.inboxes[topic].not_stored();
+                let [rejected, indeterminate, unpublished] = self.inboxes[topic].not_stored();
                 outcome.ledger.created += topics[topic].created;
                 outcome.ledger.rejected += rejected;
                 outcome.ledger.indeterminate += indeterminate;
+                outcome.ledger.unpublished += unpublished;
                 outcome.ledger.publishing += self.topics[topic].pending(&self.inboxes[topic]) + unsent[topic];
                 outcome.ledger.stored += topics[topic].stored;
                 outcome.duplicates_log += self.topics[topic].surplus;
@@ -498,6 +498,10 @@ impl World {
                 let publisher = Publisher::Service(id.0 as usize);
                 (Some(publisher), publishes(publisher))
             }
+            (FaultTarget::Relay(party), _) => {
+                let publisher = Publisher::of(party);
+                (Some(publisher), publishes(publisher))
+            }
             (FaultTarget::Broker(bus, _), _) => (None, on_bus(bus)),
             (FaultTarget::Leader(topic, _), _) => (None, on_bus(plan.topics[topic.0 as usize].bus_id)),
             _ => return,
@@ -540,7 +544,7 @@ fn with_logs<T>(topics: &[Topic], group: &mut Group, act: impl FnOnce(&mut Group
 /// The books of a subscription: every event ends somewhere, exactly once.
 fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
     let l = &outcome.ledger;
-    let published = l.rejected + l.indeterminate + l.publishing + l.stored;
+    let published = l.rejected + l.indeterminate + l.unpublished + l.publishing + l.stored;
     let given_up = l.acked_lost + l.expired + l.skipped + l.discarded + l.dead_lettered;
     let ends = l.effected + l.filtered + given_up + l.waiting + l.in_flight;
     if l.created != published || l.stored != ends || l.effected != outcome.latency.count() {

@@ -19,6 +19,7 @@ use crate::plan::{
 };
 use crate::random::{Stream, fnv1a};
 use crate::stats::Course;
+use crate::time::SimSpan;
 
 /// Key tables are kept up to this many keys; beyond, the partition of a key is computed each time.
 const TABLE_KEYS: u32 = 1 << 22;
@@ -47,6 +48,15 @@ pub(super) enum Publisher {
 }
 
 impl Publisher {
+    /// The publisher that a party of the plan is.
+    pub(super) fn of(party: Party) -> Self {
+        match party {
+            Party::Producer(id) => Self::Producer(id.0 as usize),
+            Party::Consumer(id) => Self::Consumer(id.0 as usize),
+            Party::Service(id) => Self::Service(id.0 as usize),
+        }
+    }
+
     /// The same as a party of the plan.
     pub(super) fn party(self) -> Party {
         let id = |index| u32::try_from(index).expect("things of a plan fit 32 bits");
@@ -79,6 +89,8 @@ pub(super) struct TopicSetup {
     pub(super) first_roots: Vec<u64>,
     /// A number for each publisher's first event in the streams of readers.
     pub(super) offsets: Vec<u64>,
+    /// By publisher: whether only the relay of its outbox can store an event twice.
+    pub(super) relayed: Vec<bool>,
 }
 
 /// Streams of one client's requests.
@@ -116,6 +128,8 @@ pub(super) struct ClientSetup {
     pub(super) code: EventCode,
     /// Number of the event that is watched, if it is one of this publisher's.
     pub(super) watched: Option<u32>,
+    /// Whether a relay publishes its events from an outbox.
+    pub(super) outbox: bool,
     lanes: Arc<Vec<u32>>,
     keys: Arc<KeyTexts>,
 }
@@ -210,6 +224,8 @@ impl Setup {
             }
         }
         for (index, topic) in topics.iter_mut().enumerate() {
+            let alone = |client: &ClientSetup| client.outbox && (client.plan.idempotent || client.link.is_clean());
+            topic.relayed = topic.who.iter().map(|who| alone(&clients[&(*who, index)])).collect();
             topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
             topic.followed = follow.topics[index] && !topic.readers.is_empty();
             topic.rich = plan.topics[index].retention.is_some();
@@ -219,7 +235,9 @@ impl Setup {
             }
         }
         let delegates = plan.consumers.iter().map(|consumer| delegate || !consumer.handler.is_simple()).collect();
-        let sources = (0..plan.producers.len()).filter(|index| plan.producers[*index].handler.is_simple()).collect();
+        let alone =
+            |index: &usize| plan.producers[*index].handler.is_simple() && plan.producers[*index].outbox.is_none();
+        let sources = (0..plan.producers.len()).filter(alone).collect();
         let awaited = plan.awaited().into_iter().map(|topic| topic.0 as usize).collect();
         let (warm_up, end) = (plan.warm_up.0, plan.duration.0);
         let course = Course::over(warm_up, end, false);
@@ -302,6 +320,7 @@ pub(super) fn is_plain_source(plan: &Plan, who: Publisher, client: &ClientSetup)
         && producer.size.constant().is_some()
         && producer.types.is_empty()
         && producer.failure == FailurePlan::default()
+        && producer.outbox.is_none()
 }
 
 /// Who publishes to a topic.
@@ -332,6 +351,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
         rich: false,
         first_roots: Vec::new(),
         readers: readers.collect(),
+        relayed: Vec::new(),
         offsets,
         who,
     }
@@ -452,6 +472,7 @@ fn client_setup(
     };
     let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
     let client = client.expect("a plan has client settings for every topic that is published to");
+    let outbox = plan.outbox_of(who.party()).is_some();
     let stream = |purpose: &str| {
         Stream::named(seed, &format!("{}/publish/{}/{purpose}", publisher_name(plan, who), topic_plan.name))
     };
@@ -486,10 +507,20 @@ fn client_setup(
         back_edge: false,
         code: EventCode::new(topic.publishers),
         watched: None,
+        outbox,
         lanes: lanes.clone(),
         keys: keys.clone(),
-        plan: client,
+        plan: if outbox { patient(client) } else { client },
     }
+}
+
+/// A client as a relay uses it: what it gave up, it would find in the outbox and begin with again.
+fn patient(mut client: ClientPlan) -> ClientPlan {
+    (client.retry.retries, client.retry.delivery_timeout) = (u32::MAX, SimSpan::FOREVER);
+    if let Some(buffer) = &mut client.buffer {
+        buffer.max_block = SimSpan::FOREVER;
+    }
+    client
 }
 
 /// A handler that is one `work` step whose time depends on nothing but chance.

@@ -4,6 +4,7 @@
 use super::RunOptions;
 use super::tests::{Dice, direct_client, outcome, producer, random_client, random_dist, random_plan, same};
 use crate::dist::{Arrivals, Dist};
+use crate::outcome::{Defect, TwiceCause};
 use crate::plan::*;
 use crate::time::SimSpan;
 
@@ -33,14 +34,19 @@ fn random_service(dice: &mut Dice, plan: &Plan, index: u32, services: u32) -> Se
     if dice.chance(40) {
         steps.push(random_hold(dice, plan));
     }
-    let mut clients = Vec::new();
+    let (mut clients, mut outbox) = (Vec::new(), None);
     if dice.chance(30) {
+        if dice.chance(60) {
+            steps.push(Step::Commit(random_dist(dice, 2.0 * MS)));
+            steps.push(Step::Work(random_dist(dice, 20.0 * MS)));
+        }
         let to = small(dice, plan.topics.len() as u64);
         steps.push(rare_publish(dice, to));
         if dice.chance(40) {
             steps.push(random_await(dice, plan.topics.len() as u64));
         }
         clients.push((TopicId(to), random_client(dice)));
+        outbox = random_outbox(dice, &mut clients);
     }
     ServicePlan {
         name: format!("s{index}"),
@@ -57,8 +63,38 @@ fn random_service(dice: &mut Dice, plan: &Plan, index: u32, services: u32) -> Se
         handler: Handler { steps },
         failure: FailurePlan { transient: dice.pick(&[0.0, 0.05]), ..FailurePlan::default() },
         startup: random_dist(dice, 20.0 * MS),
+        outbox,
         clients,
     }
+}
+
+/// Perhaps an outbox, whose relay waits for acknowledgements.
+fn random_outbox(dice: &mut Dice, clients: &mut [(TopicId, ClientPlan)]) -> Option<OutboxPlan> {
+    let relay = match dice.below(5) {
+        0 | 1 => Relay::Poll { every: SimSpan::from_millis(1 + dice.below(40)), batch: 1 + small(dice, 20) },
+        2 => Relay::Tail { delay: random_dist(dice, 5.0 * MS), store_every: SimSpan::from_millis(1 + dice.below(200)) },
+        _ => return None,
+    };
+    for (_, client) in clients.iter_mut().filter(|(_, client)| client.acks == Acks::None) {
+        client.acks = Acks::Leader;
+    }
+    Some(OutboxPlan { relay, startup: random_dist(dice, 10.0 * MS) })
+}
+
+/// What strikes the relays of outboxes, if there are any.
+fn random_relay_fault(dice: &mut Dice, plan: &Plan) -> Option<FaultPlan> {
+    let services = (0..).take(plan.services.len()).map(|id| Party::Service(ServiceId(id)));
+    let producers = (0..).take(plan.producers.len()).map(|id| Party::Producer(ProducerId(id)));
+    let relays: Vec<Party> = services.chain(producers).filter(|party| plan.outbox_of(*party).is_some()).collect();
+    (!relays.is_empty()).then(|| FaultPlan {
+        name: "relay".into(),
+        stream: "faults/relay".into(),
+        at: Dist::Exponential(200.0 * MS),
+        every: Some(Dist::Exponential(200.0 * MS)),
+        lasts: Some(Dist::Exponential(40.0 * MS)),
+        target: FaultTarget::Relay(dice.pick(&relays)),
+        effect: dice.pick(&[Effect::Crash, Effect::Crash, Effect::Pause]),
+    })
 }
 
 /// A publish step that feeds nobody faster than it is fed.
@@ -235,11 +271,20 @@ pub(super) fn random_system(dice: &mut Dice) -> Plan {
         if dice.chance(30) {
             producer.clients[0].1 = direct_client();
         }
+        if dice.chance(30) {
+            producer.outbox = random_outbox(dice, &mut producer.clients);
+        }
+        if dice.chance(30) {
+            producer.handler.steps.insert(0, Step::Commit(random_dist(dice, MS)));
+            producer.failure.transient = dice.pick(&[0.0, 0.1]);
+        }
     }
     for n in 0..dice.below(4) {
         let fault = random_fault(dice, &p, n);
         p.faults.push(fault);
     }
+    let relay = random_relay_fault(dice, &p);
+    p.faults.extend(relay.filter(|_| dice.chance(70)));
     p
 }
 
@@ -264,7 +309,7 @@ fn schedules_give_the_same_bytes_with_services() {
 /// What happens in these systems, so that their sameness says something.
 #[test]
 fn much_happens_in_random_systems() {
-    let mut seen = [0; 16];
+    let mut seen = [0; 22];
     for case in 0..200 {
         let outcome = outcome(&system(case), &RunOptions { seed: case + 1, ..RunOptions::default() });
         let mut note = |what: usize, count: u64| seen[what] += count;
@@ -292,6 +337,16 @@ fn much_happens_in_random_systems() {
             }
             note(9, handler.sagas.compensated);
         }
+        let publishers = outcome.services.iter().map(|it| &it.publish).chain(&outcome.producers);
+        for publish in publishers {
+            note(16, publish.crashed_before_publish + publish.failed_before_publish);
+            note(17, publish.phantoms);
+            note(18, publish.outbox.as_ref().map_or(0, |outbox| outbox.again));
+            note(19, publish.outbox.as_ref().map_or(0, |_| publish.publish_latency.count()));
+        }
+        note(20, outcome.consumers.iter().map(|it| it.ledger.unpublished).sum());
+        let again = Defect::Twice(TwiceCause::PublishedAgain);
+        note(21, outcome.consumers.iter().filter_map(|it| it.defects.get(&again)).map(|seen| seen.count).sum());
         note(10, producers.map(|producer| producer.failed).sum());
         note(11, outcome.resources.iter().map(|resource| resource.left).sum());
     }

@@ -86,6 +86,7 @@ pub(super) fn producer(name: &str, rate: f64, key: KeyPlan, to: u32) -> Producer
         instances: 2,
         handler: Handler { steps: vec![Step::Publish(step)] },
         failure: FailurePlan::default(),
+        outbox: None,
         clients: vec![(TopicId(to), direct_client())],
     }
 }

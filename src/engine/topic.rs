@@ -1,284 +1,21 @@
 //! The station Topic: takes what publishers append, in time order, and makes it visible in the log.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
+mod pending;
+mod port;
 
-use super::client::Message;
+use std::collections::BTreeMap;
+
+use pending::Pending;
+pub(super) use port::{Append, NotStored, Port};
+
 use super::earliest::Earliest;
-use super::journeys::{Delta, Follow, News, Notes};
-use super::log::{Column, EventCode, Extra, Lane, Log, Record, leading};
+use super::journeys::{Delta, News, Notes};
+use super::log::{Column, EventCode, Extra, Lane, Log, Record};
 use super::retention::Retention;
-use super::setup::{ClientSetup, Setup, TopicSetup};
+use super::setup::{Setup, TopicSetup};
 use crate::outcome::{Chapter, LossCause, Story, Told, TopicOutcome};
 use crate::plan::TopicId;
 use crate::time::SimTime;
-
-/// One record on its way into a partition.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Append {
-    /// When the leader appends it, ns.
-    pub(super) append: u64,
-    /// The record; `visible` is the earliest time, the log keeps it from decreasing.
-    pub(super) record: Record,
-    /// What some readers need beside it.
-    pub(super) extra: Extra,
-    /// Partition.
-    pub(super) lane: u32,
-    /// Size, bytes.
-    pub(super) bytes: u32,
-    /// When it is lost from the log, and what that is called.
-    pub(super) lost: Option<(u64, LossCause)>,
-}
-
-/// How an event ended that was never stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotStored {
-    /// Refused, or dropped by its producer.
-    Rejected,
-    /// No answer, and not stored.
-    Indeterminate,
-}
-
-/// What one publisher hands to one topic.
-#[derive(Clone, Debug)]
-pub(super) struct Port {
-    /// Records to append.
-    pub(super) appends: Vec<Append>,
-    /// Creation of the events numbered since the port was last emptied.
-    pub(super) events: Vec<u64>,
-    /// Events numbered so far.
-    numbered: u32,
-    /// How events are numbered.
-    code: EventCode,
-    /// Whether the numbers have run out.
-    full: bool,
-    /// Measured events among those created since the port was last emptied.
-    pub(super) created: u64,
-    /// Events given up before they were stored: number, whether measured, how.
-    pub(super) not_stored: Vec<(u32, bool, NotStored)>,
-    /// What is told of journeys.
-    notes: Notes,
-    topic: TopicId,
-    /// Number of the event that is watched, if it is one of this publisher's, and what is told of it.
-    watched: Option<u32>,
-    story: Story,
-}
-
-impl Port {
-    pub(super) fn new(client: &ClientSetup, follow: &Arc<Follow>) -> Self {
-        Self {
-            appends: Vec::new(),
-            events: Vec::new(),
-            numbered: 0,
-            code: client.code,
-            full: false,
-            created: 0,
-            not_stored: Vec::new(),
-            notes: Notes::new(follow, follow.topics[client.topic]),
-            watched: client.watched,
-            story: Story::new(),
-            topic: TopicId(u32::try_from(client.topic).expect("topics fit 32 bits")),
-        }
-    }
-
-    /// A client takes a message.
-    #[inline]
-    pub(super) fn taken(&mut self, message: &Message, now: u64) {
-        self.notes.note(now, message.lineage.root, News::Published(self.topic));
-        self.tell(std::slice::from_ref(message), message.created, Told::Created(message.key));
-    }
-
-    /// Something happens to messages at a client.
-    #[inline]
-    pub(super) fn tell(&mut self, messages: &[Message], at: u64, told: Told) {
-        if let Some(watched) = self.watched
-            && messages.iter().any(|message| message.sequence == watched)
-        {
-            self.story.push(Chapter { at: SimTime(at), told });
-        }
-    }
-
-    /// A message that a client has taken will never be stored.
-    pub(super) fn void(&mut self, message: &Message, measured: bool, how: NotStored, now: u64) {
-        self.notes.note(now, message.lineage.root, News::Void(self.topic));
-        self.tell(std::slice::from_ref(message), now, Told::GivenUp(how == NotStored::Indeterminate));
-        self.not_stored.push((message.sequence, measured, how));
-    }
-
-    /// Numbers one more event; none when the numbers have run out, which ends the run without a result.
-    pub(super) fn number(&mut self, created: u64, measured: bool) -> Option<u32> {
-        self.full = u64::from(self.numbered) >= self.code.capacity();
-        if self.full {
-            return None;
-        }
-        self.events.push(created);
-        self.created += u64::from(measured);
-        self.numbered += 1;
-        Some(self.numbered - 1)
-    }
-
-    /// Whether the numbers have run out.
-    pub(super) fn is_full(&self) -> bool {
-        self.full
-    }
-
-    fn is_empty(&self) -> bool {
-        let idle = self.appends.is_empty() && self.events.is_empty() && self.not_stored.is_empty();
-        !self.full && idle && self.notes.is_empty() && self.story.is_empty()
-    }
-}
-
-/// What has a place in the order of a partition.
-trait Placed: Copy {
-    /// Sort key, its time first.
-    type Key: Ord + Copy;
-    fn key(&self) -> Self::Key;
-    fn time(&self) -> u64;
-}
-
-impl Placed for Record {
-    type Key = (u64, u32);
-
-    #[inline]
-    fn key(&self) -> (u64, u32) {
-        (self.visible, self.event)
-    }
-
-    #[inline]
-    fn time(&self) -> u64 {
-        self.visible
-    }
-}
-
-impl Placed for Append {
-    type Key = (u64, u32, u64);
-
-    fn key(&self) -> (u64, u32, u64) {
-        (self.append, self.record.event, self.record.visible)
-    }
-
-    fn time(&self) -> u64 {
-        self.append
-    }
-}
-
-/// By its place alone.
-#[derive(Clone, Copy, Debug)]
-struct ByPlace<T>(T);
-
-impl<T: Placed> Ord for ByPlace<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.key().cmp(&other.0.key())
-    }
-}
-
-impl<T: Placed> PartialOrd for ByPlace<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Placed> PartialEq for ByPlace<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<T: Placed> Eq for ByPlace<T> {}
-
-/// What comes in nearly in order, kept in order: a late comer moves a few places at most, or waits apart.
-#[derive(Clone, Debug)]
-struct Pending<T> {
-    sorted: Vec<T>,
-    /// So many of them have been taken.
-    taken: usize,
-    /// What would have moved further.
-    apart: BinaryHeap<Reverse<ByPlace<T>>>,
-}
-
-/// Most places that a late comer moves.
-const NEAR: usize = 64;
-
-/// What was taken is given up when it is so much: to move the rest costs more than one step.
-const TAKEN: usize = 16;
-
-impl<T: Placed> Pending<T> {
-    fn new() -> Self {
-        Self { sorted: Vec::new(), taken: 0, apart: BinaryHeap::new() }
-    }
-
-    /// Takes one in; whether it is the first now.
-    #[inline]
-    fn insert(&mut self, one: T) -> bool {
-        match &self.sorted[self.taken..] {
-            [.., last] if last.key() <= one.key() => {
-                self.sorted.push(one);
-                false
-            }
-            _ => self.insert_late(one),
-        }
-    }
-
-    /// As [`Pending::insert`], for one that does not come after all others.
-    fn insert_late(&mut self, one: T) -> bool {
-        let (key, mut at) = (one.key(), self.sorted.len());
-        if at > self.taken + NEAR && self.sorted[at - NEAR].key() > key {
-            self.apart.push(Reverse(ByPlace(one)));
-        } else {
-            self.sorted.push(one);
-            while at > self.taken && self.sorted[at - 1].key() > key {
-                self.sorted[at] = self.sorted[at - 1];
-                at -= 1;
-            }
-            self.sorted[at] = one;
-        }
-        self.first() == one.time()
-    }
-
-    /// The earliest time.
-    #[inline]
-    fn first(&self) -> u64 {
-        let sorted = self.sorted.get(self.taken).map_or(u64::MAX, Placed::time);
-        sorted.min(self.apart.peek().map_or(u64::MAX, |one| one.0.0.time()))
-    }
-
-    /// Takes all that come strictly before `until`.
-    #[inline]
-    fn take(&mut self, until: u64, take: impl FnOnce(&[T])) {
-        if self.apart.peek().is_some_and(|one| one.0.0.time() < until) {
-            self.merge(until);
-        }
-        let from = self.taken;
-        self.taken += leading(&self.sorted[from..], |one| one.time() < until);
-        take(&self.sorted[from..self.taken]);
-        if self.taken >= TAKEN {
-            self.sorted.drain(..self.taken);
-            self.taken = 0;
-        }
-    }
-
-    /// Brings all that come strictly before `until` and wait apart to where they belong.
-    #[cold]
-    fn merge(&mut self, until: u64) {
-        let mut from = self.taken;
-        let due = from + self.sorted[from..].partition_point(|one| one.time() < until);
-        let mut merged = Vec::with_capacity(2 * (due - from));
-        while let Some(Reverse(ByPlace(next))) = self.apart.peek().copied().filter(|one| one.0.0.time() < until) {
-            self.apart.pop();
-            let to = from + self.sorted[from..due].partition_point(|one| one.key() < next.key());
-            merged.extend_from_slice(&self.sorted[from..to]);
-            merged.push(next);
-            from = to;
-        }
-        merged.extend_from_slice(&self.sorted[from..due]);
-        self.sorted.splice(self.taken..due, merged);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.sorted[self.taken..].iter().chain(self.apart.iter().map(|one| &one.0.0))
-    }
-}
 
 /// What publishers have handed in for one topic, in order of append time.
 #[derive(Clone, Debug)]
@@ -297,6 +34,7 @@ pub(super) struct Inbox {
     created: u64,
     rejected: u64,
     indeterminate: u64,
+    unpublished: u64,
     bytes: u64,
     bytes_each: u64,
     /// What publishers have told of journeys.
@@ -347,6 +85,7 @@ impl Inbox {
             created: 0,
             rejected: 0,
             indeterminate: 0,
+            unpublished: 0,
             bytes: 0,
             bytes_each: 0,
             told: Vec::new(),
@@ -395,6 +134,7 @@ impl Inbox {
             match how {
                 NotStored::Rejected => self.rejected += u64::from(measured),
                 NotStored::Indeterminate => self.indeterminate += u64::from(measured),
+                NotStored::Unpublished => self.unpublished += u64::from(measured),
             }
         }
         for append in port.appends.drain(..) {
@@ -422,9 +162,9 @@ impl Inbox {
         std::mem::take(&mut self.story)
     }
 
-    /// Measured events refused or given up without an answer and not stored.
-    pub(super) fn not_stored(&self) -> (u64, u64) {
-        (self.rejected, self.indeterminate)
+    /// Measured events that were not stored: refused, given up without an answer, and never published.
+    pub(super) fn not_stored(&self) -> [u64; 3] {
+        [self.rejected, self.indeterminate, self.unpublished]
     }
 }
 
@@ -619,42 +359,4 @@ fn tell_stored(
 /// A publisher's position as it stands in event numbers.
 pub(super) fn publisher_number(publisher: usize) -> u32 {
     u32::try_from(publisher).expect("publishers fit 32 bits")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Pending, Record};
-    use crate::random::Stream;
-
-    /// Delays of some seconds that have no bound, at 100k/s: all that comes later overtakes half a million records. Moved one
-    /// by one that would be 10^12 moves.
-    #[test]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "delays are positive, the cast saturates"
-    )]
-    fn late_comers_are_not_carried_far() {
-        let stream = Stream::named(1, "late");
-        let records = (0..2_000_000_u32).map(|event| {
-            let delay = 1e9 / (1.0 - stream.unit(u64::from(event)));
-            Record { visible: u64::from(event) * 10_000 + delay as u64, event, ..Record::default() }
-        });
-        let (mut pending, mut taken) = (Pending::new(), Vec::new());
-        let mut take = |pending: &mut Pending<Record>, until| {
-            pending.take(until, |due| taken.extend(due.iter().map(|one| (one.visible, one.event))));
-        };
-        let mut all: Vec<(u64, u32)> = Vec::new();
-        for record in records {
-            pending.insert(record);
-            all.push((record.visible, record.event));
-            if record.event % 2_048 == 0 {
-                take(&mut pending, u64::from(record.event) * 10_000);
-            }
-        }
-        take(&mut pending, u64::MAX);
-        assert!(pending.first() == u64::MAX && pending.iter().next().is_none());
-        all.sort_unstable();
-        assert!(taken == all);
-    }
 }

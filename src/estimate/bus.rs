@@ -5,7 +5,7 @@ use super::moments::Moments;
 use super::rates::Grid;
 use super::spread::events_of_a_batch;
 use crate::dist::KeyPlan;
-use crate::plan::{Acks, Keyless, Plan};
+use crate::plan::{Acks, Keyless, OutboxPlan, Plan, Relay};
 
 /// What publishing to a topic takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,8 +28,17 @@ impl Publishing {
         Self { buffer: Moments::ZERO, store: Moments::ZERO, ack: Moments::ZERO, clump: 1.0, alone: true }
     }
 
-    /// By a publisher to a topic, without what a window of requests in flight adds.
+    /// By a publisher to a topic, without what a window of requests in flight adds. Who has an outbox waits for nothing.
     pub(super) fn of(plan: &Plan, grid: &Grid, flows: &Flows<'_>, publisher: Publisher, topic: usize) -> Self {
+        let by_client = Self::by_client(plan, grid, flows, publisher, topic);
+        if outbox_of(plan, publisher).is_none() {
+            return by_client;
+        }
+        let store = by_client.buffer.plus(by_client.store);
+        Self { buffer: Moments::ZERO, store, ack: Moments::ZERO, ..by_client }
+    }
+
+    fn by_client(plan: &Plan, grid: &Grid, flows: &Flows<'_>, publisher: Publisher, topic: usize) -> Self {
         let Some(client) = client(plan, publisher, topic) else { return Self::none() };
         let store = &plan.topics[topic].store;
         let stage = |dist| Moments::of(dist, &[]);
@@ -42,8 +51,9 @@ impl Publishing {
             Acks::Leader => stored.plus(network),
             Acks::All => stored.plus(replicate).plus(fsync).plus(network),
         };
+        let (held, together) = relay(plan, grid, flows, publisher, topic);
         let alone = client.batching.is_none() && client.max_in_flight.is_none() && !client.fifo_connection;
-        let published = Self { store: visible, ack, alone, ..Self::none() };
+        let published = Self { buffer: held, store: visible, ack, clump: together, alone: alone && together <= 1.0 };
         let Some(batching) = &client.batching else { return published };
         let Some(first) = flows.between(publisher, topic).next() else { return published };
         let keyless = matches!(first.keys, KeyPlan::None) || client.partitioning.hash.is_none();
@@ -53,7 +63,30 @@ impl Publishing {
         let lanes = if keyless && in_rows { 1.0 } else { f64::from(plan.topics[topic].partitions) };
         let each = rate / f64::from(processes(plan, publisher).max(1)) / lanes;
         let (buffer, clump) = batch(each, batching.linger.seconds(), events_of_a_batch(plan, first, batching));
-        Self { buffer, clump, ..published }
+        Self { buffer: held.plus(buffer), clump: clump.max(together), ..published }
+    }
+}
+
+fn outbox_of(plan: &Plan, publisher: Publisher) -> Option<&OutboxPlan> {
+    match publisher {
+        Publisher::Producer(index) => plan.producers[index].outbox.as_ref(),
+        Publisher::Service(index) => plan.services[index].outbox.as_ref(),
+        Publisher::Consumer(_) => None,
+    }
+}
+
+/// How long an event waits for the relay of its outbox, and mean square over mean of those of one partition that it takes
+/// together.
+fn relay(plan: &Plan, grid: &Grid, flows: &Flows<'_>, publisher: Publisher, topic: usize) -> (Moments, f64) {
+    match outbox_of(plan, publisher).map(|outbox| &outbox.relay) {
+        None => (Moments::ZERO, 1.0),
+        Some(Relay::Tail { delay, .. }) => (Moments::of(delay, &[]), 1.0),
+        Some(Relay::Poll { every, .. }) => {
+            let every = every.seconds();
+            let rate: f64 = flows.between(publisher, topic).map(|flow| grid.mean(&flow.rates)).sum();
+            let together = 1.0 + rate * every / f64::from(plan.topics[topic].partitions);
+            (Moments { mean: every / 2.0, variance: every * every / 12.0 }, together)
+        }
     }
 }
 

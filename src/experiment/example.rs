@@ -129,6 +129,7 @@ fn service(name: &str, arrivals: Option<Arrivals>, (instances, workers): (u32, u
         handler: Handler { steps },
         failure: FailurePlan::default(),
         startup: Dist::Constant(0.0),
+        outbox: None,
         clients: Vec::new(),
     }
 }
@@ -284,6 +285,7 @@ fn producer() -> ProducerPlan {
         instances: 1,
         handler: Handler { steps: vec![Step::Publish(publish)] },
         failure: FailurePlan::default(),
+        outbox: None,
         clients: vec![(TopicId(0), client)],
     }
 }

@@ -16,7 +16,9 @@ use crate::outcome::{
     ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
     ProducerOutcome, Seen, StageSums, TopicOutcome, Touched,
 };
-use crate::plan::{Acks, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Plan, Settle, TopicId, WorkerOrder};
+use crate::plan::{
+    Acks, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Handler, Plan, Settle, TopicId, WorkerOrder,
+};
 use crate::stats::Histogram;
 use crate::time::{SimSpan, SimTime};
 
@@ -115,6 +117,7 @@ fn producer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         handled.into_iter().for_each(|(name, value)| drop(put(name, value)));
     }
     put("publish", publishing(seen, pooled));
+    facts(&plan.producers[index].handler, seen, pooled).into_iter().for_each(|(name, value)| drop(put(name, value)));
     metrics.into()
 }
 
@@ -128,6 +131,22 @@ pub(super) fn publishing(seen: &ProducerOutcome, pooled: &Pooled) -> Value {
         "publishing": seen.publishing,
         "retries": seen.retries,
     })
+}
+
+/// What became of business facts and their events, of those that commit facts; and what an outbox saw.
+pub(super) fn facts(handler: &Handler, seen: &ProducerOutcome, pooled: &Pooled) -> Vec<(&'static str, Value)> {
+    let mut metrics = Vec::new();
+    if handler.commits() {
+        let (crashed, failed) = (seen.crashed_before_publish, seen.failed_before_publish);
+        let by_cause = json!({ "crashed_before_publish": crashed, "failed_before_publish": failed });
+        metrics.push(("unpublished", json!({ "total": crashed + failed, "by_cause": by_cause })));
+        metrics.push(("phantoms", seen.phantoms.into()));
+    }
+    if let Some(outbox) = &seen.outbox {
+        let rows = json!({ "max": level(outbox.rows_max as f64), "end": mean_of_runs(outbox.rows_end, pooled) });
+        metrics.push(("outbox", json!({ "rows": rows, "published_again": outbox.again })));
+    }
+    metrics
 }
 
 fn topic(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
@@ -221,7 +240,7 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     }
     put("offered_load", offered_load(plan, policy, seen, pooled));
     put("throughput", ratio(seen.done as f64, pooled.measured_seconds()));
-    put("ledger", ledger(seen));
+    put("ledger", ledger(plan, index, seen));
     put(
         "duplicates",
         json!({
@@ -377,15 +396,19 @@ fn servers(plan: &Plan, policy: &ConsumerPlan, members: u32) -> u64 {
     }
 }
 
-fn ledger(seen: &ConsumerOutcome) -> Value {
+fn ledger(plan: &Plan, index: usize, seen: &ConsumerOutcome) -> Value {
     let books = &seen.ledger;
-    json!({
+    let mut ledger = json!({
         "created": books.created, "rejected": books.rejected, "indeterminate": books.indeterminate,
         "publishing": books.publishing, "stored": books.stored, "effected": books.effected, "filtered": books.filtered,
         "acked_lost": books.acked_lost, "expired": books.expired, "skipped": books.skipped,
         "discarded": books.discarded, "dead_lettered": books.dead_lettered,
         "waiting": books.waiting, "in_flight": books.in_flight,
-    })
+    });
+    if let Some(ledger) = ledger.as_object_mut().filter(|_| plan.reads_of_facts(index)) {
+        ledger.insert("unpublished".into(), books.unpublished.into());
+    }
+    ledger
 }
 
 fn lost(seen: &ConsumerOutcome) -> Value {
@@ -446,7 +469,11 @@ fn anomalies(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome) -> Valu
         Ok(()) => json!({ "count": count, "allowed": false }),
         Err(reason) => json!({ "count": count, "allowed": true, "reason": reason }),
     };
-    let once_stored = if published_idempotently(plan, policy) { Ok(()) } else { Err("a publisher is not idempotent") };
+    let once_stored = match (published_idempotently(plan, policy), relayed(plan, policy)) {
+        (true, false) => Ok(()),
+        (false, _) => Err("a publisher is not idempotent"),
+        (true, true) => Err("the relay of an outbox publishes again what it had not noted as sent"),
+    };
     let no_skips = match policy.settle {
         Settle::After => Ok(()),
         Settle::Before | Settle::Timer(_) => Err("deliveries may be settled before their effect"),
@@ -471,6 +498,13 @@ fn clients_of<'a>(plan: &'a Plan, policy: &'a ConsumerPlan) -> impl Iterator<Ite
 /// Whether every client that publishes to what the consumer reads is idempotent.
 fn published_idempotently(plan: &Plan, policy: &ConsumerPlan) -> bool {
     clients_of(plan, policy).all(|client| client.idempotent)
+}
+
+/// Whether what the consumer reads comes out of an outbox.
+fn relayed(plan: &Plan, policy: &ConsumerPlan) -> bool {
+    let reads = |clients: &[(TopicId, ClientPlan)]| clients.iter().any(|(topic, _)| policy.subscribes.contains(topic));
+    plan.producers.iter().any(|it| it.outbox.is_some() && reads(&it.clients))
+        || plan.services.iter().any(|it| it.outbox.is_some() && reads(&it.clients))
 }
 
 /// Whether what is acknowledged is kept as long as a copy in sync is there, and no other copy may lead.

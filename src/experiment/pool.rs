@@ -200,6 +200,15 @@ impl ProducerOutcome {
         self.retries += other.retries;
         self.failed += other.failed;
         self.open += other.open;
+        self.crashed_before_publish += other.crashed_before_publish;
+        self.failed_before_publish += other.failed_before_publish;
+        self.phantoms += other.phantoms;
+        if let Some(outbox) = other.outbox {
+            let mine = self.outbox.get_or_insert_default();
+            mine.rows_max = mine.rows_max.max(outbox.rows_max);
+            mine.rows_end += outbox.rows_end;
+            mine.again += outbox.again;
+        }
         merge_handlers(&mut self.handler, other.handler);
     }
 }
@@ -454,6 +463,7 @@ impl Ledger {
         self.created += other.created;
         self.rejected += other.rejected;
         self.indeterminate += other.indeterminate;
+        self.unpublished += other.unpublished;
         self.publishing += other.publishing;
         self.stored += other.stored;
         self.effected += other.effected;

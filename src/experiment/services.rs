@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::measure::{distribution, level, publishing, ratio};
+use super::measure::{distribution, facts, level, publishing, ratio};
 use super::pool::Pooled;
 use crate::outcome::{AwaitLedger, CallLedger, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger};
 use crate::plan::{Handler, Plan, ServicePlan, Step, called};
@@ -33,6 +33,7 @@ pub(super) fn service(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     if !policy.clients.is_empty() {
         put("created", seen.publish.created.into());
         put("publish", publishing(&seen.publish, pooled));
+        facts(&policy.handler, &seen.publish, pooled).into_iter().for_each(|(name, value)| drop(put(name, value)));
     }
     metrics.into()
 }

@@ -8,8 +8,8 @@ use super::shares::Shares;
 use super::unfinished::{UNFINISHED, open_in};
 use super::warm_up;
 use crate::metrics::is_of_the_worst_run;
-use crate::outcome::Ended;
-use crate::plan::{ClientPlan, ConsumerPlan, Plan, TopicId};
+use crate::outcome::{Ended, ProducerOutcome};
+use crate::plan::{ClientPlan, ConsumerPlan, OutboxPlan, Plan, TopicId};
 use crate::summary::{Batches, Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
 use crate::units::show_seconds;
@@ -65,6 +65,8 @@ impl Findings<'_> {
         warnings.extend(per_service(&|i| self.unanswered(i)));
         warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.unpublished(i)));
         warnings.extend((0..self.plan.producers.len()).filter_map(|i| self.failed_handlers(i)));
+        warnings.extend(self.publishers().filter_map(|(about, outbox, seen)| self.full_outbox(about, outbox?, seen)));
+        warnings.extend(self.publishers().filter_map(|(about, outbox, seen)| written_twice(about, outbox, seen)));
         warnings.extend((0..self.plan.topics.len()).filter_map(|i| self.not_passed_on(i)));
         warnings.extend(self.undecided());
         warnings.extend(per_consumer(&|i| self.short_tail(&self.latencies(i))));
@@ -255,6 +257,28 @@ impl Findings<'_> {
         (seen.failed > 0).then_some(Warning { code: "W008", about, text })
     }
 
+    /// All who may commit facts: what a warning about them is about, with their outbox, and what was seen.
+    fn publishers(&self) -> impl Iterator<Item = (String, Option<&OutboxPlan>, &ProducerOutcome)> {
+        let outcome = &self.whole.pooled.outcome;
+        let producers = self.plan.producers.iter().zip(&outcome.producers);
+        let producers = producers.map(|(it, seen)| (format!("producers.{}", it.name), it.outbox.as_ref(), seen));
+        let services = self.plan.services.iter().zip(&outcome.services);
+        let services = services.map(|(it, seen)| (format!("services.{}", it.name), it.outbox.as_ref(), &seen.publish));
+        producers.chain(services)
+    }
+
+    /// A relay that takes fewer rows than are committed.
+    fn full_outbox(&self, about: String, outbox: &OutboxPlan, seen: &ProducerOutcome) -> Option<Warning> {
+        let most = outbox.most_per_second()?;
+        let rate = seen.created as f64 / self.whole.pooled.measured_seconds();
+        let left = seen.outbox.as_ref()?.rows_end as f64 / f64::from(self.whole.pooled.runs);
+        let text = format!(
+            "The relay of its outbox takes {most:.3} rows a second at most, and {rate:.3} are committed: {left:.0} were left \
+             when the run ended. Poll more often, or take more rows at a time (`batch`)."
+        );
+        (rate > most).then_some(Warning { code: "W001", about, text })
+    }
+
     /// The same of what consumers publish, whose clients tell nobody.
     fn not_passed_on(&self, index: usize) -> Option<Warning> {
         let (topic, seen) = (&self.plan.topics[index], &self.whole.pooled.outcome.topics[index]);
@@ -390,6 +414,18 @@ impl Findings<'_> {
     fn about(&self, index: usize, code: &'static str, text: String) -> Warning {
         warning("consumers", self.name(index), code, text)
     }
+}
+
+/// Facts and events that do not go together: two writes, and something between them.
+fn written_twice(about: String, outbox: Option<&OutboxPlan>, seen: &ProducerOutcome) -> Option<Warning> {
+    let (crashed, failed, phantoms) = (seen.crashed_before_publish, seen.failed_before_publish, seen.phantoms);
+    let text = format!(
+        "Dual write: {} facts were committed and their events never published ({crashed} because the process ended, {failed} \
+         because the handler failed), and {phantoms} events were published of facts that were never committed. No latency, \
+         loss or duplicate counts the former. An `outbox` has neither.",
+        crashed + failed
+    );
+    (outbox.is_none() && crashed + failed + phantoms > 0).then_some(Warning { code: "W008", about, text })
 }
 
 /// Times whose percentiles are shown.

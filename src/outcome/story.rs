@@ -32,6 +32,8 @@ pub enum Defect {
 pub enum TwiceCause {
     /// Its publisher, or the link, stored it more than once.
     StoredTwice,
+    /// The relay of its outbox was lost before it had noted that it is stored, and published it again.
+    PublishedAgain,
     /// Its record was handed out again before it was settled: after a crash, a rebalance, or a lost acknowledgement.
     HandedOutAgain,
 }
@@ -71,6 +73,7 @@ impl Defect {
         match self {
             Self::Lost(cause) => ("lost", cause.name()),
             Self::Twice(TwiceCause::StoredTwice) => ("twice", "stored_twice"),
+            Self::Twice(TwiceCause::PublishedAgain) => ("twice", "published_again"),
             Self::Twice(TwiceCause::HandedOutAgain) => ("twice", "handed_out_again"),
             Self::Late(LateCause::StoredLate) => ("late", "stored_late"),
             Self::Late(LateCause::Retried) => ("late", "retried"),

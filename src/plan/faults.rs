@@ -42,6 +42,8 @@ pub enum FaultTarget {
     Leader(TopicId, u32),
     /// Something shared.
     Resource(ResourceId),
+    /// The relay of somebody's outbox.
+    Relay(Party),
     /// The connection between a service's instances and the buses to which they publish.
     ServiceLink(ServiceId),
     /// The connection between somebody and a service that it calls; both ways, where both call.

@@ -27,6 +27,14 @@ impl Handler {
         simple
     }
 
+    /// Whether it has a local transaction.
+    #[must_use]
+    pub fn commits(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |step| found |= matches!(step, Step::Commit(_)));
+        found
+    }
+
     /// The topics whose events it awaits, in the order of its steps.
     #[must_use]
     pub fn awaited(&self) -> Vec<TopicId> {

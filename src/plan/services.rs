@@ -1,6 +1,6 @@
 //! Services that answer requests, the way to them, and what they share.
 
-use super::{ClientPlan, FailurePlan, Handler, KeyPlan, TopicId};
+use super::{ClientPlan, FailurePlan, Handler, KeyPlan, OutboxPlan, TopicId};
 use crate::dist::{Arrivals, Dist};
 use crate::time::SimSpan;
 
@@ -35,6 +35,8 @@ pub struct ServicePlan {
     pub failure: FailurePlan,
     /// From the start of a process until it is ready.
     pub startup: Dist,
+    /// Through which its handlers publish; none: they publish themselves.
+    pub outbox: Option<OutboxPlan>,
     /// Client settings, one per topic that the handler publishes to.
     pub clients: Vec<(TopicId, ClientPlan)>,
 }

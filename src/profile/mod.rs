@@ -26,6 +26,12 @@ pub const PRESETS: [(&str, &str); 5] = [
 /// The built-in kinds of client, beside the one that a bus's own profile describes: name and text.
 pub const CLIENTS: [(&str, &str); 1] = [("librdkafka", include_str!("clients/librdkafka.yaml"))];
 
+/// The built-in kinds of relay that read the log of a database: name and text.
+pub const RELAYS: [(&str, &str); 1] = [("debezium", include_str!("relays/debezium.yaml"))];
+
+/// The kind of a relay that names none.
+pub const USUAL_RELAY: &str = "debezium";
+
 /// One kind of bus.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BusProfile {
@@ -146,7 +152,7 @@ pub const PARTITIONERS: &[&str] = &[
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 65] = [
+pub const VALUES: [(&str, Kind, &str); 66] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
@@ -233,6 +239,7 @@ pub const VALUES: [(&str, Kind, &str); 65] = [
         Kind::Span,
         "events without a key go to one partition for so long, whatever the partitioner; 0s: as the partitioner says",
     ),
+    ("store_every", Kind::Span, "time between two positions that a relay stores"),
     ("unclean_election", FLAG, "whether a copy that is not in sync may lead when no other can"),
     ("unsynced", Kind::Dist, "age of the oldest records that are not on a node's disk yet"),
     ("visible", Kind::Word(&["appended", "replicated"]), "when a record may be seen"),

@@ -4,7 +4,7 @@ use super::diagnostics::{Diagnostic, listed, nearest};
 use super::reader::{Reader, items};
 use super::tree::{Node, Place};
 use crate::metrics::{self, CALLS, Metric, OUTCOMES, Unit};
-use crate::plan::{Comparison, Expectation, FlowPlan, Goal, Plan, Step};
+use crate::plan::{Comparison, Expectation, FlowPlan, Goal, Party, Plan, ProducerId, ServiceId, Step};
 use crate::time::SimTime;
 use crate::units::{self, UnitError};
 
@@ -277,6 +277,21 @@ fn missing(plan: &Plan, section: &str, name: &str, keys: &[String]) -> Option<St
     }
 }
 
+/// Who may have an outbox, by section and name.
+fn party_of(plan: &Plan, section: &str, name: &str) -> Option<Party> {
+    let id = |index: usize| u32::try_from(index).ok();
+    match section {
+        "producers" => {
+            let index = plan.producers.iter().position(|it| it.name == name)?;
+            Some(Party::Producer(ProducerId(id(index)?)))
+        }
+        _ => {
+            let index = plan.services.iter().position(|it| it.name == name)?;
+            Some(Party::Service(ServiceId(id(index)?)))
+        }
+    }
+}
+
 /// The same of who runs a handler.
 fn missing_of_handler(plan: &Plan, section: &str, name: &str, keys: &[&str]) -> Option<String> {
     let service = plan.services.iter().find(|service| section == "services" && service.name == name);
@@ -289,6 +304,15 @@ fn missing_of_handler(plan: &Plan, section: &str, name: &str, keys: &[&str]) -> 
     match keys {
         ["response" | "availability" | "users", ..] if service.is_some_and(|service| service.arrivals.is_none()) => {
             Some(format!("no users come in at `{name}`"))
+        }
+        ["unpublished" | "phantoms", ..] if !handler.commits() => {
+            Some(format!("`{name}` commits no fact: it has no step `local_commit`"))
+        }
+        ["outbox", ..] if plan.outbox_of(party_of(plan, section, name)?).is_none() => {
+            Some(format!("`{name}` has no `outbox`"))
+        }
+        ["ledger", "unpublished"] if !plan.reads_of_facts(plan.consumers.iter().position(|it| it.name == name)?) => {
+            Some(format!("who publishes to what `{name}` reads commits no fact: nobody has a step `local_commit`"))
         }
         ["awaits", ..] if !has(&|step| matches!(step, Step::Await(_))) => Some(format!("`{name}` awaits no event")),
         ["saga", ..] if !has(&|step| matches!(step, Step::Saga(_))) => Some(format!("`{name}` has no saga")),

@@ -24,6 +24,7 @@ const PRODUCER_EFFECTS: [&str; 1] = ["burst"];
 const SERVICE_EFFECTS: [&str; 7] = ["crash", "pause", "slow", "fail", "burst", "black_hole", "cold_start"];
 const LINK_EFFECTS: [&str; 5] = ["drop", "delay", "duplicate", "lost_response", "partition"];
 const RESOURCE_EFFECTS: [&str; 3] = ["pause", "slow", "quota"];
+const RELAY_EFFECTS: [&str; 2] = ["crash", "pause"];
 const BROKER_EFFECTS: [&str; 3] = ["crash", "pause", "power_loss"];
 /// Effects of the format that this version does not have, on any target.
 const NOT_YET: [&str; 5] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall"];
@@ -232,6 +233,9 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
                 reject(reader, error, tail);
                 return None;
             };
+            if tail == "outbox" {
+                return relay(reader, node, things.plan, Party::Service(ServiceId(id(index))));
+            }
             let ServicePlan { name, instances, .. } = &things.plan.services[index];
             let instances = part(reader, node, tail, &Parts { of: name, word: "instances", count: *instances })?;
             Some(FaultTarget::Service(ServiceId(id(index)), instances))
@@ -247,6 +251,7 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
         }
         "producers" => match longest(tail, producers()) {
             Some((index, "" | "instances")) => Some(FaultTarget::Producer(ProducerId(id(index)))),
+            Some((index, "outbox")) => relay(reader, node, things.plan, Party::Producer(ProducerId(id(index)))),
             Some(_) => {
                 reader.not_yet(node.place, "a part of a producer as a target");
                 None
@@ -269,6 +274,16 @@ fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<Fa
             None
         }
     }
+}
+
+/// The relay of somebody's outbox.
+fn relay(reader: &mut Reader, node: &Node, plan: &Plan, whose: Party) -> Option<FaultTarget> {
+    if plan.outbox_of(whose).is_none() {
+        let message = format!("`{}` has no outbox", plan.party_name(whose));
+        reader.error(Diagnostic::at(node.place, message).help("give it one: `outbox: { poll: 1s, batch: 100 }`"));
+        return None;
+    }
+    Some(FaultTarget::Relay(whose))
 }
 
 /// A resource, as a whole.
@@ -494,6 +509,7 @@ fn effect_of(
         FaultTarget::Producer(_) => &PRODUCER_EFFECTS,
         FaultTarget::Service(..) => &SERVICE_EFFECTS,
         FaultTarget::Resource(_) => &RESOURCE_EFFECTS,
+        FaultTarget::Relay(_) => &RELAY_EFFECTS,
         FaultTarget::ProducerLink(_)
         | FaultTarget::ConsumerLink(_)
         | FaultTarget::ServiceLink(_)

@@ -28,6 +28,7 @@ mod keys;
 mod layers;
 mod names;
 mod order;
+mod outbox;
 mod producers;
 mod profiles;
 mod reader;

@@ -7,6 +7,7 @@ use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{self, Known};
 use super::keys;
+use super::outbox;
 use super::reader::{Fields, Reader};
 use super::tree::{Entry, Node};
 use crate::dist::{Arrivals, Dist};
@@ -32,7 +33,7 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
     reader.explained.things.push(path.clone());
     let what = format!("the producer `{}`", entry.key);
     let mut fields = Fields::open(reader, &entry.value, entry.place, path.clone(), what.clone())?;
-    fields.not_yet(reader, &["outbox", "schema", "zones", "startup"]);
+    fields.not_yet(reader, &["schema", "zones", "startup"]);
     fields.required(reader, "arrivals", "arrivals: { poisson: 500/s }");
     let arrivals = arrivals(reader, &mut fields);
     let events_per_arrival = dist(reader, &mut fields, "events_per_arrival", Of::Count, "1", 1.0);
@@ -54,12 +55,16 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
         let place = fields.get("failure").map_or(entry.place, |node| node.place);
         reader.not_yet(place, "`hang` and `crash` of a producer");
     }
-    let handler = handler.unwrap_or_default();
+    let mut handler = handler.unwrap_or_default();
+    let outbox = outbox::read(reader, &mut fields, &mut handler);
     let topics = handlers::published(&handler);
     if !handler.steps.is_empty() && topics.is_empty() && handler.is_simple() && reader.errors.is_empty() {
         reader.notes.push(format!("{path} publishes nothing"));
     }
     let clients = clients::of(reader, &mut fields, known.buses, &topics);
+    if let Some(entry) = fields.entry("outbox").filter(|_| outbox.is_some()) {
+        outbox::check_clients(reader, entry.place, &clients);
+    }
     fields.finish(reader);
     Some(ProducerPlan {
         name: entry.key.clone(),
@@ -71,6 +76,7 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
         instances: instances.unwrap_or(1),
         handler,
         failure,
+        outbox,
         clients,
     })
 }

@@ -9,8 +9,8 @@ use super::layers;
 use super::reader::{Fields, Reader, items};
 use super::tree::{self, Entry, Layer, Node, Place, Value};
 use crate::profile::{
-    BusProfile, CLIENTS, ClientProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, SERVER_VALUES, SERVERS,
-    Scope, ServerProfile, Setting, VALUES,
+    BusProfile, CLIENTS, ClientProfile, Discipline, Kind, PRESETS, ProfileValue, Quantity, RELAYS, SERVER_VALUES,
+    SERVERS, Scope, ServerProfile, Setting, VALUES,
 };
 use crate::units::{self, UnitError};
 
@@ -45,7 +45,22 @@ pub(super) fn load_server(reader: &mut Reader, name: &str, place: Place) -> Opti
 /// The kind of client that a name or file name in a scenario stands for.
 pub(super) fn load_client(reader: &mut Reader, name: &str, place: Place) -> Option<ClientProfile> {
     let tree = profile_tree(reader, &CLIENTS, name, place, 0)?;
-    let mut fields = Fields::open(reader, &tree, place, "profile", "a profile of a client")?;
+    read_client(reader, &tree, place, "a profile of a client")
+}
+
+/// The kind of relay that a name or file name in a scenario stands for, as the profile of a bus without topics.
+pub(super) fn load_relay(reader: &mut Reader, name: &str, place: Place) -> Option<BusProfile> {
+    let tree = profile_tree(reader, &RELAYS, name, place, 0)?;
+    let relay = read_client(reader, &tree, place, "a profile of a relay")?;
+    for name in ["startup", "store_every"].into_iter().filter(|name| !relay.values.contains_key(*name)) {
+        reader.error(Diagnostic::at(place, format!("the profile `{}` lacks the value `{name}`", relay.name)));
+    }
+    let ClientProfile { name, about, values, settings, ignored } = relay;
+    Some(BusProfile { name, about, values, settings, ignored, ..BusProfile::default() })
+}
+
+fn read_client(reader: &mut Reader, tree: &Node, place: Place, what: &str) -> Option<ClientProfile> {
+    let mut fields = Fields::open(reader, tree, place, "profile", what)?;
     let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
     let name = text(fields.required(reader, "name", "name: ours"));
     let about = text(fields.get("about"));
@@ -148,7 +163,7 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
     let (eager, pulled) = (says("membership", "eager"), says("replication", "pull"));
     match name {
         "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
-        "replication" | "metadata_age" => false,
+        "replication" | "metadata_age" | "store_every" => false,
         "offset_reset" | "retention_bytes" | "retention_check" | "segment_age" | "segment_bytes" => false,
         "broker_heartbeat" | "broker_session_timeout" | "broker_startup" | "catch_up" | "election" | "unsynced" => {
             pulled

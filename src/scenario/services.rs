@@ -8,6 +8,7 @@ use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{self, Known};
 use super::names::MAX_SERVICES;
+use super::outbox;
 use super::producers::{self, MAX_PROCESSES};
 use super::profiles;
 use super::reader::{Fields, Reader};
@@ -51,12 +52,12 @@ fn service(reader: &mut Reader, entry: &Entry, known: &Known<'_>, servers: &mut 
     let fields = Fields::open(reader, &entry.value, entry.place, path.clone(), what.clone());
     let fields = fields.or_else(|| Fields::open(reader, &nothing, entry.place, path, what));
     let mut fields = fields.expect("nothing is an empty map");
-    fields.not_yet(reader, &["outbox", "schema", "zones", "settings_file", "autoscale"]);
+    fields.not_yet(reader, &["schema", "zones", "settings_file", "autoscale"]);
     let arrivals = producers::arrivals(reader, &mut fields);
     let users = fields.get("arrivals").is_some();
     let (events_per_arrival, key, types) = requests(reader, &mut fields, users);
     let server = server(reader, &mut fields, servers);
-    let handler = handlers::read(reader, &mut fields, known).unwrap_or_default();
+    let mut handler = handlers::read(reader, &mut fields, known).unwrap_or_default();
     if !["handler", "publishes", "service_time"].into_iter().any(|key| fields.get(key).is_some()) {
         reader.explain_default(&fields.path_of("service_time"), "0s", "");
     }
@@ -72,7 +73,12 @@ fn service(reader: &mut Reader, entry: &Entry, known: &Known<'_>, servers: &mut 
         reader.explain_default(&fields.path_of("instances"), "1", "");
     }
     refuse_idle_settings(reader, &mut fields, !topics.is_empty());
+    let startup = startup(reader, &mut fields, &server);
+    let outbox = outbox::read(reader, &mut fields, &mut handler);
     let clients = clients::of(reader, &mut fields, known.buses, &topics);
+    if let Some(entry) = fields.entry("outbox").filter(|_| outbox.is_some()) {
+        outbox::check_clients(reader, entry.place, &clients);
+    }
     let plan = ServicePlan {
         name: entry.key.clone(),
         arrivals,
@@ -87,7 +93,8 @@ fn service(reader: &mut Reader, entry: &Entry, known: &Known<'_>, servers: &mut 
         transport: transport(reader, &fields, &server),
         handler,
         failure,
-        startup: startup(reader, &mut fields, &server),
+        startup,
+        outbox,
         clients,
     };
     fields.finish(reader);

@@ -25,6 +25,7 @@ mod kafka;
 mod layers;
 mod metamorphic;
 mod metrics;
+mod outbox;
 mod publishing;
 mod queue;
 mod recompute;

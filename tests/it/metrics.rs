@@ -63,8 +63,10 @@ fn every_figure_lies_inside_its_interval_and_the_worst_run_has_none() {
 fn every_metric_of_the_catalogue_is_measured() {
     let mut scenario = with_services();
     let saga = json!([ { "do": [ { "call": { "to": "stock", "timeout": "60ms" } } ], "undo": [ { "work": "1ms" } ] } ]);
-    let handler = json!([ { "saga": saga }, { "publish": "later" }, { "await": "later" } ]);
-    scenario["producers"]["feed"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": handler });
+    let handler = json!([ { "saga": saga }, { "local_commit": "1ms" }, { "publish": "later" }, { "await": "later" } ]);
+    let outbox = json!({ "poll": "5ms", "batch": 100 });
+    scenario["producers"]["feed"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": handler, "outbox": outbox });
+    scenario["services"]["web"]["outbox"] = json!({ "cdc": "1ms" });
     let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in &catalogue() {
         let section = &summary.metrics[metric.section];

@@ -115,6 +115,7 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
         FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => {
             upstream.contains(&Publisher::Service(id.0 as usize))
         }
+        FaultTarget::Relay(party) => upstream.iter().any(|who| who.party() == party),
         FaultTarget::Resource(id) => upstream.iter().any(|who| plan.holds(who.party(), id)),
         FaultTarget::CallLink(..) => upstream.iter().any(|who| {
             let services = called(&plan.handler_of_party(who.party()).steps);

@@ -136,6 +136,8 @@ struct Slot {
     key_index: KeyIndex,
     /// By publisher: the number of its first journey, where records carry no extras.
     first_roots: Vec<u64>,
+    /// By publisher: whether only the relay of its outbox can store an event twice.
+    relayed: Vec<bool>,
     /// By publisher: what has come of its events, where somebody asks.
     events: Vec<Events>,
 }
@@ -195,6 +197,7 @@ impl Meter {
                     if topic.has_columns() { topic.publishers } else { 0 }
                 ],
                 key_index,
+                relayed: topic.relayed.clone(),
                 first_roots: topic.first_roots.clone(),
             }
         });
@@ -284,7 +287,12 @@ impl Meter {
                 .and_then(|copies| (copies.best == Conclusion::Effected).then_some(copies.effected))
         });
         if let Some(earlier) = earlier {
-            let cause = if same { TwiceCause::HandedOutAgain } else { TwiceCause::StoredTwice };
+            let state = &self.slots[slot];
+            let cause = match same {
+                true => TwiceCause::HandedOutAgain,
+                false if state.relayed[state.code.publisher(record.event)] => TwiceCause::PublishedAgain,
+                false => TwiceCause::StoredTwice,
+            };
             return self.again(slot, record, times, earlier, cause);
         }
         self.first_effect(slot, record, extra, times);

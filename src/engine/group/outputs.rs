@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::client::{Client, Message};
 use crate::engine::lineage::Lineage;
 use crate::engine::setup::{ClientSetup, Publisher, Setup};
-use crate::engine::topic::{Inbox, Port};
+use crate::engine::topic::{Inbox, NotStored, Port};
 
 /// Ports and clients of a group.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +85,7 @@ impl Outputs {
     /// A member's process is gone, with all that its clients had not sent.
     pub(super) fn abandon(&mut self, member: usize, now: u64) {
         for out in &mut self.ports {
-            out.clients[member].abandon(&mut out.port, now);
+            out.clients[member].abandon(&mut out.port, now, |_| NotStored::Rejected);
         }
     }
 

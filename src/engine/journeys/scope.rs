@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::delta::{Follow, News};
-use crate::plan::{ConsumerId, FlowPlan, Goal, Node, Party, Plan, ReadPlan, Step, TopicId};
+use crate::plan::{ConsumerId, FlowPlan, Goal, Node, Party, Plan, ReadPlan, TopicId};
 
 /// What one flow or read follows.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Scope {
         match read.of {
             Party::Consumer(id) => scope.consumers[id.0 as usize].1 = 1,
             // What is committed can be seen; where nothing is, what is done.
-            Party::Service(id) if commits(&plan.services[id.0 as usize].handler.steps) => {
+            Party::Service(id) if plan.services[id.0 as usize].handler.commits() => {
                 scope.services[id.0 as usize].1 = 1;
             }
             Party::Service(id) => scope.services[id.0 as usize].0 = 1,
@@ -128,14 +128,6 @@ impl Scope {
             _ => 0,
         }
     }
-}
-
-/// Whether steps commit.
-fn commits(steps: &[Step]) -> bool {
-    let mut found = false;
-    let mut see = |step: &Step| found |= matches!(step, Step::Commit(_));
-    steps.iter().for_each(|step| step.visit(&mut see));
-    found
 }
 
 impl Follow {

@@ -1,5 +1,6 @@
 //! Who runs handlers: processes of one kind, with their program, their streams and what they publish.
 
+use super::outbox::Outbox;
 use super::program::{Compiler, Program};
 use super::publish::Outputs;
 use super::server::Instance;
@@ -18,6 +19,11 @@ pub(super) struct Actor {
     pub(super) instances: Vec<Instance>,
     pub(super) failure: FailurePlan,
     pub(super) outputs: Outputs,
+    /// Through which its handlers publish, if it has one.
+    pub(super) outbox: Option<Box<Outbox>>,
+    /// Whether its handlers have local transactions; and whether they publish beside them, by themselves.
+    pub(super) commits: bool,
+    pub(super) writes_twice: bool,
     pub(super) streams: Streams,
     pub(super) outcome: ServiceOutcome,
     /// Times of which the outcome tells apart, each as intervals in order; the last of them are those of the faults with
@@ -74,6 +80,11 @@ impl Actor {
         Self { failure: plan.failure, ..actor }
     }
 
+    /// Whether its relay has something to do at a time.
+    pub(super) fn relay_due(&self, now: u64) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.next() <= now)
+    }
+
     /// What is told of the intervals that hold a time.
     pub(super) fn intervals_at(&mut self, at: u64) -> impl Iterator<Item = &mut ServiceInterval> {
         let holds = move |spans: &[(u64, u64)]| {
@@ -116,11 +127,17 @@ impl Actor {
         handler: &Handler,
         (who, instances): (Publisher, u32),
     ) -> Self {
+        let outbox = Outbox::new(compiler.plan(), setup, who.party(), name);
+        let commits = handler.commits();
+        let consumer = matches!(who, Publisher::Consumer(_));
         Self {
+            writes_twice: commits && !consumer && outbox.is_none(),
+            commits,
             program: compiler.program(handler, name, who),
             instances: (0..instances).map(|_| Instance::new()).collect(),
             failure: FailurePlan::default(),
-            outputs: Outputs::new(setup, who, instances),
+            outputs: Outputs::new(setup, who, instances, outbox.is_some()),
+            outbox: outbox.map(Box::new),
             streams: Streams::new(setup.seed, name),
             outcome: ServiceOutcome { course: setup.course.clone(), ..ServiceOutcome::default() },
             windows: Vec::new(),
@@ -143,6 +160,8 @@ fn reaches(plan: &Plan, service: usize, target: FaultTarget) -> bool {
     near.into_iter().any(|one| match target {
         FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => id == one,
         FaultTarget::Resource(id) => plan.holds(Party::Service(one), id),
+        // Users are answered whether or not a relay is there.
+        FaultTarget::Relay(_) => false,
         FaultTarget::CallLink(..) => calls(one).into_iter().any(|to| target.carries(Party::Service(one), to)),
         FaultTarget::Broker(bus, _) => publishes_to(plan, one, bus),
         FaultTarget::Leader(topic, _) => publishes_to(plan, one, plan.topics[topic.0 as usize].bus_id),

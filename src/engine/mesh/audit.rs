@@ -24,6 +24,7 @@ impl Mesh {
         self.audit_strands(&coming)?;
         self.audit_calls(&coming)?;
         self.audit_awaits()?;
+        self.audit_outboxes()?;
         self.audit_resources(end)
     }
 

@@ -2,13 +2,14 @@
 
 use super::caller::Caller;
 use super::calls::Fail;
+use super::facts::Ending;
 use super::server::Instance;
 use super::visit::{Asker, Visit};
 use super::{Event, Mesh, VisitKey};
 use crate::dist::About;
 use crate::engine::setup::Setup;
 use crate::engine::timeline::{Occurrence, occurrences};
-use crate::plan::{Effect, FaultTarget, Plan};
+use crate::plan::{Effect, FaultTarget, Party, Plan};
 use crate::random::Stream;
 
 /// What happens to instances from outside.
@@ -38,6 +39,8 @@ enum Whom {
     /// An instance of a service; none: all.
     Service(usize, Option<usize>),
     Resource(usize),
+    /// The relay of an actor's outbox.
+    Relay(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +71,19 @@ fn controls(effect: &Effect, number: usize, o: &Occurrence) -> Option<(Control, 
     })
 }
 
+/// The actor that has an outbox: services come first, then consumers, then the producers that are here.
+fn actor_of(plan: &Plan, setup: &Setup, party: Party) -> usize {
+    let others = plan.services.len() + setup.delegating().count();
+    match party {
+        Party::Service(id) => id.0 as usize,
+        Party::Producer(id) => {
+            let id = id.0 as usize;
+            others + (0..id).filter(|producer| setup.sources.binary_search(producer).is_err()).count()
+        }
+        Party::Consumer(_) => unreachable!("consumers have no outbox"),
+    }
+}
+
 impl Timeline {
     pub(super) fn new(plan: &Plan, setup: &Setup) -> Self {
         let mut strikes = Vec::new();
@@ -79,19 +95,27 @@ impl Timeline {
                 let whom = match fault.target {
                     FaultTarget::Service(id, _) => Whom::Service(id.0 as usize, o.member.map(|member| member as usize)),
                     FaultTarget::Resource(id) => Whom::Resource(id.0 as usize),
+                    FaultTarget::Relay(party) => Whom::Relay(actor_of(plan, setup, party)),
                     _ => break,
                 };
                 let Some((on, off)) = controls(&fault.effect, number, o) else { break };
                 strikes.push(Strike { at: o.from, whom, what: on });
                 if let Some(what) = off.filter(|_| o.to < setup.end) {
-                    let late = match (what, whom) {
-                        (Control::Restart, Whom::Service(service, _)) => {
+                    let startup = match (what, whom, fault.target) {
+                        (Control::Restart, Whom::Service(service, _), _) => {
                             let service = &plan.services[service];
-                            let stream = Stream::named(setup.seed, &format!("{}/startup", service.name));
-                            service.startup.whole(&mut stream.part(number as u64).at(n as u64), About::default())
+                            Some((&service.startup, format!("{}/startup", service.name)))
                         }
-                        _ => 0,
+                        (Control::Restart, _, FaultTarget::Relay(party)) => {
+                            let name = format!("{}/outbox/startup", plan.party_name(party));
+                            plan.outbox_of(party).map(|outbox| (&outbox.startup, name))
+                        }
+                        _ => None,
                     };
+                    let late = startup.map_or(0, |(startup, name)| {
+                        let stream = Stream::named(setup.seed, &name);
+                        startup.whole(&mut stream.part(number as u64).at(n as u64), About::default())
+                    });
                     strikes.push(Strike { at: o.to.saturating_add(setup.rounding.up(late)), whom, what });
                 }
             }
@@ -122,6 +146,12 @@ impl Mesh {
                 hit.for_each(|instance| self.strike(service, instance, strike.what, now));
             }
             Whom::Resource(resource) => self.strike_resource(resource, strike.what, now),
+            Whom::Relay(actor) => match strike.what {
+                Control::Crash => self.strike_relay(actor, true, now),
+                Control::Restart => self.strike_relay(actor, false, now),
+                Control::Pause(until) => self.pause_relay(actor, until),
+                _ => {}
+            },
         }
     }
 
@@ -166,6 +196,9 @@ impl Mesh {
         let at = &mut self.actors[actor].instances[instance];
         if at.is_up() && at.pauses.stand_still(now, until) {
             self.actors[actor].outputs.stand_still(instance, until);
+            if self.actors[actor].outbox.as_ref().is_some_and(|outbox| outbox.host == Some(instance)) {
+                self.pause_relay(actor, until);
+            }
             self.schedule(until, Event::Resume(actor, instance));
         }
     }
@@ -175,7 +208,10 @@ impl Mesh {
     pub(super) fn cut_off(&mut self, actor: usize, instance: usize, now: u64) {
         self.actors[actor].instances[instance].pauses.end(now);
         self.actors[actor].outputs.stand_still(instance, now);
-        self.actors[actor].outputs.abandon(instance, now);
+        let dropped = self.drop_unsent(actor, instance, now);
+        if self.actors[actor].outbox.as_ref().is_some_and(|outbox| outbox.host == Some(instance)) {
+            self.lose_relay(actor, now);
+        }
         let is_here = |visit: &Visit| visit.actor == actor && visit.instance == instance;
         let here: Vec<VisitKey> = self.visits.iter().filter(|(_, visit)| is_here(visit)).map(|(key, _)| key).collect();
         let strands: Vec<_> =
@@ -193,6 +229,9 @@ impl Mesh {
         }
         for key in here {
             self.hear_no_more(key);
+            if !self.visits[key].answered {
+                self.close_facts(key, Ending::CutOff, &dropped, now);
+            }
             let visit = self.visits.remove(key).expect("just listed");
             if !visit.answered {
                 if let Some(began) = visit.began {

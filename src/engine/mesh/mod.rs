@@ -18,10 +18,12 @@ mod audit;
 mod awaits;
 mod caller;
 mod calls;
+mod facts;
 mod faults;
 mod fork;
 mod hold;
 mod meter;
+mod outbox;
 mod pauses;
 mod program;
 mod publish;
@@ -246,7 +248,13 @@ impl Mesh {
         let users = self.users.iter().flatten().map(Users::next).min().unwrap_or(u64::MAX);
         let clients = self.actors.iter().map(|actor| actor.outputs.next()).min().unwrap_or(u64::MAX);
         let calendar = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.at);
-        users.min(clients).min(calendar).min(self.next_job()).min(self.next_heard()).min(self.timeline.next())
+        users
+            .min(clients)
+            .min(calendar)
+            .min(self.next_job())
+            .min(self.next_heard())
+            .min(self.timeline.next())
+            .min(self.next_relay())
     }
 
     fn next_job(&self) -> u64 {
@@ -294,7 +302,7 @@ impl Mesh {
     }
 
     /// Handles everything strictly before `until`. At one time faults come first, then what groups tell, then events that are
-    /// awaited, then what comes from outside, then clients, then the calendar.
+    /// awaited, then what comes from outside, then clients, then relays, then the calendar.
     pub(super) fn advance(&mut self, until: u64, topics: &[Topic], inboxes: &mut [Inbox]) {
         self.listen(topics);
         loop {
@@ -314,6 +322,10 @@ impl Mesh {
                 self.arrive(service, now);
             } else if let Some(actor) = self.actors.iter().position(|actor| actor.outputs.next() <= now) {
                 self.publish_step(actor, now);
+            } else if self.next_relay() <= now
+                && let Some(actor) = self.actors.iter().position(|actor| actor.relay_due(now))
+            {
+                self.relay_step(actor, now);
             } else if let Some(Reverse(entry)) = self.calendar.pop() {
                 self.happen(entry.event, now);
             }
@@ -381,7 +393,8 @@ impl Mesh {
 
     /// Measured events of each topic that sit in clients, not appended.
     pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
-        self.actors.iter().flat_map(|actor| actor.outputs.unsent(self.warm_up)).collect()
+        let clients = self.actors.iter().flat_map(|actor| actor.outputs.unsent(self.warm_up));
+        clients.chain(self.in_outboxes()).collect()
     }
 
     /// Whether something that begins at this time is measured.

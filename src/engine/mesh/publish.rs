@@ -1,11 +1,14 @@
 //! What handlers publish: a client for each instance and topic, and who waits for its answers.
 
+use std::collections::BTreeSet;
+
+use super::outbox::count_answer;
 use super::{Mesh, StrandKey};
 use crate::dist::About;
 use crate::engine::client::{Answer, Client, Message};
 use crate::engine::lineage::Lineage;
 use crate::engine::setup::{Publisher, Setup};
-use crate::engine::topic::{Inbox, Port};
+use crate::engine::topic::{Inbox, NotStored, Port};
 use crate::outcome::ProducerOutcome;
 
 /// Ports and clients of one actor.
@@ -14,6 +17,8 @@ pub(super) struct Outputs {
     ports: Vec<OutPort>,
     /// Until when each process stands still, with its clients.
     stand_still: Vec<u64>,
+    /// The last of the clients, where a relay publishes.
+    relay: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,19 +35,18 @@ fn due((client, stands_still): (&Client, &u64)) -> u64 {
 }
 
 impl Outputs {
-    pub(super) fn new(setup: &Setup, who: Publisher, instances: u32) -> Self {
+    /// Clients of so many processes, and one more of the relay, where there is one.
+    pub(super) fn new(setup: &Setup, who: Publisher, instances: u32, relay: bool) -> Self {
+        let processes = instances + u32::from(relay);
         let clients = setup.clients.iter().filter(|((publisher, _), _)| *publisher == who);
         let ports = clients.map(|((_, topic), client)| OutPort {
             topic: *topic,
             publisher: client.publisher,
             port: Port::new(client, &setup.follow),
-            clients: (0..u64::from(instances)).map(|instance| Client::new(client.clone(), instance)).collect(),
+            clients: (0..u64::from(processes)).map(|process| Client::new(client.clone(), process)).collect(),
         });
-        Self { ports: ports.collect(), stand_still: vec![0; instances as usize] }
-    }
-
-    fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.ports.iter().flat_map(|port| &port.clients)
+        let relay = relay.then_some(instances as usize);
+        Self { ports: ports.collect(), stand_still: vec![0; processes as usize], relay }
     }
 
     /// When a client next does something: what is due while its process stands still is done when that goes on.
@@ -63,23 +67,95 @@ impl Outputs {
         }
     }
 
-    /// Measured events of each topic that sit in clients, not appended.
+    /// Measured events of each topic that sit in clients of handlers, not appended.
     pub(super) fn unsent(&self, warm_up: u64) -> Vec<(usize, u64)> {
-        let unsent = |out: &OutPort| out.clients.iter().map(|client| client.unsent(warm_up)).sum();
+        let unsent = |out: &OutPort| out.own(self.relay).map(|client| client.unsent(warm_up)).sum();
         self.ports.iter().map(|out| (out.topic, unsent(out))).collect()
     }
 
-    /// A process is gone, with all that its clients had not sent.
-    pub(super) fn abandon(&mut self, instance: usize, now: u64) {
-        for out in &mut self.ports {
-            out.clients[instance].abandon(&mut out.port, now);
+    /// A process is gone, with all that its clients had not sent: events by port and number. `how` says how they end.
+    pub(super) fn abandon(
+        &mut self,
+        instance: usize,
+        now: u64,
+        how: impl Fn((usize, u32)) -> NotStored,
+    ) -> Vec<(usize, Message)> {
+        let mut dropped = Vec::new();
+        for (port, out) in self.ports.iter_mut().enumerate() {
+            let client = &mut out.clients[instance];
+            dropped.extend(client.unsent_messages().map(|message| (port, *message)));
+            client.abandon(&mut out.port, now, |message| how((port, message.sequence)));
         }
+        dropped
     }
 
     /// What is still on its way at the end of the run, and what was sent again.
     pub(super) fn close(&self, outcome: &mut ProducerOutcome, warm_up: u64) {
-        outcome.publishing += self.clients().map(|client| client.unanswered(warm_up)).sum::<u64>();
-        outcome.retries = self.clients().map(|client| client.retries).sum();
+        let own = self.ports.iter().flat_map(|out| out.own(self.relay));
+        outcome.publishing += own.map(|client| client.unanswered(warm_up)).sum::<u64>();
+        outcome.retries = self.ports.iter().flat_map(|out| &out.clients).map(|client| client.retries).sum();
+    }
+
+    /// Numbers one more event; none when the numbers have run out.
+    pub(super) fn number(&mut self, port: usize, created: u64, measured: bool) -> Option<(u32, u32)> {
+        let out = &mut self.ports[port];
+        let sequence = out.port.number(created, measured)?;
+        out.clients.first().map(|client| (client.event(sequence), sequence))
+    }
+
+    /// An event is in the outbox from now on.
+    pub(super) fn promise(&mut self, port: usize, message: &Message, now: u64) {
+        self.ports[port].port.begin(message, now);
+    }
+
+    /// An event will never be published.
+    pub(super) fn forgo(&mut self, port: usize, sequence: u32, measured: bool) {
+        self.ports[port].port.not_stored.push((sequence, measured, NotStored::Unpublished));
+    }
+
+    /// The port of a topic.
+    pub(super) fn port_of(&self, topic: usize) -> usize {
+        self.ports.iter().position(|out| out.topic == topic).expect("a port for every topic published to")
+    }
+
+    /// The relay publishes a row.
+    pub(super) fn relay(&mut self, port: usize, message: Message, now: u64) {
+        let relay = self.relay.expect("there is one");
+        let out = &mut self.ports[port];
+        out.clients[relay].publish(now, message, &mut out.port);
+    }
+
+    /// The relay's clients are lost: by port and number, what they had not sent.
+    pub(super) fn lose_relay(&mut self, now: u64) -> BTreeSet<(usize, u32)> {
+        let relay = self.relay.expect("there is one");
+        self.stand_still[relay] = now;
+        let mut unsent = BTreeSet::new();
+        for (port, out) in self.ports.iter_mut().enumerate() {
+            unsent.extend(out.clients[relay].unsent_messages().map(|message| (port, message.sequence)));
+            out.clients[relay].forget();
+        }
+        unsent
+    }
+
+    /// The relay's clients stand still until then.
+    pub(super) fn pause_relay(&mut self, until: u64) {
+        let relay = self.relay.expect("there is one");
+        self.stand_still[relay] = until;
+    }
+
+    /// By port: its topic, and the numbers of the events that the relay's client has not sent.
+    pub(super) fn in_relay(&self) -> impl Iterator<Item = (usize, usize, Vec<u32>)> {
+        let relay = self.relay.expect("there is one");
+        self.ports.iter().enumerate().map(move |(port, out)| {
+            (port, out.topic, out.clients[relay].unsent_messages().map(|message| message.sequence).collect())
+        })
+    }
+}
+
+impl OutPort {
+    /// The clients of handlers.
+    fn own(&self, relay: Option<usize>) -> impl Iterator<Item = &Client> {
+        self.clients.iter().take(relay.unwrap_or(self.clients.len()))
     }
 }
 
@@ -102,15 +178,20 @@ impl Mesh {
         let about =
             About { key: visit.key, event_type: visit.event_type, index: visit.index, stream: it.streams.service };
         let copies = publishing.copies(number, about).unwrap_or(0);
-        let topic = publishing.plan.to.0 as usize;
+        let port = it.outputs.port_of(publishing.plan.to.0 as usize);
+        if it.outbox.is_some() {
+            let drawn: Vec<_> = (0..copies).map(|n| publishing.draw(number, n, inherited)).collect();
+            self.write_rows(key, (port, lineage), &drawn, now);
+            return false;
+        }
         let waits = publishing.plan.wait_for_ack;
-        let out =
-            it.outputs.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
         let waiter = waits.then(|| {
             self.next_waiter = self.next_waiter.wrapping_add(1);
             self.next_waiter
         });
-        let mut sent = 0;
+        let it = &mut self.actors[visit.actor];
+        let (publishing, out) = (&it.program.publishes[step], &mut it.outputs.ports[port]);
+        let mut sent = Vec::new();
         for n in 0..copies {
             let (event_key, event_type, bytes) = publishing.draw(number, n, inherited);
             let Some(sequence) = out.port.number(created, measured) else { break };
@@ -118,9 +199,11 @@ impl Mesh {
             let message = Message { event, sequence, key: event_key, created, lineage, event_type, bytes, waiter };
             it.outcome.publish.created += u64::from(measured && is_service);
             out.clients[instance].publish(now, message, &mut out.port);
-            sent += 1;
+            sent.push((port, sequence));
         }
-        let actor = self.visits[self.strands[key].visit].actor;
+        let actor = visit.actor;
+        self.published(key, step, measured, &sent);
+        let sent = u32::try_from(sent.len()).expect("copies of one step fit 32 bits");
         if let (Some(waiter), true) = (waiter, sent > 0) {
             self.waiters.insert(waiter, key);
             let strand = &mut self.strands[key];
@@ -149,7 +232,7 @@ impl Mesh {
 
     /// Lets the clients of an actor do what is due.
     pub(super) fn publish_step(&mut self, actor: usize, now: u64) {
-        let Outputs { ports, stand_still } = &mut self.actors[actor].outputs;
+        let Outputs { ports, stand_still, .. } = &mut self.actors[actor].outputs;
         for out in ports {
             let clients = out.clients.iter_mut().zip(&*stand_still);
             for (client, _) in clients.filter(|(client, until)| due((&**client, until)) <= now) {
@@ -160,24 +243,25 @@ impl Mesh {
     }
 
     /// Takes the answers that the clients of an actor have.
-    fn collect(&mut self, actor: usize, now: u64) {
-        let mut woken = Vec::new();
+    pub(super) fn collect(&mut self, actor: usize, now: u64) {
+        let (mut woken, mut relayed) = (Vec::new(), Vec::new());
         let it = &mut self.actors[actor];
-        for client in it.outputs.ports.iter_mut().flat_map(|out| &mut out.clients) {
-            for (at, message, answer) in client.answers.drain(..) {
-                let measured = message.created >= self.warm_up;
-                let publish = &mut it.outcome.publish;
-                match answer {
-                    Answer::Acknowledged if measured => {
-                        publish.publish_latency.record(at - message.created);
-                        publish.publish_latency_sum += u128::from(at - message.created);
-                    }
-                    Answer::GivenUp => publish.indeterminate += u64::from(measured),
-                    Answer::Rejected => publish.rejected += u64::from(measured),
-                    Answer::Acknowledged => {}
+        let relay = it.outputs.relay;
+        for out in &mut it.outputs.ports {
+            for (process, client) in out.clients.iter_mut().enumerate() {
+                if Some(process) == relay {
+                    relayed.append(&mut client.answers);
+                    continue;
                 }
-                woken.extend(message.waiter.map(|waiter| (waiter, matches!(answer, Answer::Acknowledged))));
+                for (at, message, answer) in client.answers.drain(..) {
+                    let measured = message.created >= self.warm_up;
+                    count_answer(&mut it.outcome.publish, answer, measured, at - message.created);
+                    woken.extend(message.waiter.map(|waiter| (waiter, matches!(answer, Answer::Acknowledged))));
+                }
             }
+        }
+        for answer in relayed {
+            self.relayed(actor, answer, now);
         }
         for (waiter, acknowledged) in woken {
             let Some(key) = self.waiters.get(&waiter).copied() else { continue };

@@ -8,7 +8,6 @@ use crate::dist::About;
 use crate::engine::delegate::Doom;
 use crate::engine::group::slowed;
 use crate::engine::handler::{choice, chosen, spend_draws};
-use crate::engine::journeys::News;
 
 /// Waits before a part of a saga that cannot be undone is tried again: twice as long each time, up to half a minute.
 const FORWARD: (u64, u64) = (1_000_000_000, 30_000_000_000);
@@ -124,11 +123,11 @@ impl Mesh {
                 return self.schedule(ends, Event::Spent(key));
             }
         }
-        if strand.commits {
-            let visit = strand.visit;
-            self.committed(visit, now);
-        }
+        let commits = strand.commits;
         self.stop_work(key, now);
+        if commits && self.end_transaction(key, now) {
+            return self.fail_by_itself(key, now);
+        }
         self.run(key, now);
     }
 
@@ -231,11 +230,11 @@ impl Mesh {
             time = slowed(time, instance.slow(now) * slow);
         }
         if time == 0 {
-            if spend.commits {
-                let visit = strand.visit;
-                self.committed(visit, now);
+            let fails = spend.commits && self.end_transaction(key, now);
+            if fails {
+                self.fail_by_itself(key, now);
             }
-            return false;
+            return fails;
         }
         (strand.since, strand.needs) = (now, time);
         (strand.works, strand.commits) = (spend.works, spend.commits);
@@ -259,14 +258,6 @@ impl Mesh {
                 self.count_work(visit, now);
             }
         }
-    }
-
-    /// The business fact exists from now on.
-    fn committed(&mut self, key: VisitKey, now: u64) {
-        let visit = &mut self.visits[key];
-        visit.fact = Some(now);
-        let root = self.roots[visit.root].lineage.root;
-        self.notes.note_service(now, root, visit.actor, News::Committed);
     }
 
     /// A block has come to its end. Whether the strand can go on at once.

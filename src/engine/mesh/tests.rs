@@ -2,6 +2,7 @@
 
 mod at_hand;
 mod awaits;
+mod outbox;
 mod random;
 mod ways;
 
@@ -53,6 +54,7 @@ pub(in crate::engine) fn service(name: &str, steps: Vec<Step>) -> ServicePlan {
         handler: Handler { steps },
         failure: FailurePlan::default(),
         startup: Dist::Constant(0.0),
+        outbox: None,
         clients: Vec::new(),
     }
 }

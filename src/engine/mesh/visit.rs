@@ -1,7 +1,11 @@
 //! Visits: a request at an instance, from the queue to its answer; and the user's request that it comes from.
 
+use std::collections::BTreeSet;
+
 use super::awaits::Heard;
 use super::calls::Fail;
+use super::facts::Ending;
+use super::outbox::Written;
 use super::saga::SagaRun;
 use super::strand::{Kind, Level, Strand};
 use super::{AttemptKey, CallKey, Event, Mesh, RootKey, StrandKey, VisitKey};
@@ -87,6 +91,11 @@ pub(super) struct Visit {
     pub(super) again: Option<u64>,
     /// Since when the business fact exists, where a commit made it.
     pub(super) fact: Option<u64>,
+    /// Rows that are not committed; where there is no outbox, events published before the fact (by port and number), and publish
+    /// steps that are still to tell of it.
+    pub(super) rows: Vec<Written>,
+    pub(super) early: Vec<(usize, u32)>,
+    pub(super) owed: Vec<usize>,
 }
 
 impl Visit {
@@ -119,6 +128,9 @@ impl Visit {
             known: Vec::new(),
             again: None,
             fact: None,
+            rows: Vec::new(),
+            early: Vec::new(),
+            owed: Vec::new(),
         }
     }
 }
@@ -358,6 +370,8 @@ impl Mesh {
         if self.visits[key].at_work > 0 {
             self.count_work(key, now);
         }
+        let ending = if how.is_ok() { Ending::Done } else { Ending::Failed };
+        self.close_facts(key, ending, &BTreeSet::new(), now);
         let visit = &mut self.visits[key];
         visit.answered = true;
         let (actor, instance, began) = (visit.actor, visit.instance, visit.began.unwrap_or(now));

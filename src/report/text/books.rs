@@ -9,9 +9,10 @@ use crate::report::show;
 use crate::summary::Summary;
 
 /// The ledger's entries: name in the tree, title. `stored` is left out: it is the sum of those from `effected` on.
-const ENTRIES: [(&str, &str); 12] = [
+const ENTRIES: [(&str, &str); 13] = [
     ("rejected", "rejected"),
     ("indeterminate", "no answer"),
+    ("unpublished", "unpublished"),
     ("publishing", "under way"),
     ("effected", "effected"),
     ("filtered", "filtered"),
@@ -33,7 +34,10 @@ pub(super) fn ledger(summary: &Summary, style: Style) -> String {
     for consumer in things(summary, "consumers").iter().filter(|consumer| consumer.map(&["ledger"]).is_some()) {
         let entry = |name: &str| consumer.number(&["ledger", name]);
         let cells = ENTRIES.map(|(name, _)| match entry(name) {
-            Some(count) if count > 0.0 && matches!(name, "acked_lost" | "expired" | "skipped" | "discarded") => {
+            Some(count)
+                if count > 0.0
+                    && matches!(name, "unpublished" | "acked_lost" | "expired" | "skipped" | "discarded") =>
+            {
                 Cell::toned(show::count_of(count), Tone::Bad)
             }
             count => show::count(count).into(),
@@ -94,13 +98,19 @@ fn row(consumer: &Thing<'_>) -> [Cell; 9] {
 /// `email: 12 of 100 never reached its topics: 8 rejected, 4 without an answer`.
 fn not_stored(consumer: &Thing<'_>, style: Style) -> String {
     let count = |name: &str| consumer.number(&["ledger", name]).unwrap_or(0.0);
-    let (rejected, silent) = (count("rejected"), count("indeterminate"));
-    if rejected + silent <= 0.0 {
+    let (rejected, silent, unpublished) = (count("rejected"), count("indeterminate"), count("unpublished"));
+    let never = rejected + silent + unpublished;
+    if never <= 0.0 {
         return String::new();
     }
-    let [never, all, rejected, silent] = [rejected + silent, count("created"), rejected, silent].map(show::count_of);
+    let [never, all, rejected, silent] = [never, count("created"), rejected, silent].map(show::count_of);
+    let unpublished = if unpublished > 0.0 {
+        format!(", {} committed and never published", show::count_of(unpublished))
+    } else {
+        String::new()
+    };
     let text = format!(
-        "{}: {never} of {all} never reached what it reads: {rejected} rejected, {silent} without an answer",
+        "{}: {never} of {all} never reached what it reads: {rejected} rejected, {silent} without an answer{unpublished}",
         consumer.name
     );
     labelled("  not stored", Tone::Bad, &text, style)

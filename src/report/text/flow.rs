@@ -101,6 +101,10 @@ pub(super) fn publishing(summary: &Summary, style: Style) -> String {
         if_any("no answer"),
         if_any("under way"),
         if_any("retries"),
+        if_any("unpublished"),
+        if_any("phantoms"),
+        if_any("rows at most"),
+        if_any("again"),
     ]);
     let services = things(summary, "services").into_iter().filter(|service| service.map(&["publish"]).is_some());
     for producer in things(summary, "producers").into_iter().chain(services) {
@@ -116,7 +120,17 @@ pub(super) fn publishing(summary: &Summary, style: Style) -> String {
             time("max"),
         ];
         let counts = counts.map(|name| show::count(producer.number(&["publish", name])).into());
-        table.row(producer.name, row.into_iter().chain(counts));
+        let bad = |path: &[&str]| match producer.number(path) {
+            Some(count) if count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
+            count => show::count(count).into(),
+        };
+        let facts = [
+            bad(&["unpublished", "total"]),
+            bad(&["phantoms"]),
+            show::count(producer.number(&["outbox", "rows", "max"])).into(),
+            show::count(producer.number(&["outbox", "published_again"])).into(),
+        ];
+        table.row(producer.name, row.into_iter().chain(counts).chain(facts));
     }
     let content = if table.speaks() { table.render(style) } else { String::new() };
     section("Publishing", "from the intended creation to the acknowledgement", &content, style)
