@@ -494,7 +494,7 @@ impl World {
                 let publisher = Publisher::Consumer(id.0 as usize);
                 (Some(publisher), publishes(publisher))
             }
-            (FaultTarget::ServiceLink(id), _) => {
+            (FaultTarget::ServiceLink(id), _) | (FaultTarget::Service(id, _), Effect::Crash) => {
                 let publisher = Publisher::Service(id.0 as usize);
                 (Some(publisher), publishes(publisher))
             }

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use super::program::{Block, What};
 use super::strand::Kind;
 use super::{Mesh, StrandKey, VisitKey};
-use crate::dist::About;
 use crate::engine::client::Message;
 use crate::engine::delegate::Doom;
 use crate::engine::handler::{choice, chosen};
@@ -154,11 +153,8 @@ impl Mesh {
         let measured = created >= self.warm_up;
         let is_service = self.is_service(visit.actor);
         let it = &mut self.actors[visit.actor];
-        let publishing = &it.program.publishes[step];
-        let about =
-            About { key: visit.key, event_type: visit.event_type, index: visit.index, stream: it.streams.service };
-        let copies = publishing.copies(visit.number, about).unwrap_or(0);
-        let port = it.outputs.port_of(publishing.plan.to.0 as usize);
+        let copies = it.copies(step, visit);
+        let port = it.outputs.port_of(it.program.publishes[step].plan.to.0 as usize);
         for _ in 0..copies {
             let Some((_, sequence)) = it.outputs.number(port, created, measured) else { return };
             it.outputs.forgo(port, sequence, measured);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::actor::Actor;
 use super::outbox::count_answer;
+use super::visit::Visit;
 use super::{Mesh, StrandKey};
 use crate::dist::About;
 use crate::engine::client::{Answer, Client, Message};
@@ -159,6 +161,15 @@ impl OutPort {
     }
 }
 
+impl Actor {
+    /// Events that a publish step of a visit makes.
+    pub(super) fn copies(&self, step: usize, visit: &Visit) -> u64 {
+        let about =
+            About { key: visit.key, event_type: visit.event_type, index: visit.index, stream: self.streams.service };
+        self.program.publishes[step].copies(visit.number, about).unwrap_or(0)
+    }
+}
+
 impl Mesh {
     /// A publish step. Whether the strand must wait for its acknowledgements.
     pub(super) fn publish(&mut self, key: StrandKey, step: usize, now: u64) -> bool {
@@ -174,10 +185,8 @@ impl Mesh {
         // What a producer creates is counted as it arrives.
         let is_service = self.is_service(visit.actor);
         let it = &mut self.actors[visit.actor];
+        let copies = it.copies(step, visit);
         let publishing = &it.program.publishes[step];
-        let about =
-            About { key: visit.key, event_type: visit.event_type, index: visit.index, stream: it.streams.service };
-        let copies = publishing.copies(number, about).unwrap_or(0);
         let port = it.outputs.port_of(publishing.plan.to.0 as usize);
         if it.outbox.is_some() {
             let drawn: Vec<_> = (0..copies).map(|n| publishing.draw(number, n, inherited)).collect();
@@ -221,8 +230,9 @@ impl Mesh {
         (topic, key, event_type, lineage): (usize, u32, u16, Lineage),
         now: u64,
     ) {
-        let ports = &mut self.actors[actor].outputs.ports;
-        let out = ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
+        let outputs = &mut self.actors[actor].outputs;
+        let port = outputs.port_of(topic);
+        let out = &mut outputs.ports[port];
         let Some(sequence) = out.port.number(now, now >= self.warm_up) else { return };
         let event = out.clients[member].event(sequence);
         let message = Message { event, sequence, key, created: now, lineage, event_type, bytes: 1024, waiter: None };
