@@ -1,5 +1,6 @@
 //! Faults as timelines: every time at which one strikes and ends is known before the run.
 
+use super::setup::Setup;
 use crate::dist::{About, Dist};
 use crate::plan::{ConsumerId, Effect, FaultPlan, FaultTarget, Members, Plan};
 use crate::random::Stream;
@@ -119,6 +120,27 @@ impl LinkFault {
         let begun = self.spans.partition_point(|(from, _)| *from <= now);
         begun > 0 && now < self.spans[begun - 1].1
     }
+}
+
+/// When the processes of a service, or the relay of an outbox, are ready again that a crash ended: after its n-th occurrence,
+/// which is over at `to`.
+pub(super) fn restart(plan: &Plan, setup: &Setup, fault: usize, (n, to): (usize, u64)) -> u64 {
+    let startup = match plan.faults[fault].target {
+        FaultTarget::Service(id, _) => {
+            let service = &plan.services[id.0 as usize];
+            Some((&service.startup, format!("{}/startup", service.name)))
+        }
+        FaultTarget::Relay(party) => {
+            let name = format!("{}/outbox/startup", plan.party_name(party));
+            plan.outbox_of(party).map(|outbox| (&outbox.startup, name))
+        }
+        _ => None,
+    };
+    let takes = startup.map_or(0, |(startup, name)| {
+        let stream = Stream::named(setup.seed, &name).part(fault as u64);
+        startup.whole(&mut stream.at(n as u64), About::default())
+    });
+    to.saturating_add(setup.rounding.up(takes))
 }
 
 /// Intervals sorted by their start, those that overlap made one.

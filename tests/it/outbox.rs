@@ -103,6 +103,27 @@ fn a_connector_publishes_again_what_came_since_it_stored_its_position() {
     }
 }
 
+/// What a crash of a connector does to a reader comes when it is back, which is after the crash is over: 15 s of orders at once,
+/// and those since its position again.
+#[test]
+fn a_crash_of_a_connector_is_followed_until_what_it_held_back_has_come() {
+    let mut it = shop(
+        "    outbox: { cdc: 10ms }\n",
+        "faults: [ { at: 150s, for: 5s, target: services.shop.outbox, effect: crash } ]\n",
+    );
+    it.consumers[0].handler.steps = vec![edasim::plan::Step::Work(edasim::dist::Dist::Constant(20e6))];
+    let found = once(&it);
+    let touched = &found.faults[0].touched[&0];
+    // 1500 orders of 15 s and 3000 of 30 s, which four members do at 200/s while 100/s come: at once they are 4500.
+    let expected: f64 = 4500.0;
+    let peak = touched.lag_peak as f64;
+    assert!((peak - expected).abs() < 4.0 * expected.sqrt() + 20.0, "{peak}");
+    assert_eq!(touched.not_drained, 0);
+    // At 100/s, from 10 s after the end of the crash on.
+    let drained = touched.drain_time.seconds();
+    assert!((drained - 55.0).abs() < 4.0 * expected.sqrt() / 100.0 + 1.0, "{drained} s");
+}
+
 /// With `acks` there is a time between publishing and marking, and a process that crashes then leaves its batch to the next:
 /// as many as came since the poll before. A request takes 50 ms to the bus and back; polls are each 100 ms.
 #[test]

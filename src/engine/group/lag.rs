@@ -3,10 +3,13 @@
 use super::Lag;
 use super::control;
 use super::meter::Meter;
+use crate::dist::Dist;
 use crate::engine::setup::{Publisher, Setup};
-use crate::engine::timeline::{Occurrence, occurrences};
+use crate::engine::timeline::{Occurrence, occurrences, restart};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{BusId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, called};
+use crate::plan::{
+    BusId, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Party, Plan, Settle, TopicId, called,
+};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
@@ -156,6 +159,10 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
         if let Some(struck) = setup.clusters.struck.get(&number) {
             return struck.over(n).max(to);
         }
+        if let FaultTarget::Relay(party) = fault.target {
+            let ready = if fault.effect == Effect::Crash { restart(plan, setup, number, (n, to)) } else { to };
+            return ready.saturating_add(way_from(plan, party));
+        }
         let Some(policy) = group.map(|group| &plan.consumers[group]) else { return to };
         let Membership::Eager { session_timeout, .. } = policy.membership else { return to };
         let expelled = from.saturating_add(session_timeout.0);
@@ -170,6 +177,22 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
         Window { from: o.from, to, late: late(n, o.from, to) }
     };
     occurrences(plan, fault, setup.seed).iter().enumerate().map(window).collect()
+}
+
+/// How long what an outbox's relay publishes takes, usually at most, until it can be seen: twice the means of all stages.
+fn way_from(plan: &Plan, party: Party) -> u64 {
+    let clients = match party {
+        Party::Producer(id) => &plan.producers[id.0 as usize].clients,
+        Party::Service(id) => &plan.services[id.0 as usize].clients,
+        Party::Consumer(id) => &plan.consumers[id.0 as usize].clients,
+    };
+    let way = |(topic, client): &(TopicId, ClientPlan)| {
+        let store = &plan.topics[topic.0 as usize].store;
+        let stages = [&store.network, &store.append, &store.replicate].map(Dist::mean);
+        let linger = client.batching.as_ref().map_or(0, |batching| batching.linger.0);
+        linger.saturating_add(SimSpan::from_nanos_f64(stages.iter().sum()).0).saturating_mul(2)
+    };
+    clients.iter().map(way).max().unwrap_or(0)
 }
 
 /// How long a group takes, usually at most, from the news about a member until it has delivered again what it must: all

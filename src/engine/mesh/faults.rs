@@ -6,11 +6,9 @@ use super::facts::Ending;
 use super::server::Instance;
 use super::visit::{Asker, Visit};
 use super::{Event, Mesh, VisitKey};
-use crate::dist::About;
 use crate::engine::setup::Setup;
-use crate::engine::timeline::{Occurrence, occurrences};
+use crate::engine::timeline::{Occurrence, occurrences, restart};
 use crate::plan::{Effect, FaultTarget, Party, Plan};
-use crate::random::Stream;
 
 /// What happens to instances from outside.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -101,22 +99,8 @@ impl Timeline {
                 let Some((on, off)) = controls(&fault.effect, number, o) else { break };
                 strikes.push(Strike { at: o.from, whom, what: on });
                 if let Some(what) = off.filter(|_| o.to < setup.end) {
-                    let startup = match (what, whom, fault.target) {
-                        (Control::Restart, Whom::Service(service, _), _) => {
-                            let service = &plan.services[service];
-                            Some((&service.startup, format!("{}/startup", service.name)))
-                        }
-                        (Control::Restart, _, FaultTarget::Relay(party)) => {
-                            let name = format!("{}/outbox/startup", plan.party_name(party));
-                            plan.outbox_of(party).map(|outbox| (&outbox.startup, name))
-                        }
-                        _ => None,
-                    };
-                    let late = startup.map_or(0, |(startup, name)| {
-                        let stream = Stream::named(setup.seed, &name);
-                        startup.whole(&mut stream.part(number as u64).at(n as u64), About::default())
-                    });
-                    strikes.push(Strike { at: o.to.saturating_add(setup.rounding.up(late)), whom, what });
+                    let at = if what == Control::Restart { restart(plan, setup, number, (n, o.to)) } else { o.to };
+                    strikes.push(Strike { at, whom, what });
                 }
             }
         }
