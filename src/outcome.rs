@@ -635,6 +635,25 @@ pub struct FaultOutcome {
     pub touched: BTreeMap<usize, Touched>,
     /// By service with users whose requests the fault can reach: those who came while it lasted.
     pub services: BTreeMap<usize, ServiceInterval>,
+    /// By service that the fault can reach: the requests that waited there for a worker.
+    pub crowds: BTreeMap<usize, Crowd>,
+}
+
+/// The requests that wait for a worker of a service while a fault lasts, and until they are as few again as before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crowd {
+    /// As many waited before it: on average since the start of the run, or as it began, whichever is more.
+    pub before: u64,
+    /// Most that waited, over all its occurrences.
+    pub peak: u64,
+    /// Longest time from the end of an occurrence until no more waited than before it.
+    pub drain_time: SimSpan,
+    /// Occurrences after which they were not as few again before the next one or the end of the run.
+    pub not_drained: u64,
+    /// Requests that came in that time.
+    pub arrived: u64,
+    /// Of those refused.
+    pub refused: u64,
 }
 
 /// What a fault of nodes did to the partitions of one topic, in the whole run.

@@ -32,6 +32,7 @@ mod setup;
 mod source;
 mod timeline;
 mod topic;
+mod upstream;
 
 #[cfg(test)]
 mod machines;
@@ -382,10 +383,13 @@ impl World {
         for (topic, count) in sources.chain(groups).chain(self.mesh.unsent()) {
             unsent[topic] += count;
         }
-        let MeshOutcome { services, producers: in_mesh, consumers: handlers, resources, struck } =
+        let MeshOutcome { services, producers: in_mesh, consumers: handlers, resources, struck, crowds } =
             self.mesh.finish(end).map_err(RunError::Broken)?;
         for (fault, service, interval) in struck {
             faults[fault].services.insert(service, interval);
+        }
+        for (fault, service, crowd) in crowds {
+            faults[fault].crowds.insert(service, crowd);
         }
         let mut consumers = Vec::with_capacity(self.groups.len());
         let mut trace = Vec::new();

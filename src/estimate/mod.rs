@@ -12,6 +12,7 @@ mod bends;
 mod bus;
 mod consumers;
 mod course;
+mod crowds;
 mod doubts;
 mod flows;
 mod fluid;
@@ -35,7 +36,7 @@ mod work;
 
 pub use consumers::{Backlog, Consumer};
 pub use doubts::Doubt;
-pub use outages::Outage;
+pub use outages::{At, Outage};
 pub use services::Service;
 
 use crate::plan::{Plan, ServiceId};
@@ -48,7 +49,7 @@ pub struct Estimates {
     pub consumers: Vec<Consumer>,
     /// By index of [`Plan::services`].
     pub services: Vec<Service>,
-    /// Faults that a fluid can follow, in order of the plan, with each consumer that they leave a backlog at.
+    /// Faults that a fluid can follow, in order of the plan, with each consumer and service that they leave a backlog at.
     pub outages: Vec<Outage>,
 }
 
@@ -100,13 +101,14 @@ fn letter(exponential: bool, held: moments::Moments) -> &'static str {
 pub fn estimate(plan: &Plan) -> Estimates {
     let mut model = Model::of(plan);
     let ids = (0..plan.services.len()).map(|index| ServiceId(u32::try_from(index).expect("services fit 32 bits")));
-    let services = ids.filter_map(|id| model.service(id)).collect();
-    let (mut consumers, mut outages) = (Vec::new(), Vec::new());
+    let services: Vec<Service> = ids.filter_map(|id| model.service(id)).collect();
+    let mut outages: Vec<Outage> = services.iter().flat_map(|service| service.outages.clone()).collect();
+    let mut consumers = Vec::new();
     for index in 0..plan.consumers.len() {
         let (consumer, found) = Consumer::of(&mut model, index);
         consumers.push(consumer);
         outages.extend(found);
     }
-    outages.sort_by_key(|outage: &Outage| (outage.fault, outage.consumer));
+    outages.sort_by_key(|outage: &Outage| (outage.fault, outage.at));
     Estimates { consumers, services, outages }
 }

@@ -1,4 +1,4 @@
-//! What faults take from a consumer, as a fluid: how much waits at their end, and how long it takes to work it off.
+//! What faults take from a consumer, as a fluid (from a service: `crowds`): how much waits at their end, and how long it takes to work it off.
 
 use super::bends;
 use super::consumers::{Backlog, Consumer};
@@ -10,27 +10,39 @@ use super::queues::{Known, members_at};
 use super::rates::{is_burst, occurrences};
 use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultPlan, FaultTarget, Members, Membership};
 
-/// What one fault leaves at one consumer.
+/// Who a fault leaves something behind at, by index of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum At {
+    /// A consumer.
+    Consumer(usize),
+    /// A service.
+    Service(usize),
+}
+
+/// What one fault leaves at one consumer or service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outage {
     /// Index of the fault in the plan.
     pub fault: usize,
-    /// Index of the consumer.
-    pub consumer: usize,
-    /// Most events that wait or are in hand, over all its occurrences.
+    /// Who.
+    pub at: At,
+    /// Most events that wait or are in hand at a consumer, or requests that wait for a worker of a service, over all its
+    /// occurrences.
     pub backlog: f64,
     /// Longest time from its end until they are as few as before, s; none where that does not happen.
     pub drained: Option<f64>,
+    /// Share of the requests that a service refuses until then; none at a consumer.
+    pub refused: Option<f64>,
     /// Whether its times are left to chance: the estimate is for their means.
     pub by_chance: bool,
 }
 
 /// When one occurrence of a fault begins, ends, and has had all its effects (s).
 #[derive(Clone, Copy, Debug)]
-struct Spell {
-    from: f64,
-    to: f64,
-    late: f64,
+pub(super) struct Spell {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) late: f64,
 }
 
 /// Follows the backlog of a consumer through the run, where there is a reason to.
@@ -54,9 +66,10 @@ pub(super) fn follow(model: &Model<'_>, known: &Known<'_>, found: &Consumer) -> 
     let outages = faults.into_iter().filter_map(|(fault, spells)| {
         let mut outage = Outage {
             fault,
-            consumer: known.index,
+            at: At::Consumer(known.index),
             backlog: 0.0,
             drained: Some(0.0),
+            refused: None,
             by_chance: is_by_chance(&model.plan.faults[fault]),
         };
         for (n, spell) in spells.iter().enumerate() {
@@ -73,7 +86,7 @@ pub(super) fn follow(model: &Model<'_>, known: &Known<'_>, found: &Consumer) -> 
 }
 
 /// Whether any of a fault's times is random.
-fn is_by_chance(fault: &FaultPlan) -> bool {
+pub(super) fn is_by_chance(fault: &FaultPlan) -> bool {
     let times = [Some(&fault.at), fault.every.as_ref(), fault.lasts.as_ref()];
     times.into_iter().flatten().any(|time| time.constant().is_none())
 }
@@ -262,7 +275,7 @@ impl<'a, 'p> Script<'a, 'p> {
     }
 }
 
-fn spell(from: u64, to: u64) -> Spell {
+pub(super) fn spell(from: u64, to: u64) -> Spell {
     let [from, to] = [from, to].map(|time| time as f64 * 1e-9);
     Spell { from, to, late: to }
 }

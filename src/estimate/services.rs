@@ -1,7 +1,8 @@
 //! Estimates of services: what reaches them through the graph of calls, how long a request holds a worker, how long it waits
 //! for one, and how many are refused.
 
-use super::consumers::TAME;
+use super::consumers::{Backlog, TAME};
+use super::crowds;
 use super::doubts::note;
 use super::flows::Publisher;
 use super::formulas::{Arriving, Wait, erlang_gaps, gigc, mmc, spread_of_mean};
@@ -10,6 +11,7 @@ use super::law::{Law, quantile};
 use super::loss::{Limited, mmck};
 use super::model::Model;
 use super::moments::Moments;
+use super::outages::Outage;
 use super::rates::Rates;
 use super::work::Whose;
 use super::{Accuracy, Doubt, letter};
@@ -51,6 +53,12 @@ pub struct Service {
     pub p50: Option<f64>,
     /// The 99th.
     pub p99: Option<f64>,
+    /// Requests that wait on average while no more comes than can be done.
+    pub usual: f64,
+    /// What a fluid leaves waiting; none where the load is below 1 all the time, and no fault takes capacity away.
+    pub backlog: Option<Backlog>,
+    /// What faults do to it, as a fluid.
+    pub outages: Vec<Outage>,
     /// What the formula leaves out.
     pub doubts: Vec<Doubt>,
 }
@@ -145,6 +153,8 @@ impl Service {
                 found.held = Some(held);
                 let requests = model.requests(index);
                 found.steady(model, (policy, requests), &desks, &rates, held);
+                (found.backlog, found.outages) = crowds::follow(model, index, &rates, &found);
+                found.add_backlog();
             }
             Err(untimed) => found.formula = untimed.to_string(),
         }
@@ -168,8 +178,11 @@ impl Service {
         self.busiest = Some(busiest.fold(0.0, f64::max));
         let exponential = matches!(policy.handler.steps.as_slice(), [Step::Work(Dist::Exponential(_))]);
         let (mut laws, mut waits, mut taken, mut refused) = (Vec::new(), Vec::new(), 0.0, 0.0);
+        let (mut waited, mut calm) = (0.0, 0.0);
         let run = model.plan.duration.seconds();
         for window in model.grid.seen() {
+            let keeps_up = rates.at(window) * held.mean < self.servers;
+            calm += if keeps_up { model.grid.measured(window) } else { 0.0 };
             for desk in desks {
                 let Requests { dispersion, clump, .. } = requests;
                 let arriving = desk.arriving(Arriving { rate: rates.at(window), dispersion, clump });
@@ -185,6 +198,7 @@ impl Service {
                 let mean = limited.wait.mean;
                 let wait = Moments { mean, variance: (limited.square - mean * mean).max(0.0) };
                 let part = all * (1.0 - limited.refused);
+                waited += if keeps_up { part * mean } else { 0.0 };
                 (taken, refused) = (taken + part, refused + all - part);
                 waits.push((part, wait));
                 // The wait of those that wait is exponential, but for what a limit cuts off.
@@ -202,6 +216,7 @@ impl Service {
             self.response = Some(held);
             return;
         }
+        self.usual = if calm > 0.0 { waited / calm } else { 0.0 };
         let wait = Moments::mixture(waits);
         self.wait = Some(wait.mean);
         self.refused = Some(refused / (taken + refused));
@@ -212,6 +227,13 @@ impl Service {
             (self.p50, self.p99) = (quantile(&laws, 0.5), quantile(&laws, 0.99));
         }
         self.name_formula(desks, held, exponential, requests);
+    }
+
+    /// Where there is no steady state, what waits by the fluid is what is waited for.
+    fn add_backlog(&mut self) {
+        if let Some(backlog) = self.backlog.filter(|backlog| backlog.overload && self.wait.is_none()) {
+            self.wait = Some(backlog.delay);
+        }
     }
 
     fn name_formula(&mut self, desks: &[Desk], held: Moments, exponential: bool, requests: Requests) {

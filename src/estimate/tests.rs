@@ -20,7 +20,7 @@ fn close(what: &str, found: Option<f64>, exact: f64) {
     assert!((found - exact).abs() <= 2e-8 * exact.abs().max(1e-6), "{what}: {found}, exact {exact}");
 }
 
-fn near(what: &str, found: Option<f64>, exact: f64, within: f64) {
+pub(super) fn near(what: &str, found: Option<f64>, exact: f64, within: f64) {
     let found = found.unwrap_or(f64::NAN);
     assert!((found - exact).abs() <= within * exact.abs(), "{what}: {found}, about {exact}");
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::measure::nine_decimals;
 use super::pool::Pooled;
 use super::remarks;
-use crate::estimate::{Consumer, Outage, Service, estimate};
+use crate::estimate::{At, Consumer, Outage, Service, estimate};
 use crate::metrics::Unit;
 use crate::plan::Plan;
 use crate::summary::{Beside, Figure, interval_in, number_at};
@@ -84,7 +84,7 @@ impl Setting<'_> {
         let mut beside = Beside {
             section: "consumers",
             name: it.name.clone(),
-            consumer: None,
+            at: None,
             formula: it.formula.clone(),
             accuracy: it.accuracy.word(),
             figures,
@@ -135,7 +135,7 @@ impl Setting<'_> {
         let mut beside = Beside {
             section: "services",
             name: it.name.clone(),
-            consumer: None,
+            at: None,
             formula: it.formula.clone(),
             accuracy: it.accuracy.word(),
             figures,
@@ -146,24 +146,39 @@ impl Setting<'_> {
     }
 
     fn outage(&self, it: &Outage) -> Beside {
-        let consumer = &self.plan.consumers[it.consumer].name;
-        let touched =
-            self.found.and_then(|found| found.metrics.get("faults")?.get(it.fault)?.get("touched")?.get(consumer));
-        let number = |key: &str| touched.and_then(|damage| damage.get(key)?.as_f64());
+        let at = name_of(self.plan, it.at);
+        let fault = self.found.and_then(|found| found.metrics.get("faults")?.get(it.fault));
+        let (hit, peak) = match it.at {
+            At::Consumer(_) => (fault.and_then(|fault| fault.get("touched")?.get(at)), "lag_peak"),
+            At::Service(_) => (fault.and_then(|fault| fault.get("services")?.get(at)?.get("waiting")), "peak"),
+        };
+        let number = |key: &str| hit.and_then(|hit| hit.get(key)?.as_f64());
+        let mut figures = vec![
+            Figure { simulated: number(peak), ..figure("backlog", Unit::Count, Some(it.backlog.round())) },
+            Figure { simulated: number("drain_time"), ..figure("drain_time", Unit::Seconds, it.drained) },
+        ];
+        if let At::Service(_) = it.at {
+            figures.push(Figure { simulated: number("refused"), ..figure("refused", Unit::Share, it.refused) });
+        }
         let mut beside = Beside {
             section: "faults",
             name: self.plan.faults[it.fault].name.clone(),
-            consumer: Some(consumer.clone()),
+            at: Some(at.into()),
             formula: "fluid".into(),
             accuracy: "rough",
-            figures: vec![
-                Figure { simulated: number("lag_peak"), ..figure("backlog", Unit::Count, Some(it.backlog.round())) },
-                Figure { simulated: number("drain_time"), ..figure("drain_time", Unit::Seconds, it.drained) },
-            ],
+            figures,
             remark: None,
         };
         beside.remark = self.found.and_then(|found| remarks::of_outage(self, found, it, &beside));
         beside
+    }
+}
+
+/// Name of who a fault leaves something behind at.
+pub(super) fn name_of(plan: &Plan, at: At) -> &str {
+    match at {
+        At::Consumer(index) => &plan.consumers[index].name,
+        At::Service(index) => &plan.services[index].name,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::dist::{Arrivals, Dist};
 use crate::outcome::{
-    CallLedger, ConsumerOutcome, Defect, Ended, EventId, Example, FaultOutcome, FlowOutcome, HandlerOutcome,
+    CallLedger, ConsumerOutcome, Crowd, Defect, Ended, EventId, Example, FaultOutcome, FlowOutcome, HandlerOutcome,
     IntervalOutcome, LagOutcome, Ledger, LossCause, OrderOutcome, Outcome, PartitionLag, ProducerOutcome,
     ResourceOutcome, SagaLedger, Seen, ServiceOutcome, StageSums, TopicOutcome, Touched, UserLedger, VisitLedger,
 };
@@ -198,7 +198,12 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
         latency_sum: ramp_sum(950, 1_000_000),
         outcomes: Vec::new(),
     };
-    Outcome { services: vec![checkout, payments()], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) }
+    let mut out =
+        Outcome { services: vec![checkout, payments()], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) };
+    let drain_time = SimSpan(7_500_000_000 + seed % 1000);
+    let crowd = Crowd { before: 2, peak: 30 + seed, drain_time, not_drained: 0, arrived: 400, refused: 50 };
+    out.faults.iter_mut().for_each(|fault| fault.crowds = [(1, crowd)].into());
+    out
 }
 
 fn payments() -> ServiceOutcome {
@@ -378,6 +383,7 @@ pub(super) fn outcome(plan: &Plan, seed: u64) -> Outcome {
             producers: std::collections::BTreeMap::new(),
             touched: [(0, touched(extra))].into(),
             services: std::collections::BTreeMap::new(),
+            crowds: std::collections::BTreeMap::new(),
         }],
         trace: Vec::new(),
         story: Vec::new(),

@@ -54,7 +54,7 @@ pub(super) fn nine_decimals(value: f64) -> f64 {
 }
 
 /// A time in seconds.
-fn seconds(nanos: u64) -> Value {
+pub(super) fn seconds(nanos: u64) -> Value {
     Value::from(nanos as f64 / 1e9)
 }
 
@@ -540,8 +540,9 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         let counts = json!({ "rejected": unpublished.rejected, "indeterminate": unpublished.indeterminate });
         (plan.producers[*producer].name.clone(), counts)
     });
-    let users =
-        seen.services.iter().map(|(service, users)| (plan.services[*service].name.clone(), services::struck(users)));
+    let services = seen.crowds.iter().map(|(service, crowd)| {
+        (plan.services[*service].name.clone(), services::struck(seen.services.get(service), *crowd))
+    });
     let overlaps = (0..plan.consumers.len()).map(|consumer| (name(consumer), overlaps(plan, pooled, index, consumer)));
     let members = seen.members.iter().take(LISTED_OCCURRENCES).map_while(|member| *member);
     let occurrences = seen.occurrences.iter().take(LISTED_OCCURRENCES).map(|(from, to)| span(*from, *to));
@@ -552,7 +553,7 @@ fn fault(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         "members": members.collect::<Vec<_>>(),
         "touched": touched.collect::<Map<_, _>>(),
         "producers": producers.collect::<Map<_, _>>(),
-        "services": users.collect::<Map<_, _>>(),
+        "services": services.collect::<Map<_, _>>(),
         "overlaps": overlaps.filter(|(_, with)| !with.is_empty()).map(|(who, with)| (who, with.into())).collect::<Map<_, _>>(),
         "noticed": noticed,
         "unnoticed": unnoticed,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{
-    AwaitLedger, CallLedger, ConsumerOutcome, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome, Ledger,
-    OrderOutcome, Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome, SagaLedger,
-    ServiceInterval, ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger, VisitLedger,
+    AwaitLedger, CallLedger, ConsumerOutcome, Crowd, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome,
+    Ledger, OrderOutcome, Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome,
+    SagaLedger, ServiceInterval, ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger,
+    VisitLedger,
 };
 use crate::plan::Plan;
 use crate::stats::Course;
@@ -359,6 +360,17 @@ impl ServiceInterval {
     }
 }
 
+impl Crowd {
+    fn merge(&mut self, other: Self) {
+        self.before = self.before.max(other.before);
+        self.peak = self.peak.max(other.peak);
+        self.drain_time = self.drain_time.max(other.drain_time);
+        self.not_drained += other.not_drained;
+        self.arrived += other.arrived;
+        self.refused += other.refused;
+    }
+}
+
 impl VisitLedger {
     fn merge(&mut self, other: Self) {
         self.arrived += other.arrived;
@@ -539,6 +551,9 @@ impl FaultOutcome {
         }
         for (service, users) in other.services {
             self.services.entry(service).or_default().merge(users);
+        }
+        for (service, crowd) in other.crowds {
+            self.crowds.entry(service).or_default().merge(crowd);
         }
     }
 }

@@ -3,9 +3,9 @@
 //! They part where they differ by more than the interval of the result and the known error of the formula. What the run has
 //! and the formula leaves out is then named, the causes that were measured first.
 
-use super::beside::{Found, Setting};
+use super::beside::{Found, Setting, name_of};
 use super::unfinished::{UNFINISHED, open_in};
-use crate::estimate::{Accuracy, Consumer, Outage, Service};
+use crate::estimate::{Accuracy, At, Consumer, Outage, Service};
 use crate::outcome::Ended;
 use crate::plan::{FaultTarget, Party, Plan, ServiceId, Step, called};
 use crate::summary::{Beside, Figure, number_at};
@@ -339,22 +339,34 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     const SLACK: f64 = 0.35;
     let (backlog, drained) = (beside.figure("backlog")?, beside.figure("drain_time")?);
     let mut what = Vec::new();
+    let in_words =
+        |value: Option<f64>| value.map_or_else(|| "never".into(), |time| format!("in {}", show_seconds(time)));
+    let drains = || format!("Drained {}, by the fluid {}", in_words(drained.simulated), in_words(drained.estimate));
+    if drained.estimate.is_some() != drained.simulated.is_some() {
+        what.push(drains());
+    }
     if parts(backlog, SLACK, 20.0).is_some() {
         what.push(both("Backlog", backlog));
     }
-    if parts(drained, SLACK, 15.0).is_some() || drained.estimate.is_some() != drained.simulated.is_some() {
-        let show = |value: Option<f64>| value.map_or_else(|| "never".into(), show_seconds);
-        what.push(format!("Drained in {}, by the fluid in {}", show(drained.simulated), show(drained.estimate)));
+    if parts(drained, SLACK, 15.0).is_some() {
+        what.push(drains());
+    }
+    if let Some(refused) = beside.figure("refused").filter(|refused| parts(refused, SLACK, 0.02).is_some()) {
+        what.push(both("Refused", refused));
     }
     if what.is_empty() || backlog.simulated.is_none() {
         return None;
     }
-    let consumer = &setting.plan.consumers[it.consumer].name;
+    let at = name_of(setting.plan, it.at);
     let fault = found.metrics.get("faults")?.get(it.fault)?;
     let mut seen = Vec::new();
-    let overlaps = fault.get("overlaps").and_then(|with| with.get(consumer)?.as_array()).map_or(0, Vec::len);
+    let overlaps = fault.get("overlaps").and_then(|with| with.get(at)?.as_array()).map_or(0, Vec::len);
     if overlaps > 0 {
         seen.push("other faults at the same time, which cannot be told apart".into());
+    }
+    if let At::Service(index) = it.at {
+        seen.extend(retried(setting, found, index));
+        seen.extend(failed_calls(setting, found, index));
     }
     if it.by_chance {
         seen.push("times left to chance: what is shown is the worst of all, the fluid is for their means".into());

@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::measure::{distribution, facts, level, publishing, ratio};
+use super::measure::{distribution, facts, level, publishing, ratio, seconds};
 use super::pool::Pooled;
-use crate::outcome::{AwaitLedger, CallLedger, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger};
+use crate::outcome::{
+    AwaitLedger, CallLedger, Crowd, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger,
+};
 use crate::plan::{Handler, Plan, ServicePlan, Step, called};
 
 /// The metrics of one service.
@@ -55,14 +57,24 @@ pub(super) fn during(pooled: &Pooled, index: usize, interval: usize, span: f64, 
     }
 }
 
-/// Metrics of the users who came while a fault lasted.
+/// What a fault did at a service: metrics of the users who came while it lasted, if any come there, and of who waited.
 #[must_use]
-pub(super) fn struck(seen: &ServiceInterval) -> Value {
-    json!({
-        "users": user_ledger(&seen.users),
-        "availability": availability(&seen.users),
-        "response": distribution(&seen.response, seen.response_sum),
-    })
+pub(super) fn struck(users: Option<&ServiceInterval>, crowd: Crowd) -> Value {
+    let mut metrics = Map::new();
+    if let Some(seen) = users {
+        metrics.insert("users".into(), user_ledger(&seen.users));
+        metrics.insert("availability".into(), availability(&seen.users));
+        metrics.insert("response".into(), distribution(&seen.response, seen.response_sum).into());
+    }
+    let waiting = json!({
+        "before": level(crowd.before as f64),
+        "peak": level(crowd.peak as f64),
+        "drain_time": if crowd.not_drained == 0 { seconds(crowd.drain_time.0) } else { Value::Null },
+        "not_drained": crowd.not_drained,
+        "refused": ratio(crowd.refused as f64, crowd.arrived as f64),
+    });
+    metrics.insert("waiting".into(), waiting);
+    metrics.into()
 }
 
 /// Share of the users' requests with an end that were answered well.

@@ -199,7 +199,7 @@ fn estimates() -> Vec<Beside> {
     let consumer = |name: &str, formula: &str, accuracy, [load, busiest, wait, mean, p99]: [(f64, f64); 5]| Beside {
         section: "consumers",
         name: name.into(),
-        consumer: None,
+        at: None,
         formula: formula.into(),
         accuracy,
         figures: vec![
@@ -242,7 +242,7 @@ fn estimates() -> Vec<Beside> {
     all.push(Beside {
         section: "faults",
         name: "slow consumers.email".into(),
-        consumer: Some("email".into()),
+        at: Some("email".into()),
         formula: "fluid".into(),
         accuracy: "rough",
         figures: vec![

@@ -9,8 +9,8 @@ pub struct Beside {
     pub section: &'static str,
     /// Name of the thing.
     pub name: String,
-    /// Of a fault: the consumer at which it leaves something behind.
-    pub consumer: Option<String>,
+    /// Of a fault: the consumer or service at which it leaves something behind.
+    pub at: Option<String>,
     /// The formula.
     pub formula: String,
     /// How good it is for this plan: `exact`, `good` or `rough`.

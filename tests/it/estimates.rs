@@ -151,6 +151,33 @@ fn a_fault_is_named_with_what_the_fluid_says_of_it() {
     assert_eq!(outage.remark, None);
 }
 
+/// As of consumers, so of services: what waits, how long it takes to answer it, and how many find no room.
+#[test]
+fn what_a_fault_leaves_at_a_service_is_what_the_fluid_says() {
+    let plan = plan(
+        "name: outage\nduration: 30m\n\
+         services:\n\
+        \x20 web: { profile: ideal, arrivals: { poisson: 100/s }, workers: 6, queue: 20k, service_time: { exponential: 40ms } }\n\
+        \x20 api: { profile: ideal, arrivals: { poisson: 100/s }, workers: 6, queue: 2k, service_time: { exponential: 40ms } }\n\
+         faults:\n\
+        \x20 - { name: slow, at: 10m, for: 3m, target: services.web, effect: { slow: 4x } }\n\
+        \x20 - { name: stop, at: 10m, for: 1m, target: services.api, effect: pause }\n",
+    );
+    let all = besides(&plan, 4);
+    // 62.5/s too many for 180 s, then 50/s too few. 2,000 wait after 20 s, and 40 s of the arrivals find no room.
+    let wanted = [("slow", [62.5 * 180.0, 225.0, 0.0]), ("stop", [2000.0, 40.0, 40.0 / 100.0])];
+    for (fault, exact) in wanted {
+        let it = of(&all, fault);
+        for (key, exact) in ["backlog", "drain_time", "refused"].into_iter().zip(exact) {
+            let (estimate, simulated) = pair(it, key);
+            assert!((estimate - exact).abs() <= 0.02 * exact, "{fault} {key}: {estimate}, by hand {exact}");
+            // Four standard deviations of what comes and goes in the longest run are about 600 requests of 11,250.
+            assert!((simulated - exact).abs() <= 0.1 * exact, "{fault} {key}: {simulated} simulated, by hand {exact}");
+        }
+        assert_eq!(it.remark, None);
+    }
+}
+
 #[test]
 fn overload_has_no_formula_and_is_told() {
     let plan = plan(

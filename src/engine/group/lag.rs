@@ -6,10 +6,9 @@ use super::meter::Meter;
 use crate::dist::Dist;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{Occurrence, occurrences, restart};
+use crate::engine::upstream::{reaches, upstream};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{
-    BusId, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Party, Plan, Settle, TopicId, called,
-};
+use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Party, Plan, Settle, TopicId};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
@@ -108,27 +107,9 @@ impl Counters {
 
 /// Faults that reach a consumer (its own, those of its publishers and of consumers upstream), with their intervals.
 pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracked> {
-    let upstream = upstream(plan, setup, consumer);
-    let reaches = |target: FaultTarget| match target {
-        FaultTarget::Consumer(id, _) => upstream.contains(&Publisher::Consumer(id.0 as usize)),
-        FaultTarget::ConsumerLink(id) => upstream.contains(&Publisher::Consumer(id.0 as usize)),
-        FaultTarget::Producer(id) | FaultTarget::ProducerLink(id) => {
-            upstream.contains(&Publisher::Producer(id.0 as usize))
-        }
-        FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => {
-            upstream.contains(&Publisher::Service(id.0 as usize))
-        }
-        FaultTarget::Relay(party) => upstream.iter().any(|who| who.party() == party),
-        FaultTarget::Resource(id) => upstream.iter().any(|who| plan.holds(who.party(), id)),
-        FaultTarget::CallLink(..) => upstream.iter().any(|who| {
-            let services = called(&plan.handler_of_party(who.party()).steps);
-            services.into_iter().any(|to| target.carries(who.party(), to))
-        }),
-        FaultTarget::Broker(bus, _) => reads_from(plan, &upstream, bus),
-        FaultTarget::Leader(topic, _) => reads_from(plan, &upstream, plan.topics[topic.0 as usize].bus_id),
-    };
+    let upstream = upstream(plan, setup, Publisher::Consumer(consumer));
     let own = |target: FaultTarget| matches!(target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
-    let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(fault.target));
+    let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(plan, &upstream, fault.target));
     faults
         .map(|(number, fault)| Tracked {
             fault: number,
@@ -136,16 +117,6 @@ pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracke
             windows: windows(plan, setup, number),
         })
         .collect()
-}
-
-/// Whether one of these consumers reads from a bus.
-fn reads_from(plan: &Plan, who: &[Publisher], bus: BusId) -> bool {
-    who.iter().any(|who| match who {
-        Publisher::Consumer(reader) => {
-            plan.consumers[*reader].subscribes.iter().any(|topic| plan.topics[topic.0 as usize].bus_id == bus)
-        }
-        Publisher::Producer(_) | Publisher::Service(_) => false,
-    })
 }
 
 fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
@@ -213,42 +184,13 @@ fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
         Settle::Timer(every) => every.0,
         Settle::After | Settle::Before => 0,
     };
-    let groups = upstream(plan, setup, consumer).into_iter().filter_map(|publisher| match publisher {
-        Publisher::Consumer(group) => plan.consumers[group].schedule,
-        Publisher::Producer(_) | Publisher::Service(_) => None,
-    });
+    let groups =
+        upstream(plan, setup, Publisher::Consumer(consumer)).into_iter().filter_map(|publisher| match publisher {
+            Publisher::Consumer(group) => plan.consumers[group].schedule,
+            Publisher::Producer(_) | Publisher::Service(_) => None,
+        });
     let longest = groups.map(|schedule| schedule.every.0).max().unwrap_or(0).max(commits);
     longest.saturating_add(longest / 4)
-}
-
-/// The consumer itself, all that publish, directly or through others, what it reads or awaits, all that these call, and
-/// those who call or hold the same.
-fn upstream(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Publisher> {
-    let producers = (0..plan.producers.len()).map(Publisher::Producer);
-    let consumers = (0..plan.consumers.len()).map(Publisher::Consumer);
-    let services = (0..plan.services.len()).map(Publisher::Service);
-    let all: Vec<Publisher> = producers.chain(consumers).chain(services).collect();
-    let mut found = vec![Publisher::Consumer(consumer)];
-    let mut at = 0;
-    while let Some(who) = found.get(at).copied() {
-        at += 1;
-        let called = called(&plan.handler_of_party(who.party()).steps)
-            .into_iter()
-            .map(|service| Publisher::Service(service.0 as usize));
-        let reads = |readers: &[usize]| readers.iter().any(|reader| who == Publisher::Consumer(*reader));
-        let awaited = plan.handler_of_party(who.party()).awaited();
-        let awaits = |topic: usize| awaited.iter().any(|of| of.0 as usize == topic);
-        let topics = setup.topics.iter().enumerate().filter(|(index, topic)| reads(&topic.readers) || awaits(*index));
-        let peers = all.iter().copied().filter(|other| plan.meet(who.party(), other.party()));
-        let more: Vec<Publisher> =
-            called.chain(peers).chain(topics.flat_map(|(_, topic)| topic.who.iter().copied())).collect();
-        for who in more {
-            if !found.contains(&who) {
-                found.push(who);
-            }
-        }
-    }
-    found
 }
 
 impl LagMeter {

@@ -1,15 +1,15 @@
 //! Who runs handlers: processes of one kind, with their program, their streams and what they publish.
 
+use super::crowd::Crowding;
 use super::outbox::Outbox;
 use super::program::{Compiler, Program};
 use super::publish::Outputs;
 use super::server::Instance;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{occurrences, united};
+use crate::engine::upstream::{reaches, upstream};
 use crate::outcome::{ProducerOutcome, ServiceInterval, ServiceOutcome};
-use crate::plan::{
-    BusId, FailurePlan, FaultTarget, Handler, Party, Plan, ProducerPlan, ServiceId, ServicePlan, Step, called,
-};
+use crate::plan::{FailurePlan, Handler, Plan, ProducerPlan, ServicePlan};
 use crate::random::Stream;
 
 /// A service, a consumer, or a producer. (What only services have is a [`Server`](super::server::Server).)
@@ -30,6 +30,8 @@ pub(super) struct Actor {
     /// these numbers.
     windows: Vec<Vec<(u64, u64)>>,
     faults: Vec<usize>,
+    /// Who waits for a worker, and what faults do to that.
+    pub(super) crowding: Crowding,
 }
 
 /// The random streams of one actor.
@@ -65,11 +67,13 @@ impl Actor {
         let processes = (Publisher::Service(index), plan.instances);
         let mut actor = Self::new(compiler, setup, &plan.name, &plan.handler, processes);
         let whole = compiler.plan();
+        actor.crowding = Crowding::of(whole, setup, index);
         let named = whole.intervals_at("services", &plan.name).into_iter().map(|(from, to)| vec![(from.0, to.0)]);
         actor.windows = named.collect();
+        let upstream = upstream(whole, setup, Publisher::Service(index));
         if plan.arrivals.is_some() {
             for (number, fault) in
-                whole.faults.iter().enumerate().filter(|(_, fault)| reaches(whole, index, fault.target))
+                whole.faults.iter().enumerate().filter(|(_, fault)| reaches(whole, &upstream, fault.target))
             {
                 let struck = occurrences(whole, fault, setup.seed);
                 actor.windows.push(united(struck.iter().map(|o| (o.from, o.to))));
@@ -142,42 +146,7 @@ impl Actor {
             outcome: ServiceOutcome { course: setup.course.clone(), ..ServiceOutcome::default() },
             windows: Vec::new(),
             faults: Vec::new(),
+            crowding: Crowding::default(),
         }
     }
-}
-
-/// Whether a fault can reach requests that come in at a service, in it or in what it calls.
-fn reaches(plan: &Plan, service: usize, target: FaultTarget) -> bool {
-    let id = |index: usize| ServiceId(u32::try_from(index).expect("services fit 32 bits"));
-    let calls = |of: ServiceId| called(&plan.services[of.0 as usize].handler.steps);
-    let mut near = vec![id(service)];
-    let mut at = 0;
-    while let Some(one) = near.get(at).copied() {
-        at += 1;
-        let more: Vec<ServiceId> = calls(one).into_iter().filter(|to| !near.contains(to)).collect();
-        near.extend(more);
-    }
-    near.into_iter().any(|one| match target {
-        FaultTarget::Service(id, _) | FaultTarget::ServiceLink(id) => id == one,
-        FaultTarget::Resource(id) => plan.holds(Party::Service(one), id),
-        // Users are answered whether or not a relay is there.
-        FaultTarget::Relay(_) => false,
-        FaultTarget::CallLink(..) => calls(one).into_iter().any(|to| target.carries(Party::Service(one), to)),
-        FaultTarget::Broker(bus, _) => publishes_to(plan, one, bus),
-        FaultTarget::Leader(topic, _) => publishes_to(plan, one, plan.topics[topic.0 as usize].bus_id),
-        FaultTarget::Consumer(..)
-        | FaultTarget::ConsumerLink(_)
-        | FaultTarget::Producer(_)
-        | FaultTarget::ProducerLink(_) => false,
-    })
-}
-
-/// Whether a service publishes to a bus.
-fn publishes_to(plan: &Plan, service: ServiceId, bus: BusId) -> bool {
-    let mut found = false;
-    plan.services[service.0 as usize].handler.visit(&mut |step| {
-        let to = if let Step::Publish(publish) = step { Some(publish.to) } else { None };
-        found |= to.is_some_and(|to| plan.topics[to.0 as usize].bus_id == bus);
-    });
-    found
 }

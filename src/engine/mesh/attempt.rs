@@ -104,7 +104,7 @@ impl Mesh {
         self.calls[key].live.push(attempt);
         self.ledger(site, measured, |ledger| ledger.attempts += 1);
         if let Some(timeout) = timeout {
-            self.schedule(now.saturating_add(timeout.0), Event::TimeOut(attempt));
+            self.calendar.time_out(now, timeout.0, attempt);
         }
         if full {
             self.callers[site][caller].waiting.push_back(attempt);

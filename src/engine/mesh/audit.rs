@@ -30,8 +30,8 @@ impl Mesh {
 
     fn coming(&self) -> Coming {
         let mut coming = Coming::default();
-        for entry in &self.calendar {
-            match entry.0.event {
+        for event in self.calendar.events() {
+            match event {
                 Event::Spent(strand) | Event::Wake(strand, _) => drop(coming.strands.insert(strand)),
                 Event::Retry(call) => drop(coming.calls.insert(call)),
                 Event::Deliver(attempt) | Event::Answer(attempt, _) => drop(coming.attempts.insert(attempt)),
@@ -62,7 +62,7 @@ impl Mesh {
             for (index, instance) in it.instances.iter().enumerate() {
                 let busy = held.get(&(actor, index)).copied().unwrap_or(0);
                 let idle = instance.is_up() && instance.busy < workers && !instance.queue.is_empty();
-                let at_rest = self.calendar.iter().all(|entry| !matches!(entry.0.event, Event::Resume(..)));
+                let at_rest = !self.calendar.events().any(|event| matches!(event, Event::Resume(..)));
                 if instance.busy != busy || idle && at_rest || !instance.queue.iter().all(|key| queued.remove(key)) {
                     let (busy, queue) = (instance.busy, instance.queue.len());
                     return Err(format!("instance {index} of actor {actor}: {busy} at work, {queue} wait"));

@@ -42,7 +42,7 @@ pub(super) struct Heard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Awaiting {
     /// Tells it from others of its strand.
-    number: u64,
+    number: u32,
     /// The step, by number in the program.
     step: usize,
     since: u64,
@@ -183,8 +183,8 @@ impl Mesh {
 
     /// A strand comes to an await step.
     pub(super) fn begin_await(&mut self, key: StrandKey, step: usize, now: u64) {
-        self.entries += 1;
-        let (number, visit) = (self.entries, self.strands[key].visit);
+        self.awaited = self.awaited.wrapping_add(1);
+        let (number, visit) = (self.awaited, self.strands[key].visit);
         self.strands[key].awaits = Some(Awaiting { number, step, since: now, event: None });
         let visit = &mut self.visits[visit];
         visit.waiting.push(key);
@@ -203,7 +203,7 @@ impl Mesh {
     }
 
     /// A strand sees the event that it waits for, or the one that fails it.
-    pub(super) fn seen(&mut self, key: StrandKey, number: u64, how: Result<(), ()>, now: u64) {
+    pub(super) fn seen(&mut self, key: StrandKey, number: u32, how: Result<(), ()>, now: u64) {
         let Some(since) = self.end_await(key, number) else { return };
         if since >= self.warm_up {
             let ledger = &mut self.actors[self.visits[self.strands[key].visit].actor].outcome.handler.awaits;
@@ -220,7 +220,7 @@ impl Mesh {
     }
 
     /// A strand has waited too long; what it would have seen later, another wait may see.
-    pub(super) fn unseen(&mut self, key: StrandKey, number: u64, now: u64) {
+    pub(super) fn unseen(&mut self, key: StrandKey, number: u32, now: u64) {
         let late = self.strands.get(key).and_then(|strand| strand.awaits.filter(|wait| wait.number == number)?.event);
         let Some(since) = self.end_await(key, number) else { return };
         let visit = self.strands[key].visit;
@@ -233,7 +233,7 @@ impl Mesh {
     }
 
     /// A strand does not wait any more, if it still did; since when it had.
-    fn end_await(&mut self, key: StrandKey, number: u64) -> Option<u64> {
+    fn end_await(&mut self, key: StrandKey, number: u32) -> Option<u64> {
         let strand = self.strands.get_mut(key)?;
         let wait = strand.awaits.take_if(|wait| wait.number == number)?;
         self.visits[strand.visit].waiting.retain(|other| *other != key);

@@ -5,7 +5,7 @@ use super::calls::Fail;
 use super::facts::Ending;
 use super::server::Instance;
 use super::visit::{Asker, Visit};
-use super::{Event, Mesh, VisitKey};
+use super::{Event, Mesh, VisitKey, small};
 use crate::engine::setup::Setup;
 use crate::engine::timeline::{Occurrence, occurrences, restart};
 use crate::plan::{Effect, FaultTarget, Party, Plan};
@@ -183,7 +183,8 @@ impl Mesh {
             if self.actors[actor].outbox.as_ref().is_some_and(|outbox| outbox.host == Some(instance)) {
                 self.pause_relay(actor, until);
             }
-            self.schedule(until, Event::Resume(actor, instance));
+            self.stand_still = self.stand_still.max(until);
+            self.schedule(until, Event::Resume(small(actor), small(instance)));
         }
     }
 
@@ -231,7 +232,10 @@ impl Mesh {
             self.let_go(visit.root, now);
         }
         self.reset_swallowed(actor, instance, now);
-        let at = &mut self.actors[actor].instances[instance];
+        let it = &mut self.actors[actor];
+        let gone = i64::try_from(it.instances[instance].queue.len()).expect("a queue fits in memory");
+        it.crowding.change(-gone, now);
+        let at = &mut it.instances[instance];
         at.busy = 0;
         at.queue.clear();
         let Self { callers, sites, .. } = self;

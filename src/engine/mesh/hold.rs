@@ -3,7 +3,7 @@
 use super::program::Block;
 use super::resource::{Next, Resource, Wait};
 use super::strand::{Kind, Level};
-use super::{Event, Mesh, StrandKey, WaitKey};
+use super::{Event, Mesh, StrandKey, WaitKey, small};
 use crate::dist::NO_KEY;
 
 impl Mesh {
@@ -60,7 +60,7 @@ impl Mesh {
         loop {
             match self.resources[resource].next(now) {
                 Next::Nothing => return,
-                Next::Look(at) => return self.schedule(at, Event::Refresh(resource)),
+                Next::Look(at) => return self.schedule(at, Event::Refresh(small(resource))),
                 Next::Grant(wait) => {
                     let Wait { strand, key, since, .. } = self.leave_queue(wait);
                     self.resources[resource].take(key, since, now, self.warm_up);

@@ -16,8 +16,10 @@ mod actor;
 mod attempt;
 mod audit;
 mod awaits;
+mod calendar;
 mod caller;
 mod calls;
+mod crowd;
 mod facts;
 mod faults;
 mod fork;
@@ -36,14 +38,14 @@ pub(super) mod tests;
 mod users;
 mod visit;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use slotmap::{SlotMap, new_key_type};
 
 use actor::Actor;
 use attempt::Attempt;
 use awaits::Ear;
+use calendar::Calendar;
 use caller::Caller;
 use calls::{Call, Fail};
 use faults::Timeline;
@@ -59,7 +61,7 @@ use super::delegate::{Ended, Job};
 use super::journeys::Notes;
 use super::setup::{Rounding, Setup};
 use super::topic::{Inbox, Topic};
-use crate::outcome::{HandlerOutcome, ProducerOutcome, ResourceOutcome, ServiceInterval, ServiceOutcome};
+use crate::outcome::{Crowd, HandlerOutcome, ProducerOutcome, ResourceOutcome, ServiceInterval, ServiceOutcome};
 use crate::plan::{ConsumerId, Plan};
 
 new_key_type! {
@@ -101,42 +103,19 @@ enum Event {
     /// Someone has waited too long for a resource.
     GiveUp(WaitKey),
     /// An event that is awaited reaches the handler: the number of the wait, and whether it is the right one.
-    Seen(StrandKey, u64, Result<(), ()>),
+    Seen(StrandKey, u32, Result<(), ()>),
     /// A handler has waited too long for an event: the number of the wait.
-    Unseen(StrandKey, u64),
+    Unseen(StrandKey, u32),
     /// A resource may grant again.
-    Refresh(usize),
+    Refresh(u32),
     /// An instance that stood still goes on.
-    Resume(usize, usize),
+    Resume(u32, u32),
 }
 
-/// An entry of the calendar: in order of time, those of one time as they were made.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    at: u64,
-    number: u64,
-    event: Event,
+/// The index of an actor, instance or resource, as it stands in an event.
+fn small(index: usize) -> u32 {
+    u32::try_from(index).expect("a plan has fewer things")
 }
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Entry {}
 
 /// What a run says of all that is here.
 #[derive(Clone, Debug)]
@@ -149,6 +128,8 @@ pub(super) struct MeshOutcome {
     pub(super) resources: Vec<ResourceOutcome>,
     /// By fault and service: users who came while it lasted.
     pub(super) struck: Vec<(usize, usize, ServiceInterval)>,
+    /// By fault and service: who waited for a worker meanwhile.
+    pub(super) crowds: Vec<(usize, usize, Crowd)>,
 }
 
 /// All services of a run, and the handlers of producers and consumers that do more than work, wait, publish and choose.
@@ -161,8 +142,10 @@ pub(super) struct Mesh {
     /// Indices of the consumers and producers, as they stand behind the services.
     consumers: Vec<usize>,
     producers: Vec<usize>,
-    /// By actor: what comes in there from outside.
-    users: Vec<Option<Users>>,
+    /// What comes in from outside, and at which actor.
+    users: Vec<(usize, Users)>,
+    /// Actors that publish.
+    publishers: Vec<usize>,
     resources: Vec<Resource>,
     sites: Vec<Site>,
     /// By site and instance of the caller.
@@ -184,8 +167,11 @@ pub(super) struct Mesh {
     jobs: VecDeque<(u64, (usize, usize), Job)>,
     /// What groups are to be told: whose, when, what.
     ended: Vec<(usize, u64, Ended)>,
-    calendar: BinaryHeap<Reverse<Entry>>,
-    entries: u64,
+    calendar: Calendar,
+    /// Waits for events so far, to tell them apart.
+    awaited: u32,
+    /// Nobody stands still from then on, as far as is known.
+    stand_still: u64,
     timeline: Timeline,
     /// What is told of journeys.
     notes: Notes,
@@ -206,13 +192,15 @@ impl Mesh {
         actors.extend(consumers.iter().map(|index| Actor::consumer(&mut compiler, setup, *index, plan)));
         let of_producer = |index: &usize| Actor::producer(&mut compiler, setup, *index, &plan.producers[*index]);
         actors.extend(producers.iter().map(of_producer));
-        let users = (0..plan.services.len()).map(|index| Users::of_service(plan, setup, index));
-        let users = users.chain(consumers.iter().map(|_| None));
-        let events = producers.iter().map(|index| Some(Users::of_producer(plan, setup, *index)));
+        let users = (0..plan.services.len()).filter_map(|index| Some((index, Users::of_service(plan, setup, index)?)));
+        let first = plan.services.len() + consumers.len();
+        let events = producers.iter().zip(first..).map(|(index, at)| (at, Users::of_producer(plan, setup, *index)));
+        let publishers = actors.iter().zip(0..).filter(|(actor, _)| actor.outputs.publishes()).map(|(_, at)| at);
         let sites = compiler.sites;
         let callers = sites.iter().map(|site| vec![Caller::new(&site.plan); actors[site.caller].instances.len()]);
         Self {
             users: users.chain(events).collect(),
+            publishers: publishers.collect(),
             producers,
             consumers,
             jobs: VecDeque::new(),
@@ -231,8 +219,9 @@ impl Mesh {
             listeners: BTreeMap::new(),
             waiters: BTreeMap::new(),
             next_waiter: 0,
-            calendar: BinaryHeap::new(),
-            entries: 0,
+            calendar: Calendar::default(),
+            awaited: 0,
+            stand_still: 0,
             timeline: Timeline::new(plan, setup),
             notes: Notes::new(&setup.follow, true),
             requests: Vec::new(),
@@ -245,12 +234,11 @@ impl Mesh {
 
     /// When something happens next.
     pub(super) fn next(&self) -> u64 {
-        let users = self.users.iter().flatten().map(Users::next).min().unwrap_or(u64::MAX);
-        let clients = self.actors.iter().map(|actor| actor.outputs.next()).min().unwrap_or(u64::MAX);
-        let calendar = self.calendar.peek().map_or(u64::MAX, |entry| entry.0.at);
+        let users = self.users.iter().map(|(_, users)| users.next()).min().unwrap_or(u64::MAX);
+        let clients = self.publishers.iter().map(|actor| self.actors[*actor].outputs.next()).min().unwrap_or(u64::MAX);
         users
             .min(clients)
-            .min(calendar)
+            .min(self.calendar.next())
             .min(self.next_job())
             .min(self.next_heard())
             .min(self.timeline.next())
@@ -306,6 +294,7 @@ impl Mesh {
     pub(super) fn advance(&mut self, until: u64, topics: &[Topic], inboxes: &mut [Inbox]) {
         self.listen(topics);
         loop {
+            self.calendar.forget(|attempt| !self.attempts.contains_key(attempt));
             let now = self.next();
             if now >= until {
                 break;
@@ -316,18 +305,17 @@ impl Mesh {
                 self.do_job(who, job, now);
             } else if self.next_heard() == now {
                 self.hear_events(topics, now);
-            } else if let Some(service) =
-                self.users.iter().position(|users| users.as_ref().is_some_and(|u| u.next() == now))
+            } else if let Some(of) = self.users.iter().position(|(_, users)| users.next() == now) {
+                self.arrive(of, now);
+            } else if let Some(actor) =
+                self.publishers.iter().copied().find(|actor| self.actors[*actor].outputs.next() <= now)
             {
-                self.arrive(service, now);
-            } else if let Some(actor) = self.actors.iter().position(|actor| actor.outputs.next() <= now) {
                 self.publish_step(actor, now);
-            } else if self.next_relay() <= now
-                && let Some(actor) = self.actors.iter().position(|actor| actor.relay_due(now))
+            } else if let Some(actor) = self.publishers.iter().copied().find(|actor| self.actors[*actor].relay_due(now))
             {
                 self.relay_step(actor, now);
-            } else if let Some(Reverse(entry)) = self.calendar.pop() {
-                self.happen(entry.event, now);
+            } else if let Some(event) = self.calendar.pop() {
+                self.happen(event, now);
             }
         }
         for actor in &mut self.actors {
@@ -336,13 +324,12 @@ impl Mesh {
     }
 
     fn schedule(&mut self, at: u64, event: Event) {
-        self.entries += 1;
-        self.calendar.push(Reverse(Entry { at, number: self.entries, event }));
+        self.calendar.schedule(at, event);
     }
 
     fn happen(&mut self, event: Event, now: u64) {
-        let stands_still = self.process_of(event);
-        let stands_still = stands_still.map_or(0, |(actor, at)| self.actors[actor].instances[at].pauses.until());
+        let process = if self.stand_still > now { self.process_of(event) } else { None };
+        let stands_still = process.map_or(0, |(actor, at)| self.actors[actor].instances[at].pauses.until());
         if stands_still > now {
             // What comes meanwhile is found when the process goes on, in the order in which it came.
             return self.schedule(stands_still, event);
@@ -359,8 +346,8 @@ impl Mesh {
             Event::GiveUp(wait) => self.give_up(wait, now),
             Event::Seen(strand, number, how) => self.seen(strand, number, how, now),
             Event::Unseen(strand, number) => self.unseen(strand, number, now),
-            Event::Refresh(resource) => self.grant_next(resource, now),
-            Event::Resume(actor, instance) => self.start_next(actor, instance, now),
+            Event::Refresh(resource) => self.grant_next(resource as usize, now),
+            Event::Resume(actor, instance) => self.start_next(actor as usize, instance as usize, now),
         }
     }
 
@@ -419,6 +406,10 @@ impl Mesh {
             actor.take_struck().into_iter().map(move |(fault, interval)| (fault, index, interval))
         });
         let struck: Vec<_> = struck.collect();
+        let crowds = self.actors.iter_mut().enumerate().flat_map(|(index, actor)| {
+            actor.crowding.finish(end).into_iter().map(move |(fault, crowd)| (fault, index, crowd))
+        });
+        let crowds: Vec<_> = crowds.collect();
         let (services, others) = self.actors.split_at(self.servers.len());
         let services: Vec<_> = services.iter().map(|actor| actor.outcome.clone()).collect();
         let (consumers, producers) = others.split_at(self.consumers.len());
@@ -428,7 +419,7 @@ impl Mesh {
         let consumers: Vec<_> = consumers.collect();
         let producers: Vec<_> = self.producers.iter().copied().zip(producers.iter().map(Actor::as_producer)).collect();
         let resources: Vec<_> = self.resources.iter().map(|resource| resource.outcome.clone()).collect();
-        let outcome = MeshOutcome { services, producers, consumers, resources, struck };
+        let outcome = MeshOutcome { services, producers, consumers, resources, struck, crowds };
         self.check_actors()?;
         meter::check(&outcome)?;
         Ok(outcome)

@@ -284,7 +284,8 @@ impl Outbox {
 impl Mesh {
     /// When some relay next does something.
     pub(super) fn next_relay(&self) -> u64 {
-        self.actors.iter().filter_map(|actor| actor.outbox.as_deref()).map(Outbox::next).min().unwrap_or(u64::MAX)
+        let relays = self.publishers.iter().filter_map(|actor| self.actors[*actor].outbox.as_deref());
+        relays.map(Outbox::next).min().unwrap_or(u64::MAX)
     }
 
     /// The rows of a handler are committed: their events exist from now on.

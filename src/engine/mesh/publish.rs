@@ -51,6 +51,11 @@ impl Outputs {
         Self { ports: ports.collect(), stand_still: vec![0; processes as usize], relay }
     }
 
+    /// Whether there is any topic that it publishes to.
+    pub(super) fn publishes(&self) -> bool {
+        !self.ports.is_empty()
+    }
+
     /// When a client next does something: what is due while its process stands still is done when that goes on.
     pub(super) fn next(&self) -> u64 {
         let next = |out: &OutPort| out.clients.iter().zip(&self.stand_still).map(due).min();

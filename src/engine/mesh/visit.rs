@@ -136,12 +136,12 @@ impl Visit {
 }
 
 impl Mesh {
-    /// Requests or events come in from outside.
-    pub(super) fn arrive(&mut self, actor: usize, now: u64) {
+    /// Requests or events come in from outside, at this one of the actors where some do.
+    pub(super) fn arrive(&mut self, of: usize, now: u64) {
         let mut requests = std::mem::take(&mut self.requests);
-        if let Some(users) = &mut self.users[actor] {
-            users.take(&mut requests);
-        }
+        let (actor, users) = &mut self.users[of];
+        let actor = *actor;
+        users.take(&mut requests);
         for request in requests.drain(..) {
             self.notes.note(now, request.root, News::Begun);
             let measured = now >= self.warm_up;
@@ -240,16 +240,19 @@ impl Mesh {
         let free = at.busy < server.workers && at.pauses.until() <= now;
         if !reachable || (!free && at.queue.len() >= server.queue as usize) {
             it.outcome.visits.refused += u64::from(measured);
+            it.crowding.comes(true, now);
             self.reply(&visit, Err(Fail::Refused), now);
             self.let_go(visit.root, now);
             return None;
         }
+        it.crowding.comes(false, now);
         let key = self.visits.insert(visit);
         if free {
             self.begin(key, now);
         } else {
             let it = &mut self.actors[actor];
             it.instances[instance].queue.push_back(key);
+            it.crowding.change(1, now);
             let waiting = it.instances[instance].queue.len() as u64;
             if measured {
                 it.outcome.queue_max = it.outcome.queue_max.max(waiting);
@@ -319,6 +322,7 @@ impl Mesh {
                 return;
             }
             let Some(key) = at.queue.pop_front() else { return };
+            self.actors[actor].crowding.change(-1, now);
             if self.visits[key].cancelled {
                 // Nobody wants the answer: no worker is spent on it.
                 let visit = self.visits.remove(key).expect("in the queue");

@@ -11,7 +11,7 @@ pub(super) fn section(all: &[Beside]) -> Value {
     let faults = of("faults").map(|it| {
         let mut head = Map::new();
         head.insert("name".into(), it.name.as_str().into());
-        head.insert("consumer".into(), it.consumer.as_deref().into());
+        head.insert("at".into(), it.at.as_deref().into());
         thing(it, head)
     });
     json!({ "consumers": named("consumers"), "services": named("services"), "faults": faults.collect::<Vec<_>>() })

@@ -106,14 +106,14 @@ fn cells(it: &Beside, read: impl Fn(&Figure) -> Option<f64>, simulated: bool) ->
 
 /// What faults leave behind, and how long it takes to work it off.
 fn outages(faults: &[&Beside], style: Style) -> String {
-    let mut table = Table::new([text(""), always("backlog"), always("drained in")]);
+    let mut table = Table::new([text(""), always("backlog"), always("drained in"), if_any("refused")]);
     for it in faults {
         let cells = |read: fn(&Figure) -> Option<f64>| {
             let value = |key: &str| it.figure(key).and_then(read);
             let drained = value("drain_time").map_or_else(|| "not".into(), show::seconds_of);
-            [Cell::from(show::count(value("backlog"))), drained.into()]
+            [Cell::from(show::count(value("backlog"))), drained.into(), show::share(value("refused")).into()]
         };
-        let whom = it.consumer.clone().unwrap_or_default();
+        let whom = it.at.clone().unwrap_or_default();
         table.row(&it.name, [Cell::from(format!("at {whom}, as a fluid"))].into_iter().chain(cells(|f| f.estimate)));
         if it.is_simulated() {
             let label = Cell::toned("  simulated".into(), Tone::Quiet);
@@ -127,8 +127,7 @@ fn outages(faults: &[&Beside], style: Style) -> String {
 fn remarks(all: &[Beside], style: Style) -> String {
     let mut text = String::new();
     for (it, remark) in all.iter().filter_map(|it| Some((it, it.remark.as_ref()?))) {
-        let name =
-            it.consumer.as_ref().map_or_else(|| it.name.clone(), |consumer| format!("{} at {consumer}", it.name));
+        let name = it.at.as_ref().map_or_else(|| it.name.clone(), |at| format!("{} at {at}", it.name));
         let lines = wrap(&format!("{name}: {remark}"), style.width.saturating_sub(4));
         for (n, line) in lines.iter().enumerate() {
             let indent = if n == 0 { "  " } else { "    " };

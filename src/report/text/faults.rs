@@ -10,6 +10,9 @@ use crate::report::show;
 use crate::summary::{Summary, Window, number_at};
 use crate::time::SimTime;
 
+/// More than so many times as many as before, and so many, are a crowd.
+const MANY: (f64, f64) = (2.0, 5.0);
+
 /// Every fault with what it did, then the planned changes.
 pub(super) fn render(summary: &Summary, style: Style) -> String {
     let faults = summary.metrics.get("faults").and_then(Value::as_array);
@@ -59,14 +62,16 @@ fn one(fault: &Value, summary: &Summary, style: Style) -> String {
     out.push_str(&struck(fault, "brokers", style));
     out.push_str(&partitions(fault, ("downtime", "    led by nobody"), summary, style));
     out.push_str(&partitions(fault, ("too_few_in_sync", "    too few in sync"), summary, style));
-    let publishers = publishers(fault, style) + &users(fault, style);
+    let (crowds, publishers) = (crowds(fault, summary, style), publishers(fault, style) + &users(fault, style));
     let out_of_reach = names(fault, "out_of_reach");
     // Where there are no consumers the figures of the services tell.
-    match (table.speaks(), unnoticed.is_empty() || !publishers.is_empty()) {
+    let services_tell = !crowds.is_empty() || !publishers.is_empty();
+    match (table.speaks(), unnoticed.is_empty() || services_tell) {
         (true, _) => out.push_str(&table.render(style)),
         (false, false) => out.push_str("    nobody noticed\n"),
         (false, true) => {}
     }
+    out.push_str(&crowds);
     out.push_str(&publishers);
     out.push_str(&overlaps(fault, style));
     let in_reach: Vec<&str> = unnoticed.into_iter().filter(|name| !out_of_reach.contains(name)).collect();
@@ -120,6 +125,36 @@ fn publishers(fault: &Value, style: Style) -> String {
     };
     let all: Vec<String> = producers.into_iter().flatten().map(in_words).collect();
     if all.is_empty() { String::new() } else { labelled("    publishing", Tone::Bad, &all.join("; "), style) }
+}
+
+/// The services at which more waited for a worker than chance explains, or some were refused.
+fn crowds(fault: &Value, summary: &Summary, style: Style) -> String {
+    let services = fault.get("services").and_then(Value::as_object);
+    let mut table = Table::new([
+        always("waiting before"),
+        always("peak"),
+        always("drained in"),
+        if_any("not drained"),
+        if_any("refused"),
+    ]);
+    for (service, seen) in services.into_iter().flatten() {
+        let number = |key: &str| number_at(seen, &["waiting", key]);
+        let (before, peak) = (number("before").unwrap_or(0.0), number("peak").unwrap_or(0.0));
+        let refused = number("refused").filter(|share| *share > 0.0);
+        if peak <= MANY.0 * before + MANY.1 && refused.is_none() {
+            continue;
+        }
+        let not_drained = number("not_drained").filter(|count| *count > 0.0);
+        let cells = [
+            show::count_of(before).into(),
+            Cell::toned(show::count_of(peak), Tone::Strong),
+            drained_in(&seen["waiting"], summary).into(),
+            not_drained.map_or_else(Cell::default, |count| Cell::toned(show::count_of(count), Tone::Bad)),
+            show::share(refused).into(),
+        ];
+        table.row(&format!("  {service}"), cells);
+    }
+    if table.speaks() { table.render(style) } else { String::new() }
 }
 
 /// What users met who came while it lasted.

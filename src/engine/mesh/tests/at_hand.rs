@@ -154,7 +154,7 @@ fn a_crowd_is_looked_at_once_for_each_grant() {
     plan.resources = vec![ResourcePlan { capacity: Some(50), rate: Some((10.0, 1)), ..resource("api") }];
     let mesh = mesh(&plan, 1, 0);
     // A look, a wake and the end of the work for each of 5,000 grants.
-    assert!(mesh.entries < 3 * 5_010, "{}", mesh.entries);
+    assert!(mesh.calendar.entries() < 3 * 5_010, "{}", mesh.calendar.entries());
 }
 
 #[test]

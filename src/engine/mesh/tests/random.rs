@@ -229,7 +229,7 @@ fn check(case: u64) {
     let callers = mesh.callers.iter().flatten();
     assert!(callers.map(|caller| (caller.in_use, caller.waiting.len())).all(|left| left == (0, 0)), "{left}");
     assert!(mesh.resources.iter().all(|resource| resource.holders() == 0), "{left}");
-    assert!(mesh.calendar.is_empty(), "case {case}: {:?}", mesh.calendar.peek());
+    assert!(mesh.calendar.is_empty(), "case {case}: {:?}", mesh.calendar);
     let outcome = mesh.finish(plan.duration.0).expect("the books close");
     for service in &outcome.services {
         assert_eq!((service.users.open, service.visits.open, service.handler.sagas.open), (0, 0, 0), "case {case}");

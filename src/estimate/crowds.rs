@@ -1,0 +1,312 @@
+//! What faults take from a service, as a fluid: how many requests wait for a worker meanwhile, how many are refused, and how
+//! long it takes until no more wait than before.
+//!
+//! Requests come and are answered as even streams. While fewer are there than workers, each leaves at the rate of one
+//! worker, so that their number runs to its steady value exponentially; where all workers are held, what is too much waits,
+//! and what finds no room is refused (Newell 1971, Applications of Queueing Theory; Mandelbaum, Massey and Reiman 1998 for
+//! the limit of many workers).
+
+use super::model::Model;
+use super::outages::{At, Outage, Spell, is_by_chance, spell};
+use super::rates::{Rates, is_burst, occurrences};
+use super::services::Service;
+use super::{bends, consumers::Backlog};
+use crate::plan::{Balance, Effect, FaultPlan, FaultTarget, Members, ServicePlan};
+
+/// Times closer than this are one, s.
+const MOMENT: f64 = 1e-9;
+/// Fewer requests than this are none.
+const NONE: f64 = 1e-6;
+/// Bends after which a fluid is not followed any further.
+const MOST_BENDS: usize = 200_000;
+
+/// Something that changes a rate.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// Requests of this window begin to come.
+    Window(usize),
+    /// Something happens to an instance.
+    Instance(usize, Change),
+}
+
+/// What happens to an instance.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// Its own work takes so many times as long as before.
+    Slow(f64),
+    /// It stands still, or goes on.
+    Pause,
+    Resume,
+    /// Its process ends, or is back.
+    Crash,
+    Back,
+}
+
+impl Change {
+    fn apply(self, to: &mut Instance) {
+        match self {
+            Self::Slow(factor) => to.slower *= factor,
+            Self::Pause => to.paused += 1,
+            Self::Resume => to.paused -= 1,
+            Self::Crash => to.down += 1,
+            Self::Back => to.down -= 1,
+        }
+    }
+}
+
+/// A process of the service.
+#[derive(Clone, Copy, Debug)]
+struct Instance {
+    slower: f64,
+    paused: u32,
+    down: u32,
+}
+
+impl Instance {
+    /// Requests per second that one of its workers answers.
+    fn speed(&self, held: Held) -> f64 {
+        if self.paused > 0 || self.down > 0 { 0.0 } else { 1.0 / (held.mean + (self.slower - 1.0) * held.work) }
+    }
+}
+
+/// Requests at one instance; at all of them, where each goes to one with the fewest.
+#[derive(Clone, Debug)]
+struct Tank {
+    instances: Vec<Instance>,
+    /// Of those that are up.
+    workers: f64,
+    room: f64,
+    /// Requests per second that one worker answers, on average over them.
+    speed: f64,
+    there: f64,
+}
+
+impl Tank {
+    /// As many are up as `Instance::down` says.
+    fn refit(&mut self, policy: &ServicePlan, held: Held) {
+        let up = |it: &&Instance| it.down == 0;
+        let count = self.instances.iter().filter(up).count() as f64;
+        // What was at an instance is gone with it.
+        let before = self.workers / f64::from(policy.workers);
+        self.there *= if before > 0.0 { (count / before).min(1.0) } else { 0.0 };
+        (self.workers, self.room) = (count * f64::from(policy.workers), count * f64::from(policy.queue));
+        let speeds: f64 = self.instances.iter().filter(up).map(|it| it.speed(held)).sum();
+        self.speed = if count > 0.0 { speeds / count } else { 0.0 };
+    }
+
+    fn waiting(&self) -> f64 {
+        let over = self.there - self.workers;
+        if over > NONE { over } else { 0.0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.there >= self.workers + self.room - NONE
+    }
+
+    /// Whether all workers are held and stay so, where so many requests come per second.
+    fn is_held(&self, coming: f64) -> bool {
+        let over = self.there - self.workers;
+        over > NONE || (over >= -NONE && coming >= self.workers * self.speed)
+    }
+
+    /// How long until the way ends, straight or exponential, on which the number of requests is.
+    fn bend(&self, coming: f64) -> f64 {
+        let net = coming - self.workers * self.speed;
+        match () {
+            () if self.is_held(coming) && net > 0.0 && !self.is_full() => (self.workers + self.room - self.there) / net,
+            () if self.is_held(coming) && net < 0.0 => (self.there - self.workers) / -net,
+            () if self.is_held(coming) || net <= 0.0 => f64::INFINITY,
+            () if self.speed <= 0.0 => (self.workers - self.there) / coming,
+            () => {
+                let rest = coming / self.speed;
+                crate::math::ln((rest - self.there) / (rest - self.workers)) / self.speed
+            }
+        }
+    }
+
+    /// Follows it for a time within one such way; how many are refused.
+    fn follow(&mut self, coming: f64, span: f64) -> f64 {
+        if self.is_held(coming) {
+            let all = self.there + (coming - self.workers * self.speed) * span;
+            self.there = all.clamp(self.workers, self.workers + self.room);
+            return (all - self.workers - self.room).max(0.0);
+        }
+        self.there = if self.speed > 0.0 {
+            let rest = coming / self.speed;
+            rest + (self.there - rest) * crate::math::exp(-self.speed * span)
+        } else {
+            self.there + coming * span
+        };
+        0.0
+    }
+}
+
+/// How long a request holds its worker, s, and how much of that is the handler's own work, which slows down with it.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    mean: f64,
+    work: f64,
+}
+
+/// Follows the requests at a service through the run, where there is a reason to.
+pub(super) fn follow(
+    model: &Model<'_>,
+    index: usize,
+    rates: &Rates,
+    found: &Service,
+) -> (Option<Backlog>, Vec<Outage>) {
+    let Some(held) = found.held.filter(|held| held.mean > 0.0) else { return (None, Vec::new()) };
+    let policy = &model.plan.services[index];
+    let mut events: Vec<(f64, Event)> =
+        (0..model.grid.windows()).map(|at| (model.grid.start(at) as f64 * 1e-9, Event::Window(at))).collect();
+    let faults = faults(model, index, rates, &mut events);
+    let overload = found.peak_load.is_some_and(|load| load >= 1.0);
+    if faults.is_empty() && !overload {
+        return (None, Vec::new());
+    }
+    let work = (model.plan.mean_time(&policy.handler) * 1e-9).min(held.mean);
+    let (from, end) = (model.plan.warm_up.seconds(), model.plan.duration.seconds());
+    let fluid = run(policy, Held { mean: held.mean, work }, rates, events, end);
+    let backlog = Backlog {
+        most: bends::most(&fluid.waiting, from, end),
+        end: bends::at(&fluid.waiting, end),
+        delay: bends::area(&fluid.waiting, from, end) / (found.rate * (end - from)),
+        overload,
+    };
+    let usual = found.usual;
+    let outages = faults.into_iter().filter_map(|(fault, spells)| {
+        let mut outage = Outage {
+            fault,
+            at: At::Service(index),
+            backlog: 0.0,
+            drained: Some(0.0),
+            refused: Some(0.0),
+            by_chance: is_by_chance(&model.plan.faults[fault]),
+        };
+        let (mut refused, mut came) = (0.0, 0.0);
+        for (n, spell) in spells.iter().enumerate() {
+            let next = spells.get(n + 1).map_or(end, |next| next.from);
+            let most = bends::most(&fluid.waiting, spell.from, next);
+            outage.backlog = outage.backlog.max(most);
+            let back =
+                if most > usual { bends::back(&fluid.waiting, spell.late.min(next), usual) } else { Some(spell.to) };
+            let drained = back.map(|back| (back - spell.to).max(0.0)).filter(|_| spell.to < end);
+            outage.drained = outage.drained.zip(drained).map(|(longest, this)| longest.max(this));
+            let over = back.unwrap_or(next).max(spell.to).min(next);
+            refused += bends::at(&fluid.refused, over) - bends::at(&fluid.refused, spell.from);
+            came += bends::at(&fluid.came, over) - bends::at(&fluid.came, spell.from);
+        }
+        outage.refused = (came > 0.0).then(|| refused / came);
+        (outage.backlog > 2.0 * usual + 5.0 || refused > 0.001 * came).then_some(outage)
+    });
+    let outages = outages.collect();
+    (Some(backlog), outages)
+}
+
+/// The faults that the fluid can follow, with their spells: those of the service itself, and bursts of those who come.
+fn faults(model: &Model<'_>, index: usize, rates: &Rates, events: &mut Vec<(f64, Event)>) -> Vec<(usize, Vec<Spell>)> {
+    let plan = model.plan;
+    let mut found = Vec::new();
+    for (number, fault) in plan.faults.iter().enumerate().filter(|(_, fault)| fault.effect.may_act()) {
+        let times = occurrences(fault, plan.duration.0).into_iter().map(|(from, to)| spell(from, to));
+        let spells: Vec<Spell> = match fault.target {
+            _ if is_burst(fault) => times.filter(|spell| rises(model, rates, spell.from)).collect(),
+            FaultTarget::Service(id, members) if id.0 as usize == index => {
+                times.filter_map(|spell| strike(&plan.services[index], fault, members, spell, events)).collect()
+            }
+            _ => Vec::new(),
+        };
+        if !spells.is_empty() {
+            found.push((number, spells));
+        }
+    }
+    found
+}
+
+/// Whether more comes from a time on.
+fn rises(model: &Model<'_>, rates: &Rates, at: f64) -> bool {
+    let from = (0..model.grid.windows()).rev().find(|window| model.grid.start(*window) as f64 * 1e-9 <= at + MOMENT);
+    from.is_some_and(|window| window > 0 && rates.at(window) > 1.001 * rates.at(window - 1))
+}
+
+/// One occurrence of a fault at instances of the service. None where it takes no capacity.
+fn strike(
+    policy: &ServicePlan,
+    fault: &FaultPlan,
+    members: Members,
+    mut spell: Spell,
+    events: &mut Vec<(f64, Event)>,
+) -> Option<Spell> {
+    let hit = match members {
+        Members::All => 0..policy.instances as usize,
+        Members::One(instance) => instance as usize..instance as usize + 1,
+        // Whoever it is, it is one of equals.
+        Members::Any => 0..1,
+        Members::Each => return None,
+    };
+    let (on, off) = match fault.effect {
+        Effect::Slow(factor) => (Change::Slow(factor), Change::Slow(1.0 / factor)),
+        Effect::Pause => (Change::Pause, Change::Resume),
+        Effect::Crash => {
+            spell.late = spell.to + policy.startup.mean() * 1e-9;
+            (Change::Crash, Change::Back)
+        }
+        _ => return None,
+    };
+    for instance in hit {
+        events.push((spell.from, Event::Instance(instance, on)));
+        events.push((spell.late, Event::Instance(instance, off)));
+    }
+    Some(spell)
+}
+
+/// What a fluid came to: at each bend those that wait, and those that have come and have been refused so far.
+struct Course {
+    waiting: Vec<(f64, f64)>,
+    came: Vec<(f64, f64)>,
+    refused: Vec<(f64, f64)>,
+}
+
+/// Runs the fluid from 0 to `end`.
+fn run(policy: &ServicePlan, held: Held, rates: &Rates, mut events: Vec<(f64, Event)>, end: f64) -> Course {
+    events.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let instance = Instance { slower: 1.0, paused: 0, down: 0 };
+    let (count, together) = match policy.balance {
+        Balance::LeastOutstanding | Balance::TwoChoices => (1, policy.instances),
+        Balance::RoundRobin | Balance::Pinned => (policy.instances, 1),
+    };
+    let tank = Tank { instances: vec![instance; together as usize], workers: 0.0, room: 0.0, speed: 0.0, there: 0.0 };
+    let mut tanks = vec![tank; count as usize];
+    tanks.iter_mut().for_each(|tank| tank.refit(policy, held));
+    let mut course = Course { waiting: vec![(0.0, 0.0)], came: vec![(0.0, 0.0)], refused: vec![(0.0, 0.0)] };
+    let (mut now, mut window, mut came, mut refused) = (0.0, 0, 0.0, 0.0);
+    let mut events = events.into_iter().peekable();
+    while now < end && course.waiting.len() < MOST_BENDS {
+        while let Some((_, event)) = events.next_if(|event| event.0 <= now + MOMENT) {
+            match event {
+                Event::Window(at) => window = at,
+                Event::Instance(at, change) => {
+                    let tank = &mut tanks[at / together as usize];
+                    change.apply(&mut tank.instances[at % together as usize]);
+                    tank.refit(policy, held);
+                }
+            }
+        }
+        let until = events.peek().map_or(end, |event| event.0.min(end));
+        let (rate, up) = (rates.at(window), tanks.iter().filter(|tank| tank.workers > 0.0).count() as f64);
+        let coming = |tank: &Tank| if tank.workers > 0.0 { rate / up } else { 0.0 };
+        let bend = tanks.iter().map(|tank| tank.bend(coming(tank))).fold(f64::INFINITY, f64::min);
+        let span = bend.max(MOMENT).min(until - now);
+        refused += tanks.iter_mut().map(|tank| tank.follow(coming(tank), span)).sum::<f64>();
+        refused += if up > 0.0 { 0.0 } else { rate * span };
+        came += rate * span;
+        now += span;
+        course.waiting.push((now, tanks.iter().map(Tank::waiting).sum()));
+        course.came.push((now, came));
+        course.refused.push((now, refused));
+    }
+    course
+}
+
+#[cfg(test)]
+mod tests;
