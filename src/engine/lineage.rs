@@ -10,6 +10,20 @@ pub(super) struct Lineage {
     pub(super) root: u64,
     /// When it began, ns.
     pub(super) created: u64,
+    /// The last of the handlers that may wait for events that it descends from: by actor of the mesh and number; 0: none.
+    pub(super) asked: u64,
+}
+
+/// The number of a handler that may wait for events: of this actor, the so-manieth of all, from 1.
+#[inline]
+pub(super) fn asked(actor: usize, number: u64) -> u64 {
+    (actor as u64) << NUMBER_BITS | number
+}
+
+/// Whether this handler is one of an actor's.
+#[inline]
+pub(super) fn asked_by(asked: u64, actor: usize) -> bool {
+    asked != 0 && asked >> NUMBER_BITS == actor as u64
 }
 
 /// The origin in a journey's number: producers first, then services.
@@ -74,7 +88,7 @@ mod tests {
         let mut found = Vec::new();
         for (lane, partition) in log.lanes.iter().zip(0..) {
             for (record, offset) in lane.from(0).iter().zip(0..) {
-                let Lineage { root, created } = log.extra(partition, offset).lineage;
+                let Lineage { root, created, .. } = log.extra(partition, offset).lineage;
                 found.push((root, created, record.key));
             }
         }

@@ -358,7 +358,7 @@ impl Log {
     pub(super) fn plain_extra(&self, record: &Record) -> Extra {
         let Record { created, event, .. } = *record;
         let root = self.first_roots[self.code.publisher(event)] + u64::from(self.code.sequence(event));
-        Extra { sent: created, lineage: Lineage { root, created }, event_type: 0 }
+        Extra { sent: created, lineage: Lineage { root, created, asked: 0 }, event_type: 0 }
     }
 }
 

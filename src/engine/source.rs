@@ -616,7 +616,7 @@ impl General {
                 sequence,
                 key,
                 created: frame.created,
-                lineage: Lineage { root: setup.first_root + frame.id, created: frame.created },
+                lineage: Lineage { root: setup.first_root + frame.id, created: frame.created, asked: 0 },
                 event_type,
                 bytes,
                 waiter: waits.then_some(number),

@@ -23,6 +23,8 @@ pub(super) struct Attempt {
     key: u32,
     event_type: u16,
     size: u32,
+    /// The last handler that it descends from and that may wait for events.
+    asked: u64,
     /// The instance that it goes to.
     instance: Option<usize>,
     pub(super) visit: Option<VisitKey>,
@@ -86,6 +88,7 @@ impl Mesh {
             key: from.key,
             event_type: from.event_type,
             size: from.size,
+            asked: from.asked,
             instance: None,
             visit: None,
             began: now,
@@ -164,6 +167,7 @@ impl Mesh {
             key: attempt.key,
             event_type: attempt.event_type,
             size: attempt.size,
+            asked: attempt.asked,
             cancelled,
             ..Visit::new(service, attempt.root, now)
         };

@@ -5,11 +5,15 @@
 //! ```
 //!
 //! Each process reads the topics itself, as with a queue for replies of its own. A handler hears what becomes visible after
-//! it has begun; what comes before it waits for it is kept. Each event ends one wait.
+//! it has begun; what comes before it waits for it is kept. Each event ends one wait of a handler.
+//!
+//! Any event of its journey may be what a handler waits for, but where a service has several at work in one journey (it is
+//! called twice, or again), what descends from one of them is an answer to that one alone.
 
 use super::program::Awaited;
 use super::{Event, Mesh, StrandKey, VisitKey};
 use crate::dist::{About, Dist};
+use crate::engine::lineage::{Lineage, asked, asked_by};
 use crate::engine::log::EventCode;
 use crate::engine::topic::Topic;
 use crate::plan::Plan;
@@ -48,6 +52,29 @@ pub(super) struct Awaiting {
     since: u64,
     /// The event that will end it, once that is known.
     event: Option<Heard>,
+}
+
+/// Those in one journey that may wait for events.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listening {
+    handlers: Vec<VisitKey>,
+    /// All that have begun since somebody listens: each with the one before it, of which it descends.
+    asked: Vec<(u64, u64)>,
+}
+
+impl Listening {
+    /// A handler, and all that it descends from, the last first. Of those that were over before anybody listened the last is
+    /// known.
+    fn line(&self, from: u64) -> impl Iterator<Item = u64> {
+        let before = |asked: &u64| self.asked.iter().find(|(it, _)| it == asked).map(|(_, before)| *before);
+        std::iter::successors(Some(from), before).take_while(|asked| *asked != 0)
+    }
+
+    /// Whether an event that descends from `from` may be meant for a handler.
+    fn is_for(&self, from: u64, (actor, handler): (usize, u64)) -> bool {
+        let others = || self.line(from).filter(|it| asked_by(*it, actor));
+        self.line(from).any(|it| it == handler) || others().all(|it| self.line(handler).any(|above| above == it))
+    }
 }
 
 impl Ear {
@@ -111,7 +138,7 @@ impl Mesh {
                 for offset in head..end {
                     let extra = topic.log.extra(partition, offset);
                     let event = EventCode::plain(lane.at(offset).event);
-                    self.hear_event(ear, (event, extra.event_type), extra.lineage.root, now);
+                    self.hear_event(ear, (event, extra.event_type), extra.lineage, now);
                 }
             }
             self.ears[ear].listen(topic);
@@ -119,9 +146,13 @@ impl Mesh {
     }
 
     /// An event becomes visible: the handlers at work of its journey that care will see it.
-    fn hear_event(&mut self, ear: usize, (event, event_type): (u32, u16), root: u64, now: u64) {
-        let Some(listeners) = self.listeners.get(&root) else { return };
-        for key in listeners.clone() {
+    fn hear_event(&mut self, ear: usize, (event, event_type): (u32, u16), lineage: Lineage, now: u64) {
+        let Some(listening) = self.listening.get(&lineage.root) else { return };
+        let meant = |key: &VisitKey| {
+            let visit = &self.visits[*key];
+            listening.is_for(lineage.asked, (visit.actor, visit.asked))
+        };
+        for key in listening.handlers.iter().copied().filter(meant).collect::<Vec<_>>() {
             let visit = &mut self.visits[key];
             let actor = &self.actors[visit.actor];
             let cares = actor.program.awaits.iter().any(|step| step.hears(ear, event_type).is_some());
@@ -163,9 +194,13 @@ impl Mesh {
 
     /// A handler that may wait for events begins to hear them.
     pub(super) fn begin_to_hear(&mut self, key: VisitKey) {
-        let visit = &self.visits[key];
+        let visit = &mut self.visits[key];
         if !self.actors[visit.actor].program.awaits.is_empty() {
-            self.listeners.entry(self.roots[visit.root].lineage.root).or_default().push(key);
+            self.asking += 1;
+            let before = std::mem::replace(&mut visit.asked, asked(visit.actor, self.asking));
+            let listening = self.listening.entry(self.roots[visit.root].lineage.root).or_default();
+            listening.handlers.push(key);
+            listening.asked.push((visit.asked, before));
         }
     }
 
@@ -173,10 +208,10 @@ impl Mesh {
     pub(super) fn hear_no_more(&mut self, key: VisitKey) {
         let visit = &self.visits[key];
         let root = self.roots[visit.root].lineage.root;
-        if let Some(listeners) = self.listeners.get_mut(&root) {
-            listeners.retain(|other| *other != key);
-            if listeners.is_empty() {
-                self.listeners.remove(&root);
+        if let Some(listening) = self.listening.get_mut(&root) {
+            listening.handlers.retain(|other| *other != key);
+            if listening.handlers.is_empty() {
+                self.listening.remove(&root);
             }
         }
     }
@@ -264,15 +299,15 @@ impl Mesh {
     pub(super) fn audit_awaits(&self) -> Result<(), String> {
         for (key, strand) in self.strands.iter().filter(|(_, strand)| strand.awaits.is_some()) {
             let visit = &self.visits[strand.visit];
-            let listeners = self.listeners.get(&self.roots[visit.root].lineage.root);
-            let heard = listeners.is_some_and(|listeners| listeners.contains(&strand.visit));
+            let listening = self.listening.get(&self.roots[visit.root].lineage.root);
+            let heard = listening.is_some_and(|listening| listening.handlers.contains(&strand.visit));
             if !heard || !visit.waiting.contains(&key) {
                 return Err(format!("a strand waits for an event and does not hear: {strand:?}"));
             }
         }
         let waits = |key: &StrandKey| self.strands.get(*key).is_some_and(|strand| strand.awaits.is_some());
         let waiting = self.visits.values().find(|visit| !visit.waiting.iter().all(waits));
-        let gone = self.listeners.values().flatten().any(|key| !self.visits.contains_key(*key));
+        let gone = self.listening.values().flat_map(|it| &it.handlers).any(|key| !self.visits.contains_key(*key));
         match waiting {
             Some(visit) => Err(format!("a handler does not wait for what it seems to: {visit:?}")),
             None if gone => Err("a handler that is over hears events".into()),

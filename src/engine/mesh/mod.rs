@@ -44,7 +44,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use actor::Actor;
 use attempt::Attempt;
-use awaits::Ear;
+use awaits::{Ear, Listening};
 use calendar::Calendar;
 use caller::Caller;
 use calls::{Call, Fail};
@@ -157,9 +157,9 @@ pub(super) struct Mesh {
     calls: SlotMap<CallKey, Call>,
     attempts: SlotMap<AttemptKey, Attempt>,
     waits: SlotMap<WaitKey, Wait>,
-    /// Topics whose events are awaited; by journey: handlers at work that may wait for some.
+    /// Topics whose events are awaited; by journey, who may wait for some.
     ears: Vec<Ear>,
-    listeners: BTreeMap<u64, Vec<VisitKey>>,
+    listening: BTreeMap<u64, Listening>,
     /// Strands that wait for acknowledgements, by the number that their messages carry.
     waiters: BTreeMap<u32, StrandKey>,
     next_waiter: u32,
@@ -170,6 +170,8 @@ pub(super) struct Mesh {
     calendar: Calendar,
     /// Waits for events so far, to tell them apart.
     awaited: u32,
+    /// Handlers so far that may wait for events.
+    asking: u64,
     /// Nobody stands still from then on, as far as is known.
     stand_still: u64,
     timeline: Timeline,
@@ -216,11 +218,12 @@ impl Mesh {
             attempts: SlotMap::with_key(),
             waits: SlotMap::with_key(),
             ears: setup.awaited.iter().map(|topic| Ear::new(plan, *topic)).collect(),
-            listeners: BTreeMap::new(),
+            listening: BTreeMap::new(),
             waiters: BTreeMap::new(),
             next_waiter: 0,
             calendar: Calendar::default(),
             awaited: 0,
+            asking: 0,
             stand_still: 0,
             timeline: Timeline::new(plan, setup),
             notes: Notes::new(&setup.follow, true),

@@ -183,7 +183,7 @@ impl Mesh {
         // Without a commit the fact is there when it comes from outside; a consumer makes one as it publishes.
         let begun = if self.is_consumer(visit.actor) { now } else { self.roots[visit.root].created };
         let created = visit.fact.unwrap_or(begun);
-        let lineage = self.roots[visit.root].lineage;
+        let lineage = Lineage { asked: visit.asked, ..self.roots[visit.root].lineage };
         let (number, instance) = (visit.number, visit.instance);
         let inherited = (visit.key, visit.event_type, visit.size);
         let measured = created >= self.warm_up;

@@ -87,6 +87,8 @@ pub(super) struct Visit {
     pub(super) waiting: Vec<StrandKey>,
     pub(super) heard: Vec<Heard>,
     pub(super) known: Vec<(usize, u32)>,
+    /// Itself, where it may wait for events, or the last that it descends from and that may (`Lineage::asked`).
+    pub(super) asked: u64,
     /// When its caller shall come again, if it was turned away and told so.
     pub(super) again: Option<u64>,
     /// Since when the business fact exists, where a commit made it.
@@ -126,6 +128,7 @@ impl Visit {
             waiting: Vec::new(),
             heard: Vec::new(),
             known: Vec::new(),
+            asked: 0,
             again: None,
             fact: None,
             rows: Vec::new(),
@@ -148,7 +151,7 @@ impl Mesh {
             let root = self.roots.insert(Root {
                 created: now,
                 number: request.number,
-                lineage: Lineage { root: request.root, created: now },
+                lineage: Lineage { root: request.root, created: now, asked: 0 },
                 alive: 0,
                 consumer: None,
                 done: Vec::new(),
@@ -218,6 +221,7 @@ impl Mesh {
             // What a consumer publishes has a size of its own, or this one.
             size: 1024,
             doom: begin.doom,
+            asked: begin.lineage.asked,
             ..Visit::new(actor, root, now)
         };
         self.count_visit(&visit, now);

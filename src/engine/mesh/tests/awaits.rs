@@ -175,3 +175,49 @@ fn a_cancelled_wait_is_over() {
     let it = &outcome.services[0];
     assert_eq!((it.handler.awaits.left, it.visits.cancelled, it.busy / 1_000_000), (1, 1, 1_000));
 }
+
+/// A front that calls a shop which asks and waits; its clerk needs ten seconds for each.
+fn front(steps: Vec<Step>) -> Plan {
+    let shop = asks(vec![publish(0, None), Step::Await(awaited(1))]);
+    let mut plan = office(60, shop, Dist::Constant(10.0 * SECOND));
+    plan.services.push(users_at(&[1.0], ServicePlan { name: "front".into(), ..service("front", steps) }));
+    plan
+}
+
+/// Both are of one journey, but each has an answer of its own: after ten seconds and after twenty.
+#[test]
+fn of_two_calls_in_one_journey_each_waits_for_its_own_answer() {
+    let branches = vec![vec![Step::Call(call(0))], vec![Step::Call(call(0))]];
+    let outcome = outcome(&front(vec![Step::Parallel { branches, quorum: 2, otherwise: None }]), 1);
+    about(responses(&outcome, 1), 20_000, 20_000);
+    let it = ledger(&outcome);
+    assert_eq!((it.arrived, it.wait_sum / 1_000_000), (2, 30_000));
+}
+
+/// The answer to the first attempt, which is still at work, is no answer to the second.
+#[test]
+fn another_attempt_waits_for_an_answer_of_its_own() {
+    let mut step = super::at_hand::with_timeout(0, 7.0);
+    step.retry.attempts = 2;
+    let outcome = outcome(&front(vec![Step::Call(step)]), 1);
+    let it = ledger(&outcome);
+    // Asked at 1 and at 8, answered at 11 and at 21; the caller gives up at 15.
+    assert_eq!((it.arrived, it.wait_sum / 1_000_000), (2, 10_000 + 13_000));
+    assert_eq!(outcome.services[1].users.failed, 1);
+}
+
+/// An event that is on its way as a wait gives up is seen by the next one.
+#[test]
+fn what_comes_too_late_for_one_wait_is_for_the_next() {
+    let first = AwaitStep { timeout: Some(SimSpan::from_seconds(6)), otherwise: Some(Vec::new()), ..awaited(1) };
+    let shop = asks(vec![publish(0, None), Step::Await(first), Step::Await(awaited(1))]);
+    let mut plan = office(60, users_at(&[1.0], shop), Dist::Constant(SECOND));
+    for topic in &mut plan.topics {
+        topic.store.network = Dist::Constant(2.0 * SECOND);
+    }
+    let outcome = outcome(&plan, 1);
+    // Two seconds there, one of work, two back; visible then, and seen two seconds later.
+    about(responses(&outcome, 0), 7_000, 7_000);
+    let it = ledger(&outcome);
+    assert_eq!((it.timeouts, it.arrived, it.wait_sum / 1_000_000), (1, 1, 1_000));
+}
