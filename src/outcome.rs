@@ -642,11 +642,12 @@ pub struct FaultOutcome {
 /// The requests that wait for a worker of a service while a fault lasts, and until they are as few again as before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crowd {
-    /// As many waited before it: on average since the start of the run, or as it began, whichever is more.
+    /// As many waited before it: on average while no fault was followed, or as it began, whichever is more.
     pub before: u64,
     /// Most that waited, over all its occurrences.
     pub peak: u64,
-    /// Longest time from the end of an occurrence until no more waited than before it.
+    /// Longest time from the end of an occurrence until no more waited than before it, and the processes were back that it
+    /// ended.
     pub drain_time: SimSpan,
     /// Occurrences after which they were not as few again before the next one or the end of the run.
     pub not_drained: u64,
@@ -654,6 +655,17 @@ pub struct Crowd {
     pub arrived: u64,
     /// Of those refused.
     pub refused: u64,
+}
+
+impl Crowd {
+    /// A larger share of refused requests is told.
+    pub const REFUSED: f64 = 0.001;
+
+    /// Whether so many at most are more than come and go all the time, where so many are usual.
+    #[must_use]
+    pub fn stands_out(usual: f64, most: f64) -> bool {
+        most > 2.0 * usual + 5.0
+    }
 }
 
 /// What a fault of nodes did to the partitions of one topic, in the whole run.

@@ -310,7 +310,7 @@ fn schedules_give_the_same_bytes_with_services() {
 #[test]
 fn much_happens_in_random_systems() {
     let mut seen = [0; 22];
-    for case in 0..200 {
+    for case in 0..600 {
         let outcome = outcome(&system(case), &RunOptions { seed: case + 1, ..RunOptions::default() });
         let mut note = |what: usize, count: u64| seen[what] += count;
         for consumer in outcome.consumers.iter().filter(|consumer| consumer.handler.is_some()) {

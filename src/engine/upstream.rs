@@ -36,8 +36,17 @@ pub(super) fn upstream(plan: &Plan, setup: &Setup, of: Publisher) -> Vec<Publish
     found
 }
 
+/// The faults that a consumer or service may feel, by number.
+pub(super) fn faults_upstream(plan: &Plan, setup: &Setup, of: Publisher) -> Vec<usize> {
+    if plan.faults.is_empty() {
+        return Vec::new();
+    }
+    let upstream = upstream(plan, setup, of);
+    (0..plan.faults.len()).filter(|fault| reaches(plan, &upstream, plan.faults[*fault].target)).collect()
+}
+
 /// Whether a fault of this target strikes any of these, or what they read from, publish to, call or hold.
-pub(super) fn reaches(plan: &Plan, upstream: &[Publisher], target: FaultTarget) -> bool {
+fn reaches(plan: &Plan, upstream: &[Publisher], target: FaultTarget) -> bool {
     let is_there = |who: Publisher| upstream.contains(&who);
     match target {
         FaultTarget::Consumer(id, _) | FaultTarget::ConsumerLink(id) => is_there(Publisher::Consumer(id.0 as usize)),

@@ -11,7 +11,8 @@ use super::outages::{At, Outage, Spell, is_by_chance, spell};
 use super::rates::{Rates, is_burst, occurrences};
 use super::services::Service;
 use super::{bends, consumers::Backlog};
-use crate::plan::{Balance, Effect, FaultPlan, FaultTarget, Members, ServicePlan};
+use crate::outcome::Crowd;
+use crate::plan::{Balance, Effect, FaultPlan, FaultTarget, Members, ServicePlan, Step};
 
 /// Times closer than this are one, s.
 const MOMENT: f64 = 1e-9;
@@ -34,8 +35,8 @@ enum Event {
 enum Change {
     /// Its own work takes so many times as long as before.
     Slow(f64),
-    /// It stands still, or goes on.
-    Pause,
+    /// It stands still until then, or goes on.
+    Pause(f64),
     Resume,
     /// Its process ends, or is back.
     Crash,
@@ -46,9 +47,10 @@ impl Change {
     fn apply(self, to: &mut Instance) {
         match self {
             Self::Slow(factor) => to.slower *= factor,
-            Self::Pause => to.paused += 1,
-            Self::Resume => to.paused -= 1,
-            Self::Crash => to.down += 1,
+            Self::Pause(until) if to.down == 0 => to.paused_until = to.paused_until.max(until),
+            Self::Pause(_) | Self::Resume => {}
+            // A process that ends does not stand still any more.
+            Self::Crash => (to.down, to.paused_until) = (to.down + 1, 0.0),
             Self::Back => to.down -= 1,
         }
     }
@@ -58,14 +60,18 @@ impl Change {
 #[derive(Clone, Copy, Debug)]
 struct Instance {
     slower: f64,
-    paused: u32,
+    paused_until: f64,
     down: u32,
 }
 
 impl Instance {
+    fn stands_still(&self, now: f64) -> bool {
+        self.paused_until > now + MOMENT
+    }
+
     /// Requests per second that one of its workers answers.
-    fn speed(&self, held: Held) -> f64 {
-        if self.paused > 0 || self.down > 0 { 0.0 } else { 1.0 / (held.mean + (self.slower - 1.0) * held.work) }
+    fn speed(&self, held: Held, now: f64) -> f64 {
+        if self.stands_still(now) { 0.0 } else { 1.0 / (held.mean + (self.slower - 1.0) * held.work) }
     }
 }
 
@@ -73,7 +79,9 @@ impl Instance {
 #[derive(Clone, Debug)]
 struct Tank {
     instances: Vec<Instance>,
-    /// Of those that are up.
+    /// Instances that are up.
+    up: f64,
+    /// Their workers; of those that all stand still, the ones that are held: whoever comes waits, or finds no room.
     workers: f64,
     room: f64,
     /// Requests per second that one worker answers, on average over them.
@@ -82,15 +90,18 @@ struct Tank {
 }
 
 impl Tank {
-    /// As many are up as `Instance::down` says.
-    fn refit(&mut self, policy: &ServicePlan, held: Held) {
-        let up = |it: &&Instance| it.down == 0;
-        let count = self.instances.iter().filter(up).count() as f64;
+    /// Something has happened to an instance.
+    fn refit(&mut self, policy: &ServicePlan, held: Held, now: f64) {
+        let up: Vec<&Instance> = self.instances.iter().filter(|it| it.down == 0).collect();
+        let (before, count) = (self.up, up.len() as f64);
         // What was at an instance is gone with it.
-        let before = self.workers / f64::from(policy.workers);
         self.there *= if before > 0.0 { (count / before).min(1.0) } else { 0.0 };
-        (self.workers, self.room) = (count * f64::from(policy.workers), count * f64::from(policy.queue));
-        let speeds: f64 = self.instances.iter().filter(up).map(|it| it.speed(held)).sum();
+        (self.up, self.workers) = (count, count * f64::from(policy.workers));
+        self.room = count * f64::from(policy.queue);
+        if up.iter().all(|it| it.stands_still(now)) {
+            self.workers = self.workers.min(self.there);
+        }
+        let speeds: f64 = up.iter().map(|it| it.speed(held, now)).sum();
         self.speed = if count > 0.0 { speeds / count } else { 0.0 };
     }
 
@@ -164,13 +175,15 @@ pub(super) fn follow(
     if faults.is_empty() && !overload {
         return (None, Vec::new());
     }
-    let work = (model.plan.mean_time(&policy.handler) * 1e-9).min(held.mean);
+    let work = (own_work(&policy.handler.steps) * 1e-9).min(held.mean);
     let (from, end) = (model.plan.warm_up.seconds(), model.plan.duration.seconds());
     let fluid = run(policy, Held { mean: held.mean, work }, rates, events, end);
+    let during = |course: &[(f64, f64)], from: f64, to: f64| bends::at(course, to) - bends::at(course, from);
+    let taken = during(&fluid.came, from, end) - during(&fluid.refused, from, end);
     let backlog = Backlog {
         most: bends::most(&fluid.waiting, from, end),
         end: bends::at(&fluid.waiting, end),
-        delay: bends::area(&fluid.waiting, from, end) / (found.rate * (end - from)),
+        delay: if taken > 0.0 { bends::area(&fluid.waiting, from, end) / taken } else { 0.0 },
         overload,
     };
     let usual = found.usual;
@@ -188,19 +201,32 @@ pub(super) fn follow(
             let next = spells.get(n + 1).map_or(end, |next| next.from);
             let most = bends::most(&fluid.waiting, spell.from, next);
             outage.backlog = outage.backlog.max(most);
-            let back =
-                if most > usual { bends::back(&fluid.waiting, spell.late.min(next), usual) } else { Some(spell.to) };
+            let late = spell.late.min(next);
+            let back = if most > usual { bends::back(&fluid.waiting, late, usual) } else { Some(late) };
             let drained = back.map(|back| (back - spell.to).max(0.0)).filter(|_| spell.to < end);
             outage.drained = outage.drained.zip(drained).map(|(longest, this)| longest.max(this));
-            let over = back.unwrap_or(next).max(spell.to).min(next);
-            refused += bends::at(&fluid.refused, over) - bends::at(&fluid.refused, spell.from);
-            came += bends::at(&fluid.came, over) - bends::at(&fluid.came, spell.from);
+            let over = back.unwrap_or(next).max(late).min(next);
+            refused += during(&fluid.refused, spell.from, over);
+            came += during(&fluid.came, spell.from, over);
         }
         outage.refused = (came > 0.0).then(|| refused / came);
-        (outage.backlog > 2.0 * usual + 5.0 || refused > 0.001 * came).then_some(outage)
+        (Crowd::stands_out(usual, outage.backlog) || refused > Crowd::REFUSED * came).then_some(outage)
     });
     let outages = outages.collect();
     (Some(backlog), outages)
+}
+
+/// Time that a handler works by itself, and that a slow process makes longer, ns.
+fn own_work(steps: &[Step]) -> f64 {
+    let of = |step: &Step| match step {
+        Step::Work(time) | Step::Commit(time) => time.mean(),
+        Step::Wait(_) | Step::Call(_) | Step::Publish(_) | Step::Await(_) => 0.0,
+        Step::Choose(branches) => branches.iter().map(|(share, steps)| share * own_work(steps)).sum(),
+        Step::Parallel { branches, .. } => branches.iter().map(|branch| own_work(branch)).fold(0.0, f64::max),
+        Step::Hold { steps, .. } => own_work(steps),
+        Step::Saga(saga) => saga.parts.iter().map(|(act, _)| own_work(act)).sum(),
+    };
+    steps.iter().map(of).sum()
 }
 
 /// The faults that the fluid can follow, with their spells: those of the service itself, and bursts of those who come.
@@ -229,7 +255,7 @@ fn rises(model: &Model<'_>, rates: &Rates, at: f64) -> bool {
     from.is_some_and(|window| window > 0 && rates.at(window) > 1.001 * rates.at(window - 1))
 }
 
-/// One occurrence of a fault at instances of the service. None where it takes no capacity.
+/// One occurrence of a fault at instances of the service. None where it takes no capacity, or nobody knows whose.
 fn strike(
     policy: &ServicePlan,
     fault: &FaultPlan,
@@ -246,7 +272,7 @@ fn strike(
     };
     let (on, off) = match fault.effect {
         Effect::Slow(factor) => (Change::Slow(factor), Change::Slow(1.0 / factor)),
-        Effect::Pause => (Change::Pause, Change::Resume),
+        Effect::Pause => (Change::Pause(spell.to), Change::Resume),
         Effect::Crash => {
             spell.late = spell.to + policy.startup.mean() * 1e-9;
             (Change::Crash, Change::Back)
@@ -270,14 +296,15 @@ struct Course {
 /// Runs the fluid from 0 to `end`.
 fn run(policy: &ServicePlan, held: Held, rates: &Rates, mut events: Vec<(f64, Event)>, end: f64) -> Course {
     events.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let instance = Instance { slower: 1.0, paused: 0, down: 0 };
+    let instance = Instance { slower: 1.0, paused_until: 0.0, down: 0 };
     let (count, together) = match policy.balance {
         Balance::LeastOutstanding | Balance::TwoChoices => (1, policy.instances),
         Balance::RoundRobin | Balance::Pinned => (policy.instances, 1),
     };
-    let tank = Tank { instances: vec![instance; together as usize], workers: 0.0, room: 0.0, speed: 0.0, there: 0.0 };
+    let instances = vec![instance; together as usize];
+    let tank = Tank { instances, up: 0.0, workers: 0.0, room: 0.0, speed: 0.0, there: 0.0 };
     let mut tanks = vec![tank; count as usize];
-    tanks.iter_mut().for_each(|tank| tank.refit(policy, held));
+    tanks.iter_mut().for_each(|tank| tank.refit(policy, held, 0.0));
     let mut course = Course { waiting: vec![(0.0, 0.0)], came: vec![(0.0, 0.0)], refused: vec![(0.0, 0.0)] };
     let (mut now, mut window, mut came, mut refused) = (0.0, 0, 0.0, 0.0);
     let mut events = events.into_iter().peekable();
@@ -288,13 +315,15 @@ fn run(policy: &ServicePlan, held: Held, rates: &Rates, mut events: Vec<(f64, Ev
                 Event::Instance(at, change) => {
                     let tank = &mut tanks[at / together as usize];
                     change.apply(&mut tank.instances[at % together as usize]);
-                    tank.refit(policy, held);
+                    tank.refit(policy, held, now);
                 }
             }
         }
+        // Who waits may fall at once: a process is gone, or takes all that has come while it stood still.
+        course.waiting.push((now, tanks.iter().map(Tank::waiting).sum()));
         let until = events.peek().map_or(end, |event| event.0.min(end));
-        let (rate, up) = (rates.at(window), tanks.iter().filter(|tank| tank.workers > 0.0).count() as f64);
-        let coming = |tank: &Tank| if tank.workers > 0.0 { rate / up } else { 0.0 };
+        let (rate, up) = (rates.at(window), tanks.iter().filter(|tank| tank.up > 0.0).count() as f64);
+        let coming = |tank: &Tank| if tank.up > 0.0 { rate / up } else { 0.0 };
         let bend = tanks.iter().map(|tank| tank.bend(coming(tank))).fold(f64::INFINITY, f64::min);
         let span = bend.max(MOMENT).min(until - now);
         refused += tanks.iter_mut().map(|tank| tank.follow(coming(tank), span)).sum::<f64>();

@@ -101,8 +101,9 @@ fn letter(exponential: bool, held: moments::Moments) -> &'static str {
 pub fn estimate(plan: &Plan) -> Estimates {
     let mut model = Model::of(plan);
     let ids = (0..plan.services.len()).map(|index| ServiceId(u32::try_from(index).expect("services fit 32 bits")));
-    let services: Vec<Service> = ids.filter_map(|id| model.service(id)).collect();
-    let mut outages: Vec<Outage> = services.iter().flat_map(|service| service.outages.clone()).collect();
+    let mut services: Vec<Service> = ids.filter_map(|id| model.service(id)).collect();
+    let mut outages: Vec<Outage> =
+        services.iter_mut().flat_map(|service| std::mem::take(&mut service.outages)).collect();
     let mut consumers = Vec::new();
     for index in 0..plan.consumers.len() {
         let (consumer, found) = Consumer::of(&mut model, index);

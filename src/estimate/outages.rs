@@ -1,4 +1,5 @@
-//! What faults take from a consumer, as a fluid (from a service: `crowds`): how much waits at their end, and how long it takes to work it off.
+//! What faults take from a consumer, as a fluid: how much waits at their end, and how long it takes to work it off. What they
+//! take from a service is in `crowds`.
 
 use super::bends;
 use super::consumers::{Backlog, Consumer};
@@ -8,6 +9,7 @@ use super::layout;
 use super::model::Model;
 use super::queues::{Known, members_at};
 use super::rates::{is_burst, occurrences};
+use crate::outcome::Crowd;
 use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultPlan, FaultTarget, Members, Membership};
 
 /// Who a fault leaves something behind at, by index of the plan.
@@ -80,7 +82,7 @@ pub(super) fn follow(model: &Model<'_>, known: &Known<'_>, found: &Consumer) -> 
             outage.drained = outage.drained.zip(drained).map(|(longest, this)| longest.max(this));
         }
         // Less than what comes and goes all the time is nothing to tell.
-        (outage.backlog > 2.0 * usual + 5.0).then_some(outage)
+        Crowd::stands_out(usual, outage.backlog).then_some(outage)
     });
     (Some(backlog), outages.collect())
 }

@@ -53,12 +53,12 @@ pub struct Service {
     pub p50: Option<f64>,
     /// The 99th.
     pub p99: Option<f64>,
-    /// Requests that wait on average while no more comes than can be done.
+    /// Requests that wait on average while no more comes than can be done; 0 where there is no steady state at all.
     pub usual: f64,
     /// What a fluid leaves waiting; none where the load is below 1 all the time, and no fault takes capacity away.
     pub backlog: Option<Backlog>,
-    /// What faults do to it, as a fluid.
-    pub outages: Vec<Outage>,
+    /// What faults do to it, as a fluid, until [`super::Estimates::outages`] has it.
+    pub(super) outages: Vec<Outage>,
     /// What the formula leaves out.
     pub doubts: Vec<Doubt>,
 }

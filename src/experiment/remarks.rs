@@ -196,10 +196,15 @@ fn too_short(setting: &Setting<'_>, it: &Consumer) -> Option<String> {
 /// Of a service.
 pub(super) fn of_service(setting: &Setting<'_>, found: Found<'_>, it: &Service, beside: &Beside) -> Option<String> {
     let index = setting.plan.services.iter().position(|service| service.name == it.name)?;
-    if it.wait.is_none() && it.load.is_some_and(|load| load >= 1.0) {
-        let load = show_share(it.busiest.or(it.load).unwrap_or(0.0));
+    if let Some(backlog) = it.backlog.filter(|backlog| backlog.overload && it.response.is_none()) {
+        let load = match it.busiest.or(it.load).unwrap_or(0.0) {
+            load if load >= 1.0 => show_share(load),
+            _ => format!("{} at the peak", show_share(it.peak_load.unwrap_or(0.0))),
+        };
+        let (most, left) = (show_count(backlog.most.round()), show_count(backlog.end.round()));
         return Some(format!(
-            "No steady state, and no formula: it is asked for {load} of what it can do, and its queue has more room than a run fills."
+            "No steady state, and no formula: it is asked for {load} of what it can do, and its queue has more room than a run \
+             fills. By the fluid {most} wait at most, and {left} at the end."
         ));
     }
     let noise = if found.pooled.runs == 1 { (3.0 * it.noise).min(1.0) } else { 0.0 };
@@ -361,7 +366,7 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     let fault = found.metrics.get("faults")?.get(it.fault)?;
     let mut seen = Vec::new();
     let overlaps = fault.get("overlaps").and_then(|with| with.get(at)?.as_array()).map_or(0, Vec::len);
-    if overlaps > 0 {
+    if overlaps > 0 && matches!(it.at, At::Consumer(_)) {
         seen.push("other faults at the same time, which cannot be told apart".into());
     }
     if let At::Service(index) = it.at {

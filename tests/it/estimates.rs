@@ -196,6 +196,21 @@ fn overload_has_no_formula_and_is_told() {
 }
 
 #[test]
+fn a_service_that_never_keeps_up_is_told_with_what_its_fluid_leaves() {
+    let plan = plan(
+        "name: overload\nduration: 10m\n\
+         services: { shop: { profile: ideal, arrivals: { poisson: 60/s }, workers: 1, queue: 1M, service_time: { exponential: 20ms } } }\n",
+    );
+    let all = besides(&plan, 3);
+    let shop = of(&all, "shop");
+    let told = "it is asked for 120% of what it can do, and its queue has more room than a run fills";
+    // 10/s too many for 600 s.
+    assert!(remark(shop).contains(told) && remark(shop).contains("6000 at the end"), "{}", remark(shop));
+    let (estimate, simulated) = pair(shop, "wait");
+    assert!((estimate - 50.0).abs() < 0.5 && (simulated / estimate - 1.0).abs() < 0.15, "{estimate} {simulated}");
+}
+
+#[test]
 fn a_storm_of_retries_is_told_from_a_load() {
     let plan = plan(
         "name: storm\nduration: 10m\nwarm_up: 5m\n\

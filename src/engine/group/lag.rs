@@ -6,7 +6,7 @@ use super::meter::Meter;
 use crate::dist::Dist;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{Occurrence, occurrences, restart};
-use crate::engine::upstream::{reaches, upstream};
+use crate::engine::upstream::{faults_upstream, upstream};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
 use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Party, Plan, Settle, TopicId};
 use crate::time::{SimSpan, SimTime};
@@ -107,16 +107,16 @@ impl Counters {
 
 /// Faults that reach a consumer (its own, those of its publishers and of consumers upstream), with their intervals.
 pub(super) fn tracked(plan: &Plan, setup: &Setup, consumer: usize) -> Vec<Tracked> {
-    let upstream = upstream(plan, setup, Publisher::Consumer(consumer));
     let own = |target: FaultTarget| matches!(target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
-    let faults = plan.faults.iter().enumerate().filter(|(_, fault)| reaches(plan, &upstream, fault.target));
-    faults
-        .map(|(number, fault)| Tracked {
+    let faults = faults_upstream(plan, setup, Publisher::Consumer(consumer)).into_iter().map(|number| {
+        let fault = &plan.faults[number];
+        Tracked {
             fault: number,
             poisons: matches!(fault.effect, Effect::Poison(_)) && own(fault.target),
             windows: windows(plan, setup, number),
-        })
-        .collect()
+        }
+    });
+    faults.collect()
 }
 
 fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {

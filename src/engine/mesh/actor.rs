@@ -7,7 +7,7 @@ use super::publish::Outputs;
 use super::server::Instance;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{occurrences, united};
-use crate::engine::upstream::{reaches, upstream};
+use crate::engine::upstream::faults_upstream;
 use crate::outcome::{ProducerOutcome, ServiceInterval, ServiceOutcome};
 use crate::plan::{FailurePlan, Handler, Plan, ProducerPlan, ServicePlan};
 use crate::random::Stream;
@@ -67,17 +67,15 @@ impl Actor {
         let processes = (Publisher::Service(index), plan.instances);
         let mut actor = Self::new(compiler, setup, &plan.name, &plan.handler, processes);
         let whole = compiler.plan();
-        actor.crowding = Crowding::of(whole, setup, index);
         let named = whole.intervals_at("services", &plan.name).into_iter().map(|(from, to)| vec![(from.0, to.0)]);
         actor.windows = named.collect();
-        let upstream = upstream(whole, setup, Publisher::Service(index));
+        let reached = faults_upstream(whole, setup, Publisher::Service(index));
+        actor.crowding = Crowding::of(whole, setup, &reached);
         if plan.arrivals.is_some() {
-            for (number, fault) in
-                whole.faults.iter().enumerate().filter(|(_, fault)| reaches(whole, &upstream, fault.target))
-            {
-                let struck = occurrences(whole, fault, setup.seed);
+            for fault in reached {
+                let struck = occurrences(whole, &whole.faults[fault], setup.seed);
                 actor.windows.push(united(struck.iter().map(|o| (o.from, o.to))));
-                actor.faults.push(number);
+                actor.faults.push(fault);
             }
         }
         actor.outcome.intervals.resize_with(actor.windows.len(), ServiceInterval::default);

@@ -98,7 +98,7 @@ impl Calendar {
         }
     }
 
-    /// All that is noted but for time-outs, in no order.
+    /// All that is noted but for what is in queues of time-outs, in no order.
     pub(super) fn events(&self) -> impl Iterator<Item = Event> {
         self.heap.iter().map(|entry| entry.0.event)
     }
@@ -106,7 +106,7 @@ impl Calendar {
     /// Whether nothing is to come.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.next() == u64::MAX
+        self.heap.is_empty() && self.time_outs.iter().all(|it| it.due.is_empty())
     }
 
     /// What was noted so far.

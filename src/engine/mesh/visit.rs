@@ -238,6 +238,7 @@ impl Mesh {
         let (at, server) = (&it.instances[instance], &self.servers[actor]);
         let reachable = reachable && at.is_up();
         if reachable && at.holes > 0 {
+            it.crowding.comes(false, now);
             self.swallow(&visit, now);
             return None;
         }

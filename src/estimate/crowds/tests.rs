@@ -58,12 +58,44 @@ fn a_crash_takes_workers_until_the_process_is_back() {
     }
 }
 
-/// All that comes meanwhile waits, but for one that finds a worker.
+/// All that comes meanwhile waits, or finds no room, whether workers are free or not: nobody is there to take it.
 #[test]
 fn a_pause_keeps_all_that_comes() {
     let service = "instances: 2, workers: 2, queue: 100k, service_time: 30ms";
     let found = struck("{ constant: 100/s }", service, "for: 1m, target: services.s, effect: pause");
-    only(&found, [5999.0, 5999.0 / (4.0 / 0.03 - 100.0), 0.0], 1e-3);
+    only(&found, [6000.0, 6000.0 / (4.0 / 0.03 - 100.0), 0.0], 1e-3);
+    near("to the event", Some(found.outages[0].backlog), 6000.0, 1e-6);
+    let service = "workers: 200, queue: 100k, service_time: 100ms";
+    let found = struck("{ constant: 10/s }", service, "for: 10s, target: services.s, effect: pause");
+    only(&found, [100.0, 0.0, 0.0], 1e-6);
+    let service = "workers: 200, queue: 0, service_time: 100ms";
+    let found = struck("{ constant: 10/s }", service, "for: 10s, target: services.s, effect: pause");
+    only(&found, [0.0, 0.0, 1.0], 1e-6);
+}
+
+/// A process that ends while it stands still is back at work when it is back.
+#[test]
+fn a_crash_ends_a_pause() {
+    let service = "workers: 1, queue: 100k, service_time: 10ms";
+    let crash = "for: 5m, target: services.s, effect: pause }, { at: 11m, for: 1m, target: services.s, effect: crash";
+    let found = struck("{ constant: 50/s }", service, crash);
+    // What came in the first minute is gone with the process, and what comes in the second is refused.
+    let [pause, crash] = &found.outages[..] else { panic!("{:?}", found.outages) };
+    near("paused", Some(pause.backlog), 50.0 * 60.0, 1e-3);
+    near("down", crash.refused, 1.0, 1e-3);
+    assert!(pause.drained.is_some_and(|drained| drained < 1.0), "{pause:?}");
+}
+
+/// Only its own work takes longer: 5 ms of 100, of ten workers at 50/s. With 50 ms of its own each is held 250 ms.
+#[test]
+fn what_is_waited_for_is_no_slower() {
+    let waits = |own: u32| {
+        let steps = format!("[ {{ work: {own}ms }}, {{ wait: {}ms }} ]", 100 - own);
+        let service = format!("workers: 10, queue: 100k, handler: {steps}");
+        struck("{ constant: 50/s }", &service, "for: 5m, target: services.s, effect: { slow: 4x }")
+    };
+    assert!(waits(5).outages.is_empty(), "{:?}", waits(5).outages);
+    only(&waits(50), [10.0 * 300.0, 10.0 * 300.0 / 50.0, 0.0], 0.002);
 }
 
 /// Twice as many as can be done, and then half.

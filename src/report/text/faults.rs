@@ -6,12 +6,10 @@ use super::flow::drained_in;
 use super::paint::{Tone, labelled};
 use super::table::{Cell, Table, always, if_any};
 use super::{Style, section};
+use crate::outcome::Crowd;
 use crate::report::show;
 use crate::summary::{Summary, Window, number_at};
 use crate::time::SimTime;
-
-/// More than so many times as many as before, and so many, are a crowd.
-const MANY: (f64, f64) = (2.0, 5.0);
 
 /// Every fault with what it did, then the planned changes.
 pub(super) fn render(summary: &Summary, style: Style) -> String {
@@ -140,8 +138,8 @@ fn crowds(fault: &Value, summary: &Summary, style: Style) -> String {
     for (service, seen) in services.into_iter().flatten() {
         let number = |key: &str| number_at(seen, &["waiting", key]);
         let (before, peak) = (number("before").unwrap_or(0.0), number("peak").unwrap_or(0.0));
-        let refused = number("refused").filter(|share| *share > 0.0);
-        if peak <= MANY.0 * before + MANY.1 && refused.is_none() {
+        let refused = number("refused").filter(|share| *share > Crowd::REFUSED);
+        if !Crowd::stands_out(before, peak) && refused.is_none() {
             continue;
         }
         let not_drained = number("not_drained").filter(|count| *count > 0.0);
