@@ -205,6 +205,8 @@ pub struct ConsumerOutcome {
     pub attempts: u64,
     /// Handler attempts that failed.
     pub failures: u64,
+    /// Copies of events that were published to retry topics.
+    pub retried: u64,
     /// Per-key order of first effects.
     pub order: OrderOutcome,
     /// Handlers that began an event of a key while another handler held one of the same key.
@@ -734,6 +736,8 @@ pub struct TraceRecord {
     pub consumer: u32,
     /// Topic index and partition.
     pub topic: u32,
+    /// Where it is read from: 0 the topic itself, n the n-th of the consumer's retry topics for it.
+    pub retry: u32,
     /// Partition.
     pub partition: u32,
     /// Position in the partition.
@@ -773,6 +777,8 @@ pub enum DeliveryResult {
     Discarded,
     /// Back in its queue.
     Requeued,
+    /// Failed, and published to a retry topic.
+    Retried,
     /// Dropped by a crash.
     CutOff,
 }

@@ -9,6 +9,7 @@ mod faults;
 mod handler;
 mod journeys;
 mod outbox;
+mod retries;
 mod services;
 mod steady;
 
@@ -26,6 +27,7 @@ pub use handler::{
 };
 pub use journeys::{FlowPlan, Goal, MAX_PARTS, Node, OutcomePlan, Party, ReadPlan};
 pub use outbox::{OutboxPlan, Relay};
+pub use retries::RetryTopics;
 pub use services::{Balance, ResourcePlan, ServicePlan, TransportPlan};
 pub use steady::{FoundWarmUp, WarmUp};
 

@@ -160,7 +160,16 @@ const CASES: &[Case] = &[
     ("settings-file-missing", &[("members", "settings_file: consumer.properties")]),
     // Consumers.
     ("requeue-on-a-log", &[("members", "retry: { mode: requeue }")]),
-    ("retry-topic", &[("members", "retry: { mode: retry_topic }")]),
+    ("retry-topic", &[("members", "retry: { mode: retry_topic }\nbatch: { max: 5 }\nschedule: { every: 5m }")]),
+    ("retry-topics-too-many", &[("members", "retry: { mode: retry_topic, attempts: 100, backoff: { base: 1ms } }")]),
+    (
+        "retry-topic-of-a-queue",
+        &[
+            ("profile", "profile: rabbitmq-classic"),
+            ("orders:", "orders:"),
+            ("members", "retry: { mode: retry_topic }"),
+        ],
+    ),
     ("retry-unknown-key", &[("members", "retry: { atempts: 3 }")]),
     ("backoff-shrinks", &[("members", "retry: { backoff: { base: 1s, factor: 0.5 } }")]),
     ("batch-without-max", &[("members", "batch: { max_wait: 1s }")]),

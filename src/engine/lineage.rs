@@ -59,7 +59,7 @@ impl Roots {
         let origin = match origin {
             Publisher::Producer(index) => index as u64,
             Publisher::Service(index) => self.producers + index as u64,
-            Publisher::Consumer(_) => unreachable!("no journey begins at a consumer"),
+            Publisher::Consumer(_) | Publisher::Retry(_) => unreachable!("no journey begins at a consumer"),
         };
         origin << NUMBER_BITS
     }

@@ -37,6 +37,8 @@ mod upstream;
 #[cfg(test)]
 mod machines;
 #[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod systems;
 #[cfg(test)]
 mod tests;
@@ -395,7 +397,7 @@ impl World {
         let mut trace = Vec::new();
         for group in &mut self.groups {
             let mut outcome = with_logs(&self.topics, group, |group, logs| group.finish(logs, end, &mut faults));
-            for topic in group.topics().iter().copied() {
+            for topic in group.subscribed().iter().copied() {
                 let [rejected, indeterminate, unpublished] = self.inboxes[topic].not_stored();
                 outcome.ledger.created += topics[topic].created;
                 outcome.ledger.rejected += rejected;
@@ -413,7 +415,7 @@ impl World {
             check_books(&consumer.name, outcome)?;
         }
         trace.sort_by_key(|record| {
-            (record.consumer, record.topic, record.partition, record.offset, record.start, record.done)
+            (record.consumer, record.topic, record.retry, record.partition, record.offset, record.start, record.done)
         });
         for (index, handler, out) in handlers {
             self.groups[index].check_out(out).map_err(RunError::Broken)?;
@@ -439,9 +441,10 @@ impl World {
         story.append(&mut self.inboxes[topic].take_story());
         self.groups.iter_mut().for_each(|group| story.append(&mut group.take_story()));
         for delivery in trace {
-            let (consumer, from) = (delivery.consumer, (delivery.partition, delivery.offset));
+            let TraceRecord { consumer, retry, .. } = *delivery;
+            let from = (delivery.partition, delivery.offset);
             let told = [
-                (delivery.start, Told::Begun { consumer, from }),
+                (delivery.start, Told::Begun { consumer, retry, from }),
                 (delivery.done, Told::Ended { consumer, result: delivery.result }),
                 (delivery.settled, Told::Settled(consumer)),
             ];

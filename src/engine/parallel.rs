@@ -40,7 +40,7 @@ impl Depths {
     fn of_topic(&self, setup: &Setup, index: usize) -> usize {
         let publishers = setup.topics[index].who.iter().map(|who| match *who {
             Publisher::Producer(_) | Publisher::Service(_) => 0,
-            Publisher::Consumer(group) => self.groups[group] + 1,
+            Publisher::Consumer(group) | Publisher::Retry(group) => self.groups[group] + 1,
         });
         publishers.max().unwrap_or(0)
     }

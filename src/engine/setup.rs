@@ -14,8 +14,8 @@ use crate::dist::{Dist, NO_KEY};
 use crate::outcome::EventId;
 use crate::partition::KeyTexts;
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan, Keyless, Party, Plan,
-    ProducerId, ServiceId, Step, StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, ConsumerPlan, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan,
+    Keyless, Party, Plan, ProducerId, ServiceId, Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 use crate::stats::Course;
@@ -45,6 +45,8 @@ pub(super) enum Publisher {
     Consumer(usize),
     /// By index.
     Service(usize),
+    /// A consumer, by index, to its retry topics.
+    Retry(usize),
 }
 
 impl Publisher {
@@ -62,7 +64,7 @@ impl Publisher {
         let id = |index| u32::try_from(index).expect("things of a plan fit 32 bits");
         match self {
             Self::Producer(index) => Party::Producer(ProducerId(id(index))),
-            Self::Consumer(index) => Party::Consumer(ConsumerId(id(index))),
+            Self::Consumer(index) | Self::Retry(index) => Party::Consumer(ConsumerId(id(index))),
             Self::Service(index) => Party::Service(ServiceId(id(index))),
         }
     }
@@ -77,6 +79,8 @@ pub(super) struct TopicSetup {
     pub(super) key_space: u32,
     /// Whether per-key order of its events is judged by anyone.
     pub(super) judged: bool,
+    /// Whether it is a retry topic: what it holds are events of another one.
+    pub(super) retries: bool,
     /// Whether its events are parts of journeys that somebody follows.
     pub(super) followed: bool,
     /// Whether records carry extras.
@@ -226,7 +230,7 @@ impl Setup {
         for (index, topic) in topics.iter_mut().enumerate() {
             let alone = |client: &ClientSetup| client.outbox && (client.plan.idempotent || client.link.is_clean());
             topic.relayed = topic.who.iter().map(|who| alone(&clients[&(*who, index)])).collect();
-            topic.judged = topic.key_space > 0 && !topic.readers.is_empty();
+            topic.judged = topic.key_space > 0 && !topic.readers.is_empty() && !topic.retries;
             topic.followed = follow.topics[index] && !topic.readers.is_empty();
             topic.rich = plan.topics[index].retention.is_some();
             topic.rich |= topic.who.iter().any(|who| !is_plain_source(plan, *who, &clients[&(*who, index)]));
@@ -273,6 +277,7 @@ impl Setup {
         match who {
             Publisher::Producer(index) => self.sources.binary_search(&index).map_or(Station::Mesh, Station::Source),
             Publisher::Consumer(index) if !self.delegates[index] => Station::Group(index),
+            Publisher::Retry(index) => Station::Group(index),
             Publisher::Consumer(_) | Publisher::Service(_) => Station::Mesh,
         }
     }
@@ -334,13 +339,24 @@ pub(super) fn publishers(plan: &Plan, topic: usize) -> Vec<Publisher> {
     who.extend(consumers.map(|(index, _)| Publisher::Consumer(index)));
     let services = plan.services.iter().enumerate().filter(|(_, s)| publishes(&s.handler, id));
     who.extend(services.map(|(index, _)| Publisher::Service(index)));
+    who.extend(retrying(plan, id).map(Publisher::Retry));
     who
+}
+
+/// The consumer whose retry topic this is.
+fn retrying(plan: &Plan, topic: TopicId) -> impl Iterator<Item = usize> {
+    let consumers = plan.consumers.iter().enumerate();
+    let own = move |consumer: &ConsumerPlan| {
+        consumer.retry_topics.iter().any(|retries| retries.topics.iter().flatten().any(|own| *own == topic))
+    };
+    consumers.filter(move |(_, consumer)| own(consumer)).map(|(index, _)| index)
 }
 
 fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
     let id = TopicId(u32::try_from(topic).expect("topics fit 32 bits"));
     let who = publishers(plan, topic);
     let readers = plan.consumers.iter().enumerate().filter(|(_, c)| c.subscribes.contains(&id)).map(|(index, _)| index);
+    let retrying: Vec<usize> = retrying(plan, id).collect();
     let offsets = who.iter().map(|who| fnv1a(publisher_name(plan, *who).as_bytes())).collect();
     TopicSetup {
         partitions: plan.topics[topic].partitions,
@@ -350,7 +366,8 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
         followed: false,
         rich: false,
         first_roots: Vec::new(),
-        readers: readers.collect(),
+        retries: !retrying.is_empty(),
+        readers: readers.chain(retrying).collect(),
         relayed: Vec::new(),
         offsets,
         who,
@@ -360,7 +377,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
 pub(super) fn publisher_name(plan: &Plan, who: Publisher) -> &str {
     match who {
         Publisher::Producer(index) => &plan.producers[index].name,
-        Publisher::Consumer(index) => &plan.consumers[index].name,
+        Publisher::Consumer(index) | Publisher::Retry(index) => &plan.consumers[index].name,
         Publisher::Service(index) => &plan.services[index].name,
     }
 }
@@ -426,6 +443,10 @@ fn spread_key_spaces(plan: &Plan, topics: &mut [TopicSetup]) {
                     let dead = if consumer.dead_letter == Some(id) { inherited } else { 0 };
                     key_space(&consumer.handler, id, inherited).max(dead)
                 }
+                Publisher::Retry(index) => {
+                    let itself = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
+                    space_of(plan, topics, Initiator::Consumer(itself))
+                }
                 Publisher::Service(index) => {
                     let keys = initiators[index].iter().map(|initiator| space_of(plan, topics, *initiator));
                     key_space(&plan.services[index].handler, id, keys.max().unwrap_or(0))
@@ -461,7 +482,7 @@ fn client_setup(
             let link = FaultTarget::ProducerLink(ProducerId(u32::try_from(producer).expect("producers fit 32 bits")));
             (&plan.producers[producer].clients, Link::of(plan, seed, |target| target == link))
         }
-        Publisher::Consumer(consumer) => {
+        Publisher::Consumer(consumer) | Publisher::Retry(consumer) => {
             let link = FaultTarget::ConsumerLink(ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits")));
             (&plan.consumers[consumer].clients, Link::of(plan, seed, |target| target == link))
         }
@@ -470,7 +491,10 @@ fn client_setup(
             (&plan.services[service].clients, Link::of(plan, seed, |target| target == link))
         }
     };
-    let client = list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone());
+    let client = match who {
+        Publisher::Retry(consumer) => plan.consumers[consumer].retry_topics.as_ref().map(|it| it.client.clone()),
+        _ => list.iter().find(|(to, _)| *to == id).map(|(_, client)| client.clone()),
+    };
     let client = client.expect("a plan has client settings for every topic that is published to");
     let outbox = plan.outbox_of(who.party()).is_some();
     let stream = |purpose: &str| {

@@ -2,7 +2,7 @@
 //! a bit of them.
 
 use super::RunOptions;
-use super::tests::{Dice, direct_client, outcome, producer, random_client, random_dist, random_plan, same};
+use super::tests::{Dice, bare_plan, direct_client, outcome, producer, random_client, random_dist, same};
 use crate::dist::{Arrivals, Dist};
 use crate::outcome::{Defect, TwiceCause};
 use crate::plan::*;
@@ -247,7 +247,7 @@ fn random_effect(dice: &mut Dice, plan: &Plan, service: ServiceId, who: Members)
 
 /// A random plan in which some consumers and producers call, hold, or run steps at once.
 pub(super) fn random_system(dice: &mut Dice) -> Plan {
-    let mut p = random_plan(dice);
+    let mut p = bare_plan(dice);
     p.resources = (0..1 + dice.below(2)).map(|index| random_resource(dice, index)).collect();
     let services = 1 + small(dice, 3);
     for index in 0..services {
@@ -285,6 +285,7 @@ pub(super) fn random_system(dice: &mut Dice) -> Plan {
     }
     let relay = random_relay_fault(dice, &p);
     p.faults.extend(relay.filter(|_| dice.chance(70)));
+    super::retries::add_some(&mut Dice(dice.0), &mut p);
     p
 }
 

@@ -110,6 +110,7 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
             backoff: Backoff::Exponential { base: SimSpan::from_millis(1), factor: 2.0, max: SimSpan::from_millis(9) },
             jitter: 0.5,
         },
+        retry_topics: None,
         dead_letter: None,
         idempotent: None,
         settle: Settle::After,
@@ -392,6 +393,13 @@ pub(super) fn fail_brokers(dice: &mut Dice, p: &mut Plan) {
 }
 
 pub(super) fn random_plan(dice: &mut Dice) -> Plan {
+    let mut p = bare_plan(dice);
+    super::retries::add_some(&mut Dice(dice.0), &mut p);
+    p
+}
+
+/// A random plan without topics that belong to consumers.
+pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
     let mut p = plan(2);
     let topics = 1 + u32::try_from(dice.below(3)).unwrap();
     for t in 0..topics {
@@ -512,7 +520,7 @@ fn schedules_give_the_same_bytes() {
 fn what_all_copies_acknowledge_is_kept() {
     let (mut ran, mut moved) = (0, 0);
     for case in 0..120_u64 {
-        let mut p = random_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 99));
+        let mut p = bare_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 99));
         if p.faults.iter().all(|fault| !fault.name.starts_with('b')) {
             continue;
         }

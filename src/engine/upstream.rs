@@ -81,7 +81,7 @@ fn hears(plan: &Plan, who: Publisher, party: Party) -> bool {
 /// Topics that someone reads or awaits events of.
 fn read(plan: &Plan, who: Publisher) -> Vec<TopicId> {
     let mut read = plan.handler_of_party(who.party()).awaited();
-    if let Publisher::Consumer(reader) = who {
+    if let Publisher::Consumer(reader) | Publisher::Retry(reader) = who {
         read.extend(&plan.consumers[reader].subscribes);
     }
     read

@@ -41,6 +41,8 @@ pub enum Doubt {
     Breakdowns,
     /// What failed comes back and is delivered again.
     Requeue,
+    /// What failed is tried again from a retry topic.
+    RetryTopic,
     /// Each handler call takes a batch: how large it becomes depends on the queue.
     HandlerBatches,
     /// Reading by polls: what is fetched waits until what was polled before is done.
@@ -94,6 +96,7 @@ impl Doubt {
             Self::Prefetch => "that what was pushed to a busy member waits there".into(),
             Self::Breakdowns => "handlers that hang, or take their process with them".into(),
             Self::Requeue => "where in the queue failed events come back".into(),
+            Self::RetryTopic => "that in a retry topic who is due waits behind who is not".into(),
             Self::HandlerBatches => "that batches grow while their handler is busy".into(),
             Self::Polls => "that what is fetched waits until what was polled before is done".into(),
             Self::Runaway => "that what goes in a circle becomes more each time".into(),
@@ -144,8 +147,12 @@ impl Known<'_> {
         if policy.failure.hang > 0.0 || policy.failure.crash > 0.0 {
             found.push(Doubt::Breakdowns);
         }
-        if policy.retry.mode == RetryMode::Requeue && self.handling.deliveries > 1.0 {
-            found.push(Doubt::Requeue);
+        if self.handling.deliveries > 1.0 {
+            match policy.retry.mode {
+                RetryMode::Blocking => {}
+                RetryMode::Requeue => found.push(Doubt::Requeue),
+                RetryMode::RetryTopic => found.push(Doubt::RetryTopic),
+            }
         }
         if policy.handler.steps.iter().any(is_keyed) {
             found.push(Doubt::KeyedService);

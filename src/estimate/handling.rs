@@ -12,7 +12,7 @@ pub(super) struct Handling {
     /// Time for which one delivery holds its worker.
     pub(super) held: Moments,
     /// From the first attempt's start to the end of the one that succeeds, the waits between them included; but for those in
-    /// the queue, where failed ones come back to it.
+    /// the queue, where failed ones come back to it, or in a retry topic behind others.
     pub(super) served: Moments,
     /// Deliveries until it is done with; more than 1 where failed ones come back.
     pub(super) deliveries: f64,
@@ -70,7 +70,7 @@ impl Handling {
             RetryMode::Blocking => {
                 Self { held: Moments::mixture(ends), served: Moments::mixture(successes), deliveries: 1.0, success }
             }
-            RetryMode::Requeue => {
+            RetryMode::Requeue | RetryMode::RetryTopic => {
                 Self { held: attempt, served: Moments::mixture(successes), deliveries: made, success }
             }
         }

@@ -314,6 +314,7 @@ fn consumer(name: &str, workers: u32, key_order: Result<(), String>) -> Consumer
             backoff: Backoff::Drawn(Dist::Constant(0.0)),
             jitter: 0.0,
         },
+        retry_topics: None,
         dead_letter: None,
         idempotent: None,
         settle: Settle::After,

@@ -36,6 +36,8 @@ pub enum TwiceCause {
     PublishedAgain,
     /// Its record was handed out again before it was settled: after a crash, a rebalance, or a lost acknowledgement.
     HandedOutAgain,
+    /// It was published to a retry topic, and its record, or another such copy, was handled too.
+    RetryTopic,
 }
 
 /// Why an event took effect late.
@@ -45,6 +47,8 @@ pub enum LateCause {
     StoredLate,
     /// Attempts that failed held it up.
     Retried,
+    /// It waited in a retry topic, and its partition went on.
+    RetryTopic,
     /// A handler that was cut off had it first.
     HandedOutAgain,
     /// Another handler was faster.
@@ -75,8 +79,10 @@ impl Defect {
             Self::Twice(TwiceCause::StoredTwice) => ("twice", "stored_twice"),
             Self::Twice(TwiceCause::PublishedAgain) => ("twice", "published_again"),
             Self::Twice(TwiceCause::HandedOutAgain) => ("twice", "handed_out_again"),
+            Self::Twice(TwiceCause::RetryTopic) => ("twice", "retry_topic"),
             Self::Late(LateCause::StoredLate) => ("late", "stored_late"),
             Self::Late(LateCause::Retried) => ("late", "retried"),
+            Self::Late(LateCause::RetryTopic) => ("late", "retry_topic"),
             Self::Late(LateCause::HandedOutAgain) => ("late", "handed_out_again"),
             Self::Late(LateCause::Overtaken) => ("late", "overtaken"),
         }
@@ -209,6 +215,8 @@ pub enum Told {
     Begun {
         /// Index of the consumer.
         consumer: u32,
+        /// 0: from its topic; n: from the n-th retry topic.
+        retry: u32,
         /// Partition and offset that it was read from.
         from: (u32, u64),
     },

@@ -1,6 +1,6 @@
 //! Consumers: who is handed which message when, what follows a failure, and what is settled.
 
-use super::{ClientPlan, Handler, TopicId};
+use super::{ClientPlan, Handler, RetryTopics, TopicId};
 use crate::dist::Dist;
 use crate::time::SimSpan;
 
@@ -31,6 +31,8 @@ pub struct ConsumerPlan {
     pub failure: FailurePlan,
     /// What follows a failed attempt.
     pub retry: RetryPlan,
+    /// Where a failed message waits, in the mode of retry topics.
+    pub retry_topics: Option<RetryTopics>,
     /// Where a message goes that is given up; none: it is discarded.
     pub dead_letter: Option<TopicId>,
     /// Duplicates inside the window have no effect.
@@ -112,6 +114,8 @@ pub enum RetryMode {
     Blocking,
     /// Back in its queue, at its old place or near the head.
     Requeue,
+    /// In a topic of its own, of which each partition is read up to its head that is not due yet.
+    RetryTopic,
 }
 
 /// Wait before attempt n + 1.

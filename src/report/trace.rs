@@ -30,9 +30,11 @@ impl Names<'_> {
 }
 
 /// The columns; times are integer nanoseconds of virtual time. An event is named by its topic, `publisher` and `event`.
-const COLUMNS: [&str; 13] = [
+/// `retry` is 0 where it was read from its topic, n where from the n-th retry topic.
+const COLUMNS: [&str; 14] = [
     "consumer",
     "topic",
+    "retry",
     "partition",
     "offset",
     "publisher",
@@ -58,6 +60,7 @@ pub fn write(records: &[TraceRecord], names: &Names<'_>, to: impl io::Write) -> 
         csv.write_record([
             names.consumers[record.consumer as usize],
             names.topics[record.topic as usize],
+            &record.retry.to_string(),
             &record.partition.to_string(),
             &record.offset.to_string(),
             &record.publisher.to_string(),
@@ -82,6 +85,7 @@ fn result(result: DeliveryResult) -> &'static str {
         DeliveryResult::DeadLettered => "dead-lettered",
         DeliveryResult::Discarded => "discarded",
         DeliveryResult::Requeued => "requeued",
+        DeliveryResult::Retried => "retried",
         DeliveryResult::CutOff => "cut-off",
     }
 }
@@ -95,6 +99,7 @@ mod tests {
         let record = TraceRecord {
             consumer: 1,
             topic: 0,
+            retry: 0,
             partition: 3,
             offset: 17,
             publisher: 0,
@@ -116,8 +121,8 @@ mod tests {
         assert_eq!(
             text.lines().skip(1).collect::<Vec<_>>(),
             [
-                "email,orders,3,17,0,9,\"bob, jr\",1,2,3,4,,duplicate-effect",
-                "email,orders,3,17,0,9,,1,2,3,4,,duplicate-effect"
+                "email,orders,0,3,17,0,9,\"bob, jr\",1,2,3,4,,duplicate-effect",
+                "email,orders,0,3,17,0,9,,1,2,3,4,,duplicate-effect"
             ]
         );
     }

@@ -11,7 +11,7 @@ use super::handlers::Known;
 use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::tree::{Node, Place, Value};
-use super::{awaits, expect, flows, handlers, keys, order, producers, resources, services};
+use super::{awaits, expect, flows, handlers, keys, order, producers, resources, retries, services};
 use crate::dist::{Arrivals, Dist};
 use crate::plan::{
     ClientPlan, ConsumerPlan, Dispatch, Initiator, Plan, ProducerPlan, Step, TopicId, WarmUp, sequence_bits,
@@ -56,7 +56,9 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     plan.topics = buses.topics.iter().map(|topic| topic.plan.clone()).collect();
     let fetch: Vec<u64> = read.iter().map(|consumer| consumer.max_fetch_bytes).collect();
     let shares: Vec<Option<Place>> = read.iter().map(|consumer| consumer.keys.map(|(_, place)| place)).collect();
+    let places: Vec<Place> = read.iter().map(|consumer| consumer.place).collect();
     plan.consumers = divide_keys(reader, read);
+    retries::make_topics(reader, &mut plan, &places);
     refuse_shares_of_no_keys(reader, &plan, &shares);
     resources::refuse_keys_of_no_keys(reader, &plan, &per_key);
     awaits::check(reader, &plan);

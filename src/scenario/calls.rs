@@ -1,10 +1,10 @@
 //! Call steps: whom, how long, how often, and when no more.
 
-use super::consumers::{backoff, jitter};
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
 use super::handlers::{Known, otherwise};
 use super::reader::{Fields, Reader, items};
+use super::retries::{backoff, jitter};
 use super::tree::{Node, Place};
 use crate::dist::Dist;
 use crate::plan::{Backoff, BreakerPlan, CallRetry, CallStep, RetryWhen};

@@ -8,12 +8,13 @@ use super::handlers::{self, Known};
 use super::keys;
 use super::producers::MAX_PROCESSES;
 use super::reader::{Fields, Reader, items};
+use super::retries;
 use super::settings::{self, Overrides, Table, Values};
-use super::tree::{Entry, Node, Place, Value};
+use super::tree::{Entry, Node, Place};
 use crate::dist::Dist;
 use crate::plan::{
-    Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, Handler, IdempotencePlan, LogDispatch, Membership,
-    QueueDispatch, Reset, RetryMode, RetryPlan, SchedulePlan, Settle, TopicId, WorkerOrder,
+    BatchPlan, ClientPlan, ConsumerPlan, Dispatch, FailurePlan, Handler, IdempotencePlan, LogDispatch, Membership,
+    QueueDispatch, Reset, RetryMode, RetryTopics, SchedulePlan, Settle, TopicId, WorkerOrder,
 };
 use crate::profile::{BusProfile, Discipline, Scope};
 use crate::time::SimSpan;
@@ -106,7 +107,9 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let profiles = clients::profiles(reader, &mut fields, buses, connected);
     let profile: &BusProfile = &profiles[&bus];
     let table = Table { profile, scope: Scope::Consumer, switched: buses.list[bus].switched };
-    let (clients, over) = clients::publishing(reader, &mut fields, (buses, &profiles), &published, Some(table));
+    let retried = topics.first().copied().filter(|_| discipline == Discipline::Log);
+    let (clients, retry_topics, over) =
+        publishing(reader, &mut fields, (buses, &profiles), (&published, retried), table);
     let values = Values { profile, over: &over };
     check_group_values(reader, &values);
     let network = buses.list[bus].network.clone();
@@ -115,7 +118,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     if discipline == Discipline::Queue {
         refuse_on_a_queue(reader, &mut fields);
     }
-    let retry = retry(reader, &mut fields, &kind);
+    let retry = retries::retry(reader, &mut fields, &kind);
     let settle = settle(reader, &mut fields, &kind, &over);
     let startup = startup(reader, &mut fields, profile);
     if values.place("auto_settle_every").is_some() && !matches!(settle, Settle::Timer(_)) {
@@ -123,11 +126,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         let why = "positions are committed after the effect; `settle: auto` uses the timer";
         reader.without_effect(&fields.path_of("settings"), name, why);
     }
-    if own.failure.hang > 0.0 && !values.has("progress_timeout") {
-        let place = fields.get("failure").map_or(entry.place, |node| node.place);
-        let message = format!("not yet supported: `hang` on profile {}, where nothing notices it", profile.name);
-        reader.error(Diagnostic::at(place, message).label("it has no time-out for progress"));
-    }
+    refuse_unseen_hangs(reader, &mut fields, own.failure, &values, entry.place);
     fields.finish(reader);
     let plan = ConsumerPlan {
         name: entry.key.clone(),
@@ -141,6 +140,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         batch: own.batch,
         schedule: own.schedule,
         failure: own.failure,
+        retry_topics: retry_topics.filter(|_| retry.mode == RetryMode::RetryTopic && retry.attempts > 1),
         retry,
         dead_letter: own.dead_letter,
         idempotent: own.idempotent,
@@ -155,11 +155,42 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     readable.then_some(Read { plan, place: entry.place, bus, keys: own.keys, max_fetch_bytes, group: own.group })
 }
 
+/// A handler that hangs where nothing notices it would stop its group.
+fn refuse_unseen_hangs(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    failure: FailurePlan,
+    values: &Values<'_>,
+    at: Place,
+) {
+    if failure.hang > 0.0 && !values.has("progress_timeout") {
+        let place = fields.get("failure").map_or(at, |node| node.place);
+        let message = format!("not yet supported: `hang` on profile {}, where nothing notices it", values.profile.name);
+        reader.error(Diagnostic::at(place, message).label("it has no time-out for progress"));
+    }
+}
+
+/// The clients of a consumer: for each topic that it publishes to, for retry topics, and its settings as a reader. A retry
+/// topic is published to as the topic that it belongs to, `retried`, would be.
+fn publishing(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    (buses, profiles): (&Buses, &clients::Profiles<'_>),
+    (published, retried): (&[TopicId], Option<TopicId>),
+    table: Table<'_>,
+) -> (Vec<(TopicId, ClientPlan)>, Option<RetryTopics>, Overrides) {
+    let retried = retried.filter(|_| retries::asks_for_topics(fields));
+    let all: Vec<TopicId> = published.iter().copied().chain(retried).collect();
+    let (mut clients, over) = clients::publishing(reader, fields, (buses, profiles), &all, Some(table));
+    let retry_topics = retried.and_then(|_| clients.pop()).map(|(_, client)| RetryTopics::new(client));
+    (clients, retry_topics, over)
+}
+
 /// What the profile decides.
-struct Kind<'a> {
-    profile: &'a BusProfile,
-    values: Values<'a>,
-    discipline: Discipline,
+pub(super) struct Kind<'a> {
+    pub(super) profile: &'a BusProfile,
+    pub(super) values: Values<'a>,
+    pub(super) discipline: Discipline,
     network: Dist,
     workers: u32,
 }
@@ -315,101 +346,6 @@ fn order(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> Worke
     match kind.discipline {
         Discipline::Log => word.or(default).unwrap_or(WorkerOrder::None),
         Discipline::Queue => WorkerOrder::None,
-    }
-}
-
-fn retry(reader: &mut Reader, outer: &mut Fields<'_>, kind: &Kind<'_>) -> RetryPlan {
-    let nothing = Node { place: outer.at, value: Value::Null };
-    let entry = outer.entry("retry");
-    let (node, at) = entry.map_or((&nothing, outer.at), |entry| (&entry.value, entry.place));
-    let path = outer.path_of("retry");
-    let mut plan = RetryPlan {
-        attempts: kind.values.count32("attempts"),
-        mode: RetryMode::Blocking,
-        backoff: Backoff::Drawn(kind.values.dist("backoff")),
-        jitter: 0.0,
-    };
-    let Some(mut fields) = Fields::open(reader, node, at, path.clone(), "`retry`") else { return plan };
-    match fields.get("attempts") {
-        Some(node) if node.text() == Some("unlimited") => plan.attempts = u32::MAX,
-        Some(_) => plan.attempts = fields.count32(reader, "attempts", 1, 1_000_000).unwrap_or(1),
-        None => settings::explain_profile(reader, &format!("{path}.attempts"), kind.profile, "attempts"),
-    }
-    plan.mode = retry_mode(reader, &mut fields, kind);
-    match fields.get("backoff") {
-        Some(node) => {
-            reader.explain(&format!("{path}.backoff"), node.to_text(), node.place);
-            plan.backoff = backoff(reader, node).unwrap_or(plan.backoff);
-        }
-        None => settings::explain_profile(reader, &format!("{path}.backoff"), kind.profile, "backoff"),
-    }
-    plan.jitter = jitter(reader, &mut fields);
-    fields.finish(reader);
-    plan
-}
-
-/// Share of a wait that is random.
-pub(super) fn jitter(reader: &mut Reader, fields: &mut Fields<'_>) -> f64 {
-    match fields.get("jitter") {
-        None => {
-            reader.explain_default(&fields.path_of("jitter"), "none", "");
-            0.0
-        }
-        Some(node) if matches!(node.text(), Some("none" | "full")) => {
-            reader.explain(&fields.path_of("jitter"), node.to_text(), node.place);
-            if node.text() == Some("full") { 1.0 } else { 0.0 }
-        }
-        Some(_) => fields.share(reader, "jitter").unwrap_or(0.0),
-    }
-}
-
-fn retry_mode(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> RetryMode {
-    let path = fields.path_of("mode");
-    let Some(node) = fields.get("mode") else {
-        settings::explain_profile(reader, &path, kind.profile, "retry_mode");
-        return if kind.values.word("retry_mode") == "requeue" { RetryMode::Requeue } else { RetryMode::Blocking };
-    };
-    if node.text() == Some("retry_topic") {
-        reader.not_yet(node.place, "the retry mode `retry_topic`");
-        return RetryMode::Blocking;
-    }
-    let mode = fields.word(reader, "mode", &[("blocking", RetryMode::Blocking), ("requeue", RetryMode::Requeue)]);
-    if mode == Some(RetryMode::Requeue) && kind.discipline == Discipline::Log {
-        let message =
-            format!("a log keeps its order: nothing can go back into a topic of profile {}", kind.profile.name);
-        reader.error(Diagnostic::at(node.place, message).help("write `mode: blocking`"));
-    }
-    mode.unwrap_or(RetryMode::Blocking)
-}
-
-/// `backoff`: drawn, a list, or growing.
-pub(super) fn backoff(reader: &mut Reader, node: &Node) -> Option<Backoff> {
-    match &node.value {
-        Value::List(steps) => {
-            let spans: Vec<SimSpan> =
-                steps.iter().filter_map(|step| reader.quantity(step, units::parse_duration, "a duration")).collect();
-            if steps.is_empty() {
-                reader.error(Diagnostic::at(node.place, "a list of waits has at least one"));
-            }
-            (!spans.is_empty()).then_some(Backoff::Steps(spans))
-        }
-        Value::Map(entries) if entries.iter().any(|entry| matches!(entry.key.as_str(), "base" | "factor" | "max")) => {
-            let mut fields = Fields::open(reader, node, node.place, "backoff", "`backoff`")?;
-            fields.required(reader, "base", "base: 500ms");
-            let mut span = |reader: &mut Reader, key| {
-                fields.get(key).and_then(|node| reader.quantity(node, units::parse_duration, "a duration"))
-            };
-            let (base, max) = (span(reader, "base"), span(reader, "max"));
-            let factor = fields.get("factor");
-            let factor = factor.and_then(|node| reader.quantity(node, units::parse_number, "a number like 2"));
-            fields.finish(reader);
-            let factor = factor.unwrap_or(2.0);
-            if factor < 1.0 {
-                reader.error(Diagnostic::at(node.place, "the factor of a back-off is at least 1"));
-            }
-            Some(Backoff::Exponential { base: base?, factor, max: max.unwrap_or(SimSpan::FOREVER) })
-        }
-        _ => distributions::read(reader, node, Of::Time).map(Backoff::Drawn),
     }
 }
 

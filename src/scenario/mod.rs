@@ -34,6 +34,7 @@ mod profiles;
 mod reader;
 mod resources;
 mod retention;
+mod retries;
 mod samples;
 mod services;
 mod settings;

@@ -131,5 +131,8 @@ fn handled_in_order(plan: &Plan, consumer: &ConsumerPlan) -> Result<(), String> 
     if consumer.retry.mode == RetryMode::Requeue {
         return Err(format!("what fails at {name} goes back to its queue, and what follows it is handled first"));
     }
+    if consumer.retry.mode == RetryMode::RetryTopic {
+        return Err(format!("what fails at {name} waits in a retry topic, and what follows it is handled first"));
+    }
     Ok(())
 }

@@ -186,7 +186,7 @@ fn period(plan: &Plan, setup: &Setup, consumer: usize) -> u64 {
     };
     let groups =
         upstream(plan, setup, Publisher::Consumer(consumer)).into_iter().filter_map(|publisher| match publisher {
-            Publisher::Consumer(group) => plan.consumers[group].schedule,
+            Publisher::Consumer(group) | Publisher::Retry(group) => plan.consumers[group].schedule,
             Publisher::Producer(_) | Publisher::Service(_) => None,
         });
     let longest = groups.map(|schedule| schedule.every.0).max().unwrap_or(0).max(commits);

@@ -1,9 +1,11 @@
 //! What a subscription counts at each delivery: latency with its stages, order, duplicates, and where every event ended.
 
+mod copies;
 mod plain;
 
 use std::collections::BTreeMap;
 
+use copies::Copies;
 use plain::Recent;
 
 use super::order::{Completion, Events, KeyIndex};
@@ -36,6 +38,8 @@ pub(super) struct Times {
     pub(super) start: u64,
     /// Successful attempt's start.
     pub(super) success: u64,
+    /// Whether it is one of a record of a retry topic.
+    pub(super) retried: bool,
     /// Its end.
     pub(super) done: u64,
 }
@@ -74,13 +78,14 @@ impl Conclusion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GivenUp {
     pub(super) how: Conclusion,
+    slot: usize,
     event: u32,
     root: u64,
 }
 
 impl GivenUp {
-    pub(super) fn new(how: Conclusion, record: &Record, extra: Extra) -> Self {
-        Self { how, event: record.event, root: extra.lineage.root }
+    pub(super) fn new(how: Conclusion, slot: usize, record: &Record, extra: Extra) -> Self {
+        Self { how, slot, event: record.event, root: extra.lineage.root }
     }
 }
 
@@ -117,6 +122,9 @@ pub(in crate::engine) struct Meter {
     idempotent: Option<IdempotencePlan>,
     slots: Vec<Slot>,
     copies: BTreeMap<(usize, u32), Copies>,
+    /// Whether some of these are events that were published to retry topics; copies published so.
+    retries: bool,
+    pub(super) retried: u64,
     recent: Recent,
     trace: Option<Vec<TraceRecord>>,
     /// The event of which alone it tells, and what.
@@ -140,15 +148,6 @@ struct Slot {
     relayed: Vec<bool>,
     /// By publisher: what has come of its events, where somebody asks.
     events: Vec<Events>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Copies {
-    best: Conclusion,
-    effected: u64,
-    measured: bool,
-    /// Who it is, and when the best end was known.
-    example: Example,
 }
 
 impl Slot {
@@ -229,6 +228,8 @@ impl Meter {
             idempotent: setup.idempotent,
             slots: slots.collect(),
             copies: BTreeMap::new(),
+            retries: false,
+            retried: 0,
             recent: Recent::default(),
             trace: (setup.trace || setup.watched.is_some()).then(Vec::new),
             watched: setup.watched,
@@ -281,25 +282,21 @@ impl Meter {
     ) -> DeliveryResult {
         self.count_recent();
         let same = earlier.is_some();
-        let earlier = earlier.or_else(|| {
-            self.copies
-                .get(&(slot, EventCode::plain(record.event)))
-                .and_then(|copies| (copies.best == Conclusion::Effected).then_some(copies.effected))
-        });
-        if let Some(earlier) = earlier {
+        let copies = self.copies_of(slot, record).copied();
+        let known = copies.filter(|copies| copies.best == Some(Conclusion::Effected)).map(|copies| copies.effected);
+        if let Some(earlier) = earlier.or(known) {
             let state = &self.slots[slot];
-            let cause = match same {
-                true => TwiceCause::HandedOutAgain,
-                false if state.relayed[state.code.publisher(record.event)] => TwiceCause::PublishedAgain,
-                false => TwiceCause::StoredTwice,
+            let cause = match copies {
+                _ if same => TwiceCause::HandedOutAgain,
+                Some(Copies { retried: true, .. }) => TwiceCause::RetryTopic,
+                _ if state.relayed[state.code.publisher(record.event)] => TwiceCause::PublishedAgain,
+                _ => TwiceCause::StoredTwice,
             };
             return self.again(slot, record, times, earlier, cause);
         }
         self.first_effect(slot, record, extra, times);
         self.conclude(slot, record, Conclusion::Effected);
-        if record.is_copied()
-            && let Some(copies) = self.copies.get_mut(&(slot, EventCode::plain(record.event)))
-        {
+        if let Some(copies) = self.copies_of(slot, record) {
             copies.effected = times.done;
         }
         DeliveryResult::Effect
@@ -338,7 +335,9 @@ impl Meter {
             if let Some(late) = late.filter(|_| record.created >= self.warm_up) {
                 self.order.note(late);
                 let since = times.done.saturating_sub(late.time());
-                let cause = if times.first.is_some() {
+                let cause = if times.retried {
+                    LateCause::RetryTopic
+                } else if times.first.is_some() {
                     LateCause::HandedOutAgain
                 } else if times.success > times.start {
                     LateCause::Retried
@@ -414,7 +413,7 @@ impl Meter {
         if self.watched.is_some() {
             self.tell_end(slot, record, how);
         }
-        if record.is_copied() {
+        if record.is_copied() || self.copies_of(slot, record).is_some() {
             self.conclude_copy(slot, record, how);
         } else if record.created >= self.warm_up {
             *entry_of(&mut self.ledger, how) += 1;
@@ -439,13 +438,13 @@ impl Meter {
     }
 
     /// An event that was given up will not come back any more.
-    pub(super) fn never_done(&mut self, slot: usize, given_up: GivenUp) {
-        self.close(slot, given_up.event, given_up.root, Completion::NEVER);
+    pub(super) fn never_done(&mut self, given_up: GivenUp) {
+        self.close(given_up.slot, given_up.event, given_up.root, Completion::NEVER);
     }
 
     /// Takes a conclusion back: a record that was given up, and had not been settled, was delivered again.
     pub(super) fn retract(&mut self, slot: usize, record: &Record, how: Conclusion) {
-        if record.is_copied() || record.created < self.warm_up {
+        if record.is_copied() || record.created < self.warm_up || self.copies_of(slot, record).is_some() {
             return;
         }
         debug_assert!(
@@ -461,17 +460,6 @@ impl Meter {
             if let Some(seen) = self.defects.get_mut(&Defect::Lost(cause)) {
                 seen.retract(event);
             }
-        }
-    }
-
-    fn conclude_copy(&mut self, slot: usize, record: &Record, how: Conclusion) {
-        let measured = record.created >= self.warm_up;
-        let key = (slot, EventCode::plain(record.event));
-        let example = self.slots[slot].example(record, self.now);
-        let none = Copies { best: Conclusion::Waiting, effected: 0, measured, example };
-        let copies = self.copies.entry(key).or_insert(none);
-        if how >= copies.best {
-            (copies.best, copies.example) = (how, example);
         }
     }
 
@@ -528,6 +516,7 @@ impl Meter {
         TraceRecord {
             consumer: self.consumer,
             topic: state.topic,
+            retry: 0,
             partition,
             offset,
             publisher: u32::try_from(state.code.publisher(record.event)).expect("publishers fit 32 bits"),
@@ -550,12 +539,7 @@ impl Meter {
     /// Writes all counters into an outcome. Copied events are settled here: each counts once, by the best of its copies.
     pub(super) fn finish(&mut self, outcome: &mut ConsumerOutcome) {
         self.count_recent();
-        for copies in std::mem::take(&mut self.copies).into_values().filter(|copies| copies.measured) {
-            *entry_of(&mut self.ledger, copies.best) += 1;
-            if let Some(cause) = copies.best.cause() {
-                self.note_loss(cause, copies.example);
-            }
-        }
+        self.count_copies();
         // Each other stage is summed where it happens; what is left of the total is the successful attempts.
         let rest =
             self.stages.buffer + self.stages.publish + self.stages.dispatch + self.stages.wait + self.stages.retry;
@@ -579,6 +563,7 @@ impl Meter {
         outcome.deliveries = self.deliveries;
         outcome.attempts = self.attempts;
         outcome.failures = self.failures;
+        outcome.retried = self.retried;
         outcome.cut_off = self.cut_off;
         outcome.overlap = self.overlap;
         outcome.rewinds = self.rewinds;

@@ -18,6 +18,7 @@ pub(super) mod order;
 mod outputs;
 mod polled;
 mod queue;
+mod retries;
 mod run;
 mod serial;
 mod wire;
@@ -34,6 +35,7 @@ use meter::{Meter, MeterSetup};
 use outputs::Outputs;
 use polled::Polled;
 use queue::Queue;
+use retries::{Retries, Subject};
 use run::{Held, Item};
 use serial::Serial;
 use wire::Wire;
@@ -133,6 +135,9 @@ pub(super) struct Core {
     poisoned: BTreeSet<(usize, u32)>,
     serial_is_plain: bool,
     outputs: Outputs,
+    /// Topics whose events it subscribes to; those after them are its retry topics.
+    subscribed: usize,
+    retries: Retries,
     /// Whether handlers run in the mesh; attempts begun there, and what it has yet to be told: when, of whom, what.
     delegates: bool,
     begun: u64,
@@ -205,6 +210,11 @@ impl Group {
         Self { control: timeline.next().min(lag.next()), timeline, lag, core, discipline }
     }
 
+    /// Topics that it subscribes to.
+    pub(super) fn subscribed(&self) -> &[usize] {
+        &self.core.topics[..self.core.subscribed]
+    }
+
     /// Topics that it reads.
     pub(super) fn topics(&self) -> &[usize] {
         &self.core.topics
@@ -253,6 +263,7 @@ impl Group {
             }
             Discipline::Polled(polled) => {
                 polled.run(core, logs, until);
+                core.retry_lanes().for_each(|lane| core.prune(logs, lane, polled.keep(lane)));
                 polled.next(core, logs)
             }
             Discipline::Queue(queue) => {
@@ -525,13 +536,16 @@ impl Core {
 
     fn new(plan: &Plan, setup: &Setup, index: usize, options: GroupOptions) -> Self {
         let consumer = &plan.consumers[index];
-        let topics: Vec<usize> = consumer.subscribes.iter().map(|topic| topic.0 as usize).collect();
+        let retry_topics = consumer.retry_topics.iter().flat_map(|retries| retries.topics.iter().flatten());
+        let topics: Vec<usize> = consumer.subscribes.iter().chain(retry_topics).map(|topic| topic.0 as usize).collect();
+        let subscribed = consumer.subscribes.len();
         let mut lanes = Vec::new();
         let mut first_lane = Vec::new();
         for (slot, topic) in topics.iter().enumerate() {
             first_lane.push(lanes.len());
             lanes.extend((0..setup.topics[*topic].partitions).map(|partition| LaneId { slot, partition }));
         }
+        let retries = Retries::new(consumer, first_lane.get(subscribed).copied().unwrap_or(lanes.len()));
         let fed_by_consumers =
             |topic: &usize| setup.topics[*topic].who.iter().any(|w| matches!(w, Publisher::Consumer(_)));
         let meter = Meter::new(MeterSetup {
@@ -541,7 +555,7 @@ impl Core {
             topics: topics.iter().map(|topic| (*topic, &setup.topics[*topic])).collect(),
             intervals: plan.intervals_of(index),
             idempotent: consumer.idempotent,
-            path: topics.iter().any(fed_by_consumers),
+            path: topics[..subscribed].iter().any(fed_by_consumers),
             trace: options.trace,
             notes: Notes::new(&setup.follow, setup.follow.consumers[index]),
             in_order: keeps_order(consumer),
@@ -565,6 +579,8 @@ impl Core {
             poison_left: 0,
             poisoned: BTreeSet::new(),
             outputs: Outputs::new(setup, index, members),
+            subscribed,
+            retries,
             delegates: setup.delegates[index],
             begun: 0,
             jobs: Vec::new(),
@@ -679,7 +695,8 @@ impl Core {
         if self.delegates {
             self.tell(member, now, Job::DeadLetter(topic, record.key, extra.event_type, extra.lineage));
         } else {
-            self.outputs.publish(member, topic, now, (record.key, extra.event_type, 1024), extra.lineage, None);
+            let what = (record.key, extra.event_type, 1024);
+            let _ = self.outputs.publish(member, topic, now, what, extra.lineage, None);
         }
     }
 
@@ -702,10 +719,12 @@ impl Core {
     /// was asked to. Its number, or 0.
     fn let_go(&mut self, logs: &[&Log], item: Item, (start, done): (u64, u64), result: DeliveryResult) -> u32 {
         let id = self.lanes[item.lane];
-        let record = self.log_lane(logs, item.lane).at(item.offset);
-        self.held.release(id.slot, record.key);
+        let Subject { slot, record, .. } = self.subject(logs, item.lane, item.offset);
+        self.held.release(slot, record.key);
         if self.meter.traces() {
-            let mut trace = self.meter.trace_of(id.slot, id.partition, item.offset, record);
+            let mut trace = self.meter.trace_of(slot, id.partition, item.offset, &record);
+            trace.visible = SimTime(self.log_lane(logs, item.lane).at(item.offset).visible);
+            trace.retry = self.retries.number(slot, id.slot);
             (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
             return self.meter.trace(trace);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::client::{Client, Message};
+use crate::engine::client::{Answer, Client, Message};
 use crate::engine::lineage::Lineage;
 use crate::engine::setup::{ClientSetup, Publisher, Setup};
 use crate::engine::topic::{Inbox, NotStored, Port};
@@ -21,18 +21,24 @@ struct OutPort {
     setup: Arc<ClientSetup>,
     port: Port,
     clients: Vec<Client>,
+    /// Whether it is a retry topic.
+    retries: bool,
 }
 
 impl Outputs {
     pub(super) fn new(setup: &Setup, consumer: usize, members: u32) -> Self {
         // Where handlers run in the mesh, their clients are there, too.
-        let here = |who: Publisher| who == Publisher::Consumer(consumer) && !setup.delegates[consumer];
+        let here = |who: Publisher| match who {
+            Publisher::Retry(index) => index == consumer,
+            _ => who == Publisher::Consumer(consumer) && !setup.delegates[consumer],
+        };
         let clients = setup.clients.iter().filter(|((who, _), _)| here(*who));
         let ports = clients.map(|((_, topic), client)| OutPort {
             topic: *topic,
             publisher: client.publisher,
             setup: client.clone(),
             port: Port::new(client, &setup.follow),
+            retries: setup.topics[*topic].retries,
             clients: (0..u64::from(members)).map(|member| Client::new(client.clone(), member)).collect(),
         });
         Self { ports: ports.collect(), warm_up: setup.warm_up }
@@ -59,13 +65,25 @@ impl Outputs {
 
     /// Waiters whose messages are acknowledged, given up or rejected since the last call.
     pub(super) fn woken(&mut self, member: usize, woken: &mut Vec<u32>) {
-        for out in &mut self.ports {
+        for out in self.ports.iter_mut().filter(|out| !out.retries) {
             woken.extend(out.clients[member].answers.drain(..).filter_map(|(_, message, _)| message.waiter));
         }
     }
 
-    /// Publishes one message of a member at `now`: key, type, size, journey, waiter. Without a
-    /// number for it the run has no result, and it does not matter who waits.
+    /// Workers whose copies for retry topics have been answered since the last call, and whether they are acknowledged.
+    pub(super) fn answered(&mut self, member: usize, answered: &mut Vec<(u32, bool)>) {
+        for out in self.ports.iter_mut().filter(|out| out.retries) {
+            answered.extend(
+                out.clients[member]
+                    .answers
+                    .drain(..)
+                    .filter_map(|(_, message, answer)| Some((message.waiter?, matches!(answer, Answer::Acknowledged)))),
+            );
+        }
+    }
+
+    /// Publishes one message of a member at `now`: key, type, size, journey, waiter; its number.
+    /// Without one the run has no result, and it does not matter who waits.
     pub(super) fn publish(
         &mut self,
         member: usize,
@@ -74,12 +92,13 @@ impl Outputs {
         (key, event_type, bytes): (u32, u16, u32),
         lineage: Lineage,
         waiter: Option<u32>,
-    ) {
+    ) -> Option<u32> {
         let out = self.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
-        let Some(sequence) = out.port.number(now, now >= self.warm_up) else { return };
+        let sequence = out.port.number(now, now >= self.warm_up)?;
         let event = out.setup.event(sequence);
         let message = Message { event, sequence, key, created: now, lineage, event_type, bytes, waiter };
         out.clients[member].publish(now, message, &mut out.port);
+        Some(sequence)
     }
 
     /// A member's process is gone, with all that its clients had not sent.

@@ -9,6 +9,7 @@
 //! `lane.rs` and `member.rs` are the state of one partition and of one member. Membership changes go through a barrier
 //! (`rounds.rs`).
 
+mod copies;
 mod fetch;
 mod lane;
 mod leaders;
@@ -182,6 +183,9 @@ impl Polled {
         due = state.sessions.iter().fold(due, |due, session| due.min(session.due));
         due = state.homeless.iter().fold(due, |due, (at, _)| due.min(state.not_seen(*at)));
         due = due.min(core.outputs.next(member)).min(state.notice_at);
+        if core.retries.any() {
+            due = state.buffer.iter().fold(due, |due, chunk| due.min(state.not_seen(chunk.due)));
+        }
         due = due.min(state.late_at(core.progress_timeout));
         if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front())
             && !state.idle.is_empty()
@@ -209,6 +213,9 @@ impl Polled {
         }
         if !core.outputs.is_silent() {
             self.wake_waiters(core, logs, member, now);
+            if core.retries.any() {
+                self.hear_of_copies(core, logs, member, now);
+            }
         }
         for session in 0..self.members[member].sessions.len() {
             while self.members[member].sessions[session].due <= now {
@@ -258,6 +265,27 @@ impl Polled {
         }
     }
 
+    /// Goes on with the handlers whose copies for retry topics have been answered.
+    fn hear_of_copies(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+        let mut answered = Vec::new();
+        loop {
+            core.outputs.answered(member, &mut answered);
+            if answered.is_empty() {
+                return;
+            }
+            for (worker, acknowledged) in answered.drain(..) {
+                let run = self.members[member].runs[worker as usize].as_mut().expect("a handler that waits");
+                run.copy_answered(acknowledged, now);
+                let ends_at = run.ends_at;
+                if ends_at <= now {
+                    self.continue_run(core, logs, member, worker, now);
+                } else {
+                    self.members[member].end_at(ends_at, worker);
+                }
+            }
+        }
+    }
+
     /// From now on busy time counts.
     pub(super) fn warm(&mut self, now: u64) {
         for run in self.members.iter_mut().flat_map(|member| member.runs.iter_mut().flatten()) {
@@ -300,7 +328,6 @@ impl Polled {
         }
         for lane in 0..self.lanes.len() {
             let log_lane = core.log_lane(logs, lane);
-            let slot = core.lanes[lane].slot;
             for offset in self.lanes[lane].marks_from.min(self.lanes[lane].committed)..log_lane.end() {
                 let mark = self.lanes[lane].known(offset);
                 let how = match mark {
@@ -309,7 +336,8 @@ impl Polled {
                     _ if running.contains(&(lane, offset)) => Conclusion::InFlight,
                     _ => log_lane.taken(offset, end.saturating_sub(1)).map_or(Conclusion::Waiting, Conclusion::Lost),
                 };
-                core.meter.conclude(slot, log_lane.at(offset), how);
+                let subject = core.subject(logs, lane, offset);
+                core.meter.conclude(subject.slot, &subject.record, how);
             }
         }
     }

@@ -47,7 +47,6 @@ struct Config {
 /// One queue of the subscription.
 #[derive(Clone, Debug, Default)]
 struct Lane {
-    slot: usize,
     /// First record that was never pushed.
     fresh: u64,
     returned: BTreeSet<u64>,
@@ -137,7 +136,7 @@ impl Queue {
                 dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
             },
             credit_open: members.iter().filter(|member| member.taking).count(),
-            lanes: core.lanes.iter().map(|id| Lane { slot: id.slot, ..Lane::default() }).collect(),
+            lanes: vec![Lane::default(); core.lanes.len()],
             members,
             calendar: BinaryHeap::new(),
             entries: 0,
@@ -447,7 +446,8 @@ impl Queue {
             if let Some(given_up) = state.given_up {
                 core.meter.retract(slot, &record, given_up.how);
             }
-            let times = Times { first, arrived, start: run.start, success: run.success, done: now };
+            let (start, success) = (run.start, run.success);
+            let times = Times { first, arrived, start, success, retried: false, done: now };
             let earlier = (state.effected > 0).then_some(state.effected);
             let result = core.meter.effect(slot, &record, extra, times, earlier);
             state.concluded = true;
@@ -467,7 +467,7 @@ impl Queue {
             None => (Conclusion::Discarded, DeliveryResult::Discarded),
         };
         if open {
-            state.given_up = Some(GivenUp::new(how, &record, extra));
+            state.given_up = Some(GivenUp::new(how, slot, &record, extra));
             core.meter.conclude(slot, &record, how);
         }
         self.dead_letter(core, member, &record, extra, now);
@@ -731,7 +731,7 @@ impl Lane {
             && state.get().hands == 0
             && let Some(given_up) = state.remove().given_up
         {
-            meter.never_done(self.slot, given_up);
+            meter.never_done(given_up);
         }
     }
 }

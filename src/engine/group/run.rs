@@ -4,10 +4,12 @@ use super::Core;
 use super::away::Away;
 use super::fate::{End, slowed};
 use super::meter::Handed;
+use super::retries::Subject;
 use crate::dist::NO_KEY;
 use crate::engine::hand::Hand;
 use crate::engine::handler::Action;
-use crate::engine::log::Log;
+
+use crate::engine::log::{Log, Record};
 
 /// A record in a member's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +48,22 @@ pub(super) struct Run {
     waits: u32,
     /// What else it needs where its attempts run in the mesh.
     pub(super) away: Option<Box<Away>>,
+    /// The copy of its event for a retry topic, and when the attempt failed.
+    pub(super) copying: Copying,
+    pub(super) copy_failed: u64,
+}
+
+/// Where the copy of a handler's event for a retry topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// There is none.
+    None,
+    /// Published, and not answered.
+    Sent,
+    /// Not stored, as far as is known: to be published again.
+    Again,
+    /// Acknowledged.
+    Stored,
 }
 
 /// What a handler needs to go on.
@@ -71,7 +89,7 @@ impl Run {
     ) -> Self {
         let mut conditions = core.conditions(member);
         let mut id_of = |item: &Item| {
-            let (slot, event) = (core.lanes[item.lane].slot, core.log_lane(logs, item.lane).at(item.offset).event);
+            let Subject { slot, record: Record { event, .. }, .. } = core.subject(logs, item.lane, item.offset);
             conditions.poisoned |= core.is_poisoned(member, slot, event);
             core.fates.id(slot, event)
         };
@@ -83,12 +101,8 @@ impl Run {
             batch = std::iter::once(id).chain(more.iter().map(id_of)).collect();
             &batch
         };
-        let lane = core.log_lane(logs, item.lane);
-        let about = core.fates.about(
-            core.lanes[item.lane].slot,
-            lane.at(item.offset),
-            core.extra(logs, item.lane, item.offset),
-        );
+        let Subject { slot, record, extra } = core.subject(logs, item.lane, item.offset);
+        let about = core.fates.about(slot, &record, extra);
         let mut run = Self {
             item,
             more: Vec::new(),
@@ -105,10 +119,11 @@ impl Run {
             slow: conditions.slow,
             waits: 0,
             away: None,
+            copying: Copying::None,
+            copy_failed: 0,
         };
         if core.delegates {
-            let lineage = core.extra(logs, item.lane, item.offset).lineage;
-            run.away = Some(Box::new(Away::new(ids, about, lineage, counted, conditions.poisoned)));
+            run.away = Some(Box::new(Away::new(ids, about, extra.lineage, counted, conditions.poisoned)));
             run.attempt(core, (member, worker), now);
             return Self { more, ..run };
         }
@@ -157,15 +172,14 @@ impl Run {
                     return Next::At(self.ends_at);
                 }
                 Action::Publish { step, copies } => {
-                    let lane = core.log_lane(logs, self.item.lane);
-                    let (record, extra) =
-                        (*lane.at(self.item.offset), core.extra(logs, self.item.lane, self.item.offset));
+                    let Subject { record, extra, .. } = core.subject(logs, self.item.lane, self.item.offset);
                     for n in 0..copies {
                         let publishing = &core.fates.program.publishes[step];
                         let (topic, waits) = (publishing.plan.to.0 as usize, publishing.plan.wait_for_ack);
                         let drawn = publishing.draw(self.id, n, (record.key, extra.event_type, 1024));
                         self.waits += u32::from(waits);
-                        core.outputs.publish(member, topic, now, drawn, extra.lineage, waits.then_some(worker));
+                        let waiter = waits.then_some(worker);
+                        let _ = core.outputs.publish(member, topic, now, drawn, extra.lineage, waiter);
                     }
                     if self.waits > 0 {
                         self.ends_at = u64::MAX;

@@ -498,7 +498,7 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
     if begun.end != End::Success {
         core.meter.at(begun.done);
         core.meter.conclude(slot, record, Conclusion::Discarded);
-        core.meter.never_done(slot, GivenUp::new(Conclusion::Discarded, record, extra));
+        core.meter.never_done(GivenUp::new(Conclusion::Discarded, slot, record, extra));
         return DeliveryResult::Discarded;
     }
     let times = Times {
@@ -506,6 +506,7 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
         arrived: again.map_or(record.visible, |again| again.arrived),
         start: begun.start,
         success: begun.success,
+        retried: false,
         done: begun.done,
     };
     core.meter.effect(slot, record, extra, times, None)

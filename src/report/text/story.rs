@@ -69,8 +69,10 @@ fn sentence(plan: &Plan, story: &[Chapter], chapter: Chapter) -> String {
         Told::GivenUp(true) => "given up by its publisher, without an answer".into(),
         Told::GivenUp(false) => "given up by its publisher, and never sent".into(),
         Told::Gone(cause) => format!("gone from the log: {}", loss(cause)),
-        Told::Begun { consumer: index, from: (partition, offset) } => {
-            format!("{}: a handler takes it, read from partition {partition} at offset {offset}", consumer(index))
+        Told::Begun { consumer: index, retry, from: (partition, offset) } => {
+            let topic = if retry > 0 { format!(" of retry topic {retry}") } else { String::new() };
+            let name = consumer(index);
+            format!("{name}: a handler takes it, read from partition {partition}{topic} at offset {offset}")
         }
         Told::Ended { consumer: index, result } => format!("{}: {}", consumer(index), end(result)),
         Told::Settled(index) => format!("{}: settled", consumer(index)),
@@ -89,6 +91,7 @@ fn end(result: DeliveryResult) -> &'static str {
         DeliveryResult::DeadLettered => "given up after all attempts, to the dead letters",
         DeliveryResult::Discarded => "given up after all attempts",
         DeliveryResult::Requeued => "failed, to be handed out again",
+        DeliveryResult::Retried => "failed, and is published to a retry topic",
         DeliveryResult::CutOff => "cut off: the handler's process is gone",
     }
 }

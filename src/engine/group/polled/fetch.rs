@@ -123,7 +123,8 @@ impl Polled {
                 for (lane, to) in session.asked.drain(..) {
                     let from = std::mem::replace(&mut self.lanes[lane].fetched, to);
                     let reset = self.config.reset == Reset::Latest && from < core.log_lane(logs, lane).start(answered);
-                    buffer.push_back(Chunk { lane, from, to, reset: if reset { to } else { 0 }, answered, arrived });
+                    let (due, reset) = (core.due(logs, lane, from), if reset { to } else { 0 });
+                    buffer.push_back(Chunk { lane, from, to, reset, due, answered, arrived });
                 }
             }
         }

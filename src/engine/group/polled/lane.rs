@@ -122,13 +122,13 @@ impl Lane {
     }
 
     /// Forgets what is both settled and concluded.
-    pub(super) fn forget(&mut self, meter: &mut Meter, slot: usize) {
+    pub(super) fn forget(&mut self, meter: &mut Meter) {
         while self.marks_from < self.committed
             && let Some(mark) = self.marks.pop_front_if(|mark| mark.concluded)
         {
             self.marks_from += 1;
             if let Some(given_up) = mark.given_up {
-                meter.never_done(slot, given_up);
+                meter.never_done(given_up);
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Chunk {
     pub(super) to: u64,
     /// Records before this are passed over: what was to be read next had been deleted.
     pub(super) reset: u64,
+    /// Its first record is not due before this.
+    pub(super) due: u64,
     /// When the bus answered, and when that arrived.
     pub(super) answered: u64,
     pub(super) arrived: u64,

@@ -7,6 +7,7 @@ use super::lane::Lane;
 use super::member::Chunk;
 use super::{Core, Log, Polled};
 use crate::engine::group::meter::{Conclusion, GivenUp};
+use crate::engine::group::retries::Subject;
 use crate::engine::group::run::Item;
 use crate::outcome::LossCause;
 use crate::plan::Settle;
@@ -61,16 +62,26 @@ impl Polled {
         let mut taken = 0;
         let tag = self.members[member].generation;
         if self.config.instant {
-            taken += self.take_by_time(core, logs, member);
+            taken += self.take_by_time(core, logs, member, now);
         }
+        let mut place = 0;
         while taken < room {
-            let Some(chunk) = self.members[member].buffer.front_mut() else { break };
-            let left = usize::try_from(chunk.to - chunk.from).unwrap_or(usize::MAX);
-            let count = left.min(room - taken);
+            let Some(chunk) = self.members[member].buffer.get_mut(place) else { break };
+            // The partition of a retry topic is paused up to its head that is not due.
+            if chunk.due > now {
+                place += 1;
+                continue;
+            }
             let Chunk { lane, from, reset, answered, arrived, .. } = *chunk;
+            let (to, due) = due_part(core, logs, chunk, now);
+            let left = usize::try_from(to - from).unwrap_or(usize::MAX);
+            let count = left.min(room - taken);
             chunk.from += count as u64;
+            if count == left {
+                chunk.due = due;
+            }
             if chunk.from == chunk.to {
-                self.members[member].buffer.pop_front();
+                self.members[member].buffer.remove(place);
             }
             if count as u64 >= MANY {
                 let records = &core.log_lane(logs, lane).from(from)[..count];
@@ -90,14 +101,24 @@ impl Polled {
     }
 
     /// Takes all that is buffered in the order in which it became visible. How many.
-    fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize) -> usize {
+    fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> usize {
         let mut items = Vec::new();
         let tag = self.members[member].generation;
-        for Chunk { lane, from, to, reset, answered, arrived } in self.members[member].buffer.drain(..) {
+        self.members[member].buffer.retain_mut(|chunk| {
+            let Chunk { lane, from, to, reset, answered, arrived, .. } = *chunk;
+            let (due_to, due) = due_part(core, logs, chunk, now);
+            (chunk.from, chunk.due) = (due_to, due);
             let log_lane = core.log_lane(logs, lane);
             let item = |offset| Item { lane, offset, arrived, tag, first: None };
-            items.extend((from..to).map(|offset| (log_lane.at(offset).visible, item(offset), (answered, reset))));
-        }
+            // Who is due waits for those before it in its partition.
+            let mut since = 0;
+            let mut since = |offset| {
+                since = log_lane.at(offset).visible.max(core.due(logs, lane, offset)).max(since);
+                since
+            };
+            items.extend((from..due_to).map(|offset| (since(offset), item(offset), (answered, reset))));
+            due_to < to
+        });
         items.sort_by_key(|(visible, item, _)| (*visible, item.lane, item.offset));
         for (_, item, known) in &items {
             self.take(core, logs, member, *item, *known);
@@ -112,9 +133,8 @@ impl Polled {
         state.polled = item.offset + 1;
         state.reached = state.reached.max(item.offset + 1);
         state.mark(item.offset);
-        let slot = core.lanes[item.lane].slot;
         let log_lane = core.log_lane(logs, item.lane);
-        let (record, extra) = (*log_lane.at(item.offset), core.extra(logs, item.lane, item.offset));
+        let Subject { slot, record, extra } = core.subject(logs, item.lane, item.offset);
         let unwanted = !core.fates.wants_all() && !core.fates.wants(&record, extra);
         let gone = log_lane.taken(item.offset, answered);
         let gone = gone.or_else(|| (item.offset < reset).then_some(LossCause::OffsetReset));
@@ -124,7 +144,7 @@ impl Polled {
             if !std::mem::replace(&mut mark.concluded, true) {
                 if missed.is_some() && !record.is_copied() {
                     // A handler of an earlier owner may have it in hands, and be done with it yet.
-                    mark.given_up = Some(GivenUp::new(how, &record, extra));
+                    mark.given_up = Some(GivenUp::new(how, slot, &record, extra));
                     core.meter.conclude(slot, &record, how);
                 } else {
                     core.meter.miss(slot, &record, extra, how);
@@ -132,7 +152,7 @@ impl Polled {
             }
             return self.finished(core, member, item, true, 0);
         }
-        let claim = self.claim_of(slot, item, log_lane.at(item.offset).key);
+        let claim = self.claim_of(core.lanes[item.lane].slot, item, record.key);
         let member = &mut self.members[member];
         if let Some(claim) = claim {
             if let Some(queue) = member.claims.get_mut(claim) {
@@ -191,6 +211,15 @@ impl Polled {
             }
         }
         state.committed = to;
-        state.forget(&mut core.meter, core.lanes[lane].slot);
+        state.forget(&mut core.meter);
     }
+}
+
+/// Up to where the records of a chunk are due at `now`, and when the next one is.
+fn due_part(core: &Core, logs: &[&Log], chunk: &Chunk, now: u64) -> (u64, u64) {
+    if !core.retries.holds(chunk.lane) {
+        return (chunk.to, 0);
+    }
+    let dues = (chunk.from..chunk.to).map(|offset| (offset, core.due(logs, chunk.lane, offset)));
+    dues.into_iter().find(|(_, due)| *due > now).unwrap_or((chunk.to, 0))
 }

@@ -5,7 +5,8 @@ use crate::dist::NO_KEY;
 use crate::engine::delegate::Ended;
 use crate::engine::group::fate::End;
 use crate::engine::group::meter::{Conclusion, GivenUp, Times};
-use crate::engine::group::run::{Item, Next, Run, numbered};
+use crate::engine::group::retries::Subject;
+use crate::engine::group::run::{Copying, Item, Next, Run, numbered};
 use crate::outcome::DeliveryResult;
 use crate::plan::WorkerOrder;
 
@@ -46,10 +47,13 @@ impl Polled {
         let mut attempted = 0;
         core.held.begin();
         for item in std::iter::once(&mut item).chain(&mut more) {
-            let record = core.log_lane(logs, item.lane).at(item.offset);
-            let (again, attempts) = self.lanes[item.lane].start(item, now);
+            let (again, mut attempts) = self.lanes[item.lane].start(item, now);
+            if let Some(before) = core.taken_again(logs, item) {
+                attempts = attempts.max(before);
+            }
             attempted = attempted.max(attempts);
-            core.count_delivery(core.lanes[item.lane].slot, record, again);
+            let Subject { slot, record, .. } = core.subject(logs, item.lane, item.offset);
+            core.count_delivery(slot, &record, again);
         }
         let first = attempted + 1;
         let worker = self.members[member].idle.pop().expect("an idle worker").0;
@@ -90,6 +94,9 @@ impl Polled {
     /// Goes on with a handler until it needs time or an acknowledgement, or is done.
     pub(super) fn continue_run(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, now: u64) {
         let mut run = self.members[member].runs[worker as usize].take().expect("a handler that goes on");
+        if run.copying != Copying::None {
+            return self.go_on_copying(core, logs, (member, worker), run, now);
+        }
         match run.go_on(core, logs, (member, worker), now) {
             Next::At(at) => self.members[member].end_at(at, worker),
             Next::Told => {}
@@ -102,7 +109,7 @@ impl Polled {
     }
 
     fn complete(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
-        let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
+        let created = core.subject(logs, run.item.lane, run.item.offset).record.created;
         core.count_attempts(created, run.attempts, run.end);
         if matches!(run.end, End::Crash | End::Hang) {
             if run.end == End::Hang && self.members[member].in_group {
@@ -112,6 +119,14 @@ impl Polled {
             self.members[member].runs[worker as usize] = Some(run);
             return self.crash_itself(core, logs, member, now);
         }
+        if run.end == End::Failed && core.is_retried(logs, run.item) {
+            return self.copy(core, logs, (member, worker), run, now);
+        }
+        self.close(core, logs, member, worker, run, now);
+    }
+
+    /// A handler is done with its records.
+    pub(super) fn close(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
         core.busy += u128::from(now - run.busy_from.min(now));
         let current = run.item.tag == self.members[member].generation && !self.members[member].zombie;
         for item in run.items() {
@@ -129,9 +144,7 @@ impl Polled {
         run: &Run,
         (now, current): (u64, bool),
     ) {
-        let id = core.lanes[item.lane];
-        let lane = core.log_lane(logs, item.lane);
-        let (record, extra) = (*lane.at(item.offset), core.extra(logs, item.lane, item.offset));
+        let Subject { slot, record, extra } = core.subject(logs, item.lane, item.offset);
         let mark = self.lanes[item.lane].known(item.offset);
         let known = mark.is_some();
         let result = if run.end == End::Success {
@@ -140,27 +153,31 @@ impl Polled {
                 Some(mark) => (mark.effected > 0).then_some(mark.effected),
             };
             if let Some(given_up) = mark.and_then(|mark| mark.given_up) {
-                core.meter.retract(id.slot, &record, given_up.how);
+                core.meter.retract(slot, &record, given_up.how);
             }
             let instant = self.config.instant && item.first.is_none();
             let arrived = if instant { record.visible } else { item.arrived };
-            let times = Times { first: item.first, arrived, start: run.start, success: run.success, done: now };
-            core.meter.effect(id.slot, &record, extra, times, earlier)
+            let retried = core.retries.holds(item.lane);
+            let times =
+                Times { first: item.first, arrived, start: run.start, success: run.success, retried, done: now };
+            core.meter.effect(slot, &record, extra, times, earlier)
+        } else if run.copying == Copying::Stored {
+            DeliveryResult::Retried
         } else if mark.is_none_or(|mark| mark.concluded) {
             DeliveryResult::Discarded
         } else if let Some(topic) = self.config.dead_letter {
             core.dead_letter(member, topic, &record, extra, now);
-            core.meter.conclude(id.slot, &record, Conclusion::DeadLettered);
+            core.meter.conclude(slot, &record, Conclusion::DeadLettered);
             DeliveryResult::DeadLettered
         } else {
-            core.meter.conclude(id.slot, &record, Conclusion::Discarded);
+            core.meter.conclude(slot, &record, Conclusion::Discarded);
             DeliveryResult::Discarded
         };
         let trace = self.let_go(core, logs, item, (run.start, now), result);
         if known {
             let mark = self.lanes[item.lane].mark(item.offset);
             mark.trace = trace;
-            let given_up = |how| Some(GivenUp::new(how, &record, extra));
+            let given_up = |how| Some(GivenUp::new(how, slot, &record, extra));
             match result {
                 DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
                 DeliveryResult::DeadLettered => mark.given_up = given_up(Conclusion::DeadLettered),
@@ -172,7 +189,7 @@ impl Polled {
             mark.concluded = true;
         }
         self.finished(core, member, item, current, now);
-        if let Some(claim) = self.claim_of(id.slot, item, record.key) {
+        if let Some(claim) = self.claim_of(core.lanes[item.lane].slot, item, record.key) {
             self.members[member].release(claim);
         }
     }
@@ -193,7 +210,7 @@ impl Polled {
     pub(super) fn finished(&mut self, core: &mut Core, member: usize, item: Item, current: bool, now: u64) {
         let state = &mut self.lanes[item.lane];
         if !current || state.owner != Some(member) {
-            state.forget(&mut core.meter, core.lanes[item.lane].slot);
+            state.forget(&mut core.meter);
             return;
         }
         state.finish(item.offset);
@@ -201,7 +218,7 @@ impl Polled {
             let prefix = state.prefix;
             self.commit(core, member, item.lane, prefix, now);
         } else {
-            state.forget(&mut core.meter, core.lanes[item.lane].slot);
+            state.forget(&mut core.meter);
         }
     }
 
@@ -220,7 +237,7 @@ impl Polled {
         for run in runs {
             core.busy += u128::from(now - run.busy_from.min(now));
             for item in run.items().copied() {
-                let record = *core.log_lane(logs, item.lane).at(item.offset);
+                let record = core.subject(logs, item.lane, item.offset).record;
                 core.meter.cut_off += u64::from(record.created >= core.warm_up);
                 let _ = self.let_go(core, logs, item, (run.start, now), DeliveryResult::CutOff);
                 self.lost_if_committed(core, logs, item);
@@ -236,13 +253,12 @@ impl Polled {
 
     /// A record in hand whose position has been committed will not come again.
     pub(super) fn lost_if_committed(&mut self, core: &mut Core, logs: &[&Log], item: Item) {
-        let (slot, state) = (core.lanes[item.lane].slot, &mut self.lanes[item.lane]);
+        let state = &mut self.lanes[item.lane];
         if item.offset < state.committed && state.known(item.offset).is_some_and(|mark| !mark.concluded) {
             state.mark(item.offset).concluded = true;
-            let (record, extra) =
-                (core.log_lane(logs, item.lane).at(item.offset), core.extra(logs, item.lane, item.offset));
-            core.meter.miss(slot, record, extra, Conclusion::Skipped);
-            state.forget(&mut core.meter, slot);
+            let Subject { slot, record, extra } = core.subject(logs, item.lane, item.offset);
+            core.meter.miss(slot, &record, extra, Conclusion::Skipped);
+            state.forget(&mut core.meter);
         }
     }
 }
