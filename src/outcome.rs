@@ -432,8 +432,8 @@ pub struct ReadOutcome {
     pub visible_sum: u128,
     /// Those for whom it never will be.
     pub never: u64,
-    /// Those for whom it was not there when the run ended, and may come.
-    pub open: u64,
+    /// From being told until the end of the run, for those for whom it was not there by then, and may come.
+    pub open: Histogram,
     /// Users who looked before the run ended.
     pub looked: u64,
     /// Those of them who did not see it at their first look.
@@ -450,7 +450,7 @@ impl ReadOutcome {
     /// Whether each user has an end, or none yet.
     #[must_use]
     pub fn adds_up(&self) -> bool {
-        self.told == self.visible.count() + self.never + self.open
+        self.told == self.visible.count() + self.never + self.open.count()
             && self.stale <= self.looked
             && self.looked <= self.told
             && self.seen.count() <= self.looked

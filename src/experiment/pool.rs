@@ -449,7 +449,7 @@ impl ReadOutcome {
         self.visible.merge(&other.visible);
         self.visible_sum += other.visible_sum;
         self.never += other.never;
-        self.open += other.open;
+        self.open.merge(&other.open);
         self.looked += other.looked;
         self.stale += other.stale;
         self.seen.merge(&other.seen);

@@ -136,7 +136,7 @@ fn times<'a>(
         }
         ["topics", name, ..] => seen.topics[plan.topics.iter().position(|topic| topic.name == name)?].not_converged,
         ["flows", name, ..] => seen.flows[plan.flows.iter().position(|flow| flow.name == name)?].open,
-        ["reads", name, ..] => seen.reads[plan.reads.iter().position(|read| read.name == name)?].open,
+        ["reads", name, ..] => seen.reads[plan.reads.iter().position(|read| read.name == name)?].open.count(),
         ["events", ..] => seen.topics.iter().map(|topic| topic.not_converged).sum(),
         _ => return None,
     };

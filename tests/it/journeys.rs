@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use edasim::experiment::{Request, seed_of};
+use edasim::experiment::{self, Request, seed_of};
 use edasim::math;
 use edasim::outcome::{DeliveryResult, FlowOutcome, Outcome, ReadOutcome, TraceRecord};
 use edasim::plan::Plan;
@@ -106,6 +106,28 @@ fn staleness_behind_a_queue_is_exponential() {
         holds(&plan, &format!("looks from {after} s on"), looks, 0.1, |outcome| {
             outcome.reads[0].looks as f64 / outcome.reads[0].seen.count() as f64
         });
+    }
+}
+
+/// In runs of a minute many are told shortly before the end: of them the curve takes no more than is known.
+#[test]
+fn the_end_of_a_run_is_no_staleness() {
+    let plan = plan(
+        "duration: 1m\n\
+         buses: { main: { profile: ideal, topics: { orders: } } }\n\
+         producers: { shop: { publishes: orders, arrivals: { poisson: 40/s } } }\n\
+         consumers: { page: { subscribes: orders, workers: 1k, order: none, service_time: { exponential: 2s } } }\n\
+         reads: { look: { of: page } }\n",
+    );
+    let request = Request { replications: 50, ..Request::default() };
+    let found = experiment::run(&plan, &request, &()).expect("it runs").summary;
+    let curve = found.metrics.pointer("/reads/look/stale/curve").cloned().unwrap_or_default();
+    let points: Vec<(f64, f64)> = serde_json::from_value(curve).expect("pairs of numbers");
+    for (after, chance) in points.into_iter().filter(|(after, _)| (0.5..15.0).contains(after)) {
+        let exact = math::exp(-0.5 * after);
+        // Four standard deviations of a share of those who are told at least so long before the end.
+        let within = 4.0 * (exact * (1.0 - exact) / (50.0 * 40.0 * (60.0 - after))).sqrt();
+        assert!((chance - exact).abs() < within, "after {after} s: {chance}, exact {exact}");
     }
 }
 

@@ -76,7 +76,7 @@ impl Read {
             return self.over(root, journey);
         }
         if self.asks(journey) {
-            self.outcome.open += 1;
+            self.outcome.open.record(self.end.saturating_sub(journey.told));
             self.look(root, journey.told, None);
         }
     }
