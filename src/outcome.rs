@@ -646,6 +646,8 @@ pub struct FaultOutcome {
 pub struct Crowd {
     /// As many waited before it: on average while no fault was followed, or as it began, whichever is more.
     pub before: u64,
+    /// Most that waited before it while no fault was followed.
+    pub usual_peak: u64,
     /// Most that waited, over all its occurrences.
     pub peak: u64,
     /// Longest time from the end of an occurrence until no more waited than before it, and the processes were back that it

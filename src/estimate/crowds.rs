@@ -9,7 +9,7 @@
 use super::model::Model;
 use super::outages::{At, Outage, Spell, is_by_chance, spell};
 use super::rates::{Rates, is_burst, occurrences};
-use super::services::Service;
+use super::services::{Service, requests_at_once};
 use super::{bends, consumers::Backlog};
 use crate::outcome::Crowd;
 use crate::plan::{Balance, Effect, FaultPlan, FaultTarget, Members, ServicePlan, Step};
@@ -84,20 +84,29 @@ struct Tank {
     /// Their workers; of those that all stand still, the ones that are held: whoever comes waits, or finds no room.
     workers: f64,
     room: f64,
+    /// Most that wait here, of those that the room holds: callers have no more requests here at once than workers of their own,
+    /// and what comes beyond that waits at them.
+    here: f64,
     /// Requests per second that one worker answers, on average over them.
     speed: f64,
     there: f64,
 }
 
 impl Tank {
-    /// Something has happened to an instance.
-    fn refit(&mut self, policy: &ServicePlan, held: Held, now: f64) {
+    /// Something has happened to an instance. `callers`: most requests here at once, if only
+    /// services call.
+    fn refit(&mut self, policy: &ServicePlan, held: Held, callers: Option<f64>, now: f64) {
         let up: Vec<&Instance> = self.instances.iter().filter(|it| it.down == 0).collect();
         let (before, count) = (self.up, up.len() as f64);
         // What was at an instance is gone with it.
         self.there *= if before > 0.0 { (count / before).min(1.0) } else { 0.0 };
         (self.up, self.workers) = (count, count * f64::from(policy.workers));
-        self.room = count * f64::from(policy.queue);
+        (self.room, self.here) = (count * f64::from(policy.queue), f64::INFINITY);
+        if let Some(callers) = callers.filter(|callers| *callers < self.workers + self.room) {
+            self.workers = self.workers.min(callers);
+            self.here = callers - self.workers;
+            self.room = f64::INFINITY;
+        }
         if up.iter().all(|it| it.stands_still(now)) {
             self.workers = self.workers.min(self.there);
         }
@@ -107,11 +116,7 @@ impl Tank {
 
     fn waiting(&self) -> f64 {
         let over = self.there - self.workers;
-        if over > NONE { over } else { 0.0 }
-    }
-
-    fn is_full(&self) -> bool {
-        self.there >= self.workers + self.room - NONE
+        if over > NONE { over.min(self.here) } else { 0.0 }
     }
 
     /// Whether all workers are held and stay so, where so many requests come per second.
@@ -123,10 +128,14 @@ impl Tank {
     /// How long until the way ends, straight or exponential, on which the number of requests is.
     fn bend(&self, coming: f64) -> f64 {
         let net = coming - self.workers * self.speed;
+        let over = self.there - self.workers;
         match () {
-            () if self.is_held(coming) && net > 0.0 && !self.is_full() => (self.workers + self.room - self.there) / net,
-            () if self.is_held(coming) && net < 0.0 => (self.there - self.workers) / -net,
-            () if self.is_held(coming) || net <= 0.0 => f64::INFINITY,
+            () if self.is_held(coming) => {
+                let ahead = [0.0, self.here, self.room].into_iter().map(|at| at - over);
+                let ahead = ahead.filter(|way| way.abs() > NONE && way * net > 0.0).map(|way| way / net);
+                ahead.fold(f64::INFINITY, f64::min)
+            }
+            () if net <= 0.0 => f64::INFINITY,
             () if self.speed <= 0.0 => (self.workers - self.there) / coming,
             () => {
                 let rest = coming / self.speed;
@@ -177,7 +186,8 @@ pub(super) fn follow(
     }
     let work = (own_work(&policy.handler.steps) * 1e-9).min(held.mean);
     let (from, end) = (model.plan.warm_up.seconds(), model.plan.duration.seconds());
-    let fluid = run(policy, Held { mean: held.mean, work }, rates, events, end);
+    let callers = requests_at_once(model.plan, index);
+    let fluid = run(policy, (Held { mean: held.mean, work }, callers), rates, events, end);
     let during = |course: &[(f64, f64)], from: f64, to: f64| bends::at(course, to) - bends::at(course, from);
     let taken = during(&fluid.came, from, end) - during(&fluid.refused, from, end);
     let backlog = Backlog {
@@ -186,7 +196,6 @@ pub(super) fn follow(
         delay: if taken > 0.0 { bends::area(&fluid.waiting, from, end) / taken } else { 0.0 },
         overload,
     };
-    let usual = found.usual;
     let outages = faults.into_iter().filter_map(|(fault, spells)| {
         let mut outage = Outage {
             fault,
@@ -196,13 +205,16 @@ pub(super) fn follow(
             refused: Some(0.0),
             by_chance: is_by_chance(&model.plan.faults[fault]),
         };
-        let (mut refused, mut came) = (0.0, 0.0);
+        let (mut refused, mut came, mut level) = (0.0, 0.0, None);
         for (n, spell) in spells.iter().enumerate() {
             let next = spells.get(n + 1).map_or(end, |next| next.from);
             let most = bends::most(&fluid.waiting, spell.from, next);
             outage.backlog = outage.backlog.max(most);
             let late = spell.late.min(next);
+            // One that begins before all is over as before is followed from where the first began.
+            let usual = level.unwrap_or(found.usual.max(bends::at(&fluid.waiting, spell.from)));
             let back = if most > usual { bends::back(&fluid.waiting, late, usual) } else { Some(late) };
+            level = Some(usual).filter(|_| back.is_none_or(|back| back >= next));
             let drained = back.map(|back| (back - spell.to).max(0.0)).filter(|_| spell.to < end);
             outage.drained = outage.drained.zip(drained).map(|(longest, this)| longest.max(this));
             let over = back.unwrap_or(next).max(late).min(next);
@@ -210,7 +222,7 @@ pub(super) fn follow(
             came += during(&fluid.came, spell.from, over);
         }
         outage.refused = (came > 0.0).then(|| refused / came);
-        (Crowd::stands_out(usual, outage.backlog) || refused > Crowd::REFUSED * came).then_some(outage)
+        (Crowd::stands_out(found.usual, outage.backlog) || refused > Crowd::REFUSED * came).then_some(outage)
     });
     let outages = outages.collect();
     (Some(backlog), outages)
@@ -294,7 +306,13 @@ struct Course {
 }
 
 /// Runs the fluid from 0 to `end`.
-fn run(policy: &ServicePlan, held: Held, rates: &Rates, mut events: Vec<(f64, Event)>, end: f64) -> Course {
+fn run(
+    policy: &ServicePlan,
+    (held, callers): (Held, Option<f64>),
+    rates: &Rates,
+    mut events: Vec<(f64, Event)>,
+    end: f64,
+) -> Course {
     events.sort_by(|a, b| a.0.total_cmp(&b.0));
     let instance = Instance { slower: 1.0, paused_until: 0.0, down: 0 };
     let (count, together) = match policy.balance {
@@ -302,9 +320,10 @@ fn run(policy: &ServicePlan, held: Held, rates: &Rates, mut events: Vec<(f64, Ev
         Balance::RoundRobin | Balance::Pinned => (policy.instances, 1),
     };
     let instances = vec![instance; together as usize];
-    let tank = Tank { instances, up: 0.0, workers: 0.0, room: 0.0, speed: 0.0, there: 0.0 };
+    let tank = Tank { instances, up: 0.0, workers: 0.0, room: 0.0, here: 0.0, speed: 0.0, there: 0.0 };
     let mut tanks = vec![tank; count as usize];
-    tanks.iter_mut().for_each(|tank| tank.refit(policy, held, 0.0));
+    let callers = callers.map(|callers| callers / f64::from(count));
+    tanks.iter_mut().for_each(|tank| tank.refit(policy, held, callers, 0.0));
     let mut course = Course { waiting: vec![(0.0, 0.0)], came: vec![(0.0, 0.0)], refused: vec![(0.0, 0.0)] };
     let (mut now, mut window, mut came, mut refused) = (0.0, 0, 0.0, 0.0);
     let mut events = events.into_iter().peekable();
@@ -315,7 +334,7 @@ fn run(policy: &ServicePlan, held: Held, rates: &Rates, mut events: Vec<(f64, Ev
                 Event::Instance(at, change) => {
                     let tank = &mut tanks[at / together as usize];
                     change.apply(&mut tank.instances[at % together as usize]);
-                    tank.refit(policy, held, now);
+                    tank.refit(policy, held, callers, now);
                 }
             }
         }

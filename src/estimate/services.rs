@@ -259,14 +259,8 @@ impl Service {
 
     /// Callers that are few: each of their workers asks one thing at a time.
     fn look_at_callers(&mut self, plan: &Plan, index: usize) {
-        let endless = plan.services[index].arrivals.is_some()
-            || plan.producers.iter().any(|it| call_steps(&it.handler.steps, index) > 0)
-            || plan.consumers.iter().any(|it| call_steps(&it.handler.steps, index) > 0);
-        let at_once = |it: &ServicePlan| {
-            f64::from(it.instances) * f64::from(it.workers) * f64::from(call_steps(&it.handler.steps, index))
-        };
-        let most: f64 = plan.services.iter().map(at_once).sum();
-        if !endless && most > 0.0 && most < 5.0 * self.servers && self.load.is_some_and(|load| load > 0.3) {
+        let few = requests_at_once(plan, index).filter(|most| *most < 5.0 * self.servers);
+        if let Some(most) = few.filter(|_| self.load.is_some_and(|load| load > 0.3)) {
             self.doubts.push(Doubt::FewCallers(most));
         }
     }
@@ -292,6 +286,19 @@ impl Service {
             }
         }
     }
+}
+
+/// Most requests of its callers that are at a service at once, where only services call it: each of their workers asks one
+/// thing at a time.
+pub(super) fn requests_at_once(plan: &Plan, index: usize) -> Option<f64> {
+    let endless = plan.services[index].arrivals.is_some()
+        || plan.producers.iter().any(|it| call_steps(&it.handler.steps, index) > 0)
+        || plan.consumers.iter().any(|it| call_steps(&it.handler.steps, index) > 0);
+    let at_once = |it: &ServicePlan| {
+        f64::from(it.instances) * f64::from(it.workers) * f64::from(call_steps(&it.handler.steps, index))
+    };
+    let most: f64 = plan.services.iter().map(at_once).sum();
+    (!endless && most > 0.0).then_some(most)
 }
 
 /// Shares of the types of the requests that reach a service.

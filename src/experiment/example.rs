@@ -201,7 +201,8 @@ pub(super) fn outcome_of_services(plan: &Plan, seed: u64) -> Outcome {
     let mut out =
         Outcome { services: vec![checkout, payments()], resources: vec![db], flows: vec![paid], ..outcome(plan, seed) };
     let drain_time = SimSpan(7_500_000_000 + seed % 1000);
-    let crowd = Crowd { before: 2, peak: 30 + seed, drain_time, not_drained: 0, arrived: 400, refused: 50 };
+    let crowd =
+        Crowd { before: 2, usual_peak: 5, peak: 30 + seed, drain_time, not_drained: 0, arrived: 400, refused: 50 };
     out.faults.iter_mut().for_each(|fault| fault.crowds = [(1, crowd)].into());
     out
 }

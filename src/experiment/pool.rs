@@ -363,6 +363,7 @@ impl ServiceInterval {
 impl Crowd {
     fn merge(&mut self, other: Self) {
         self.before = self.before.max(other.before);
+        self.usual_peak = self.usual_peak.max(other.usual_peak);
         self.peak = self.peak.max(other.peak);
         self.drain_time = self.drain_time.max(other.drain_time);
         self.not_drained += other.not_drained;

@@ -332,9 +332,16 @@ fn failed_calls(setting: &Setting<'_>, found: Found<'_>, index: usize) -> Vec<St
         let calls = found.metrics.get(section)?.get(name)?.get("calls")?.as_object()?;
         let sum = |key: &str| calls.values().filter_map(|ledger| ledger.get(key)?.as_f64()).sum::<f64>();
         let (attempts, late) = (sum("attempts"), sum("timeouts") + sum("refused"));
-        let share = show_share(late / attempts.max(1.0));
-        (late > 0.001 * attempts)
-            .then(|| format!("{share} of the calls of {name} had no answer in time, or were refused"))
+        let (calls, failed) = (sum("calls"), sum("failed"));
+        let mut told = Vec::new();
+        if late > 0.001 * attempts {
+            let share = show_share(late / attempts);
+            told.push(format!("{share} of the attempts of {name} had no answer in time, or were refused"));
+        }
+        if failed > 0.001 * calls {
+            told.push(format!("{} of the calls of {name} failed", show_share(failed / calls)));
+        }
+        (!told.is_empty()).then(|| told.join(", and "))
     });
     told.collect()
 }
@@ -353,7 +360,8 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     if parts(backlog, SLACK, 20.0).is_some() {
         what.push(both("Backlog", backlog));
     }
-    if parts(drained, SLACK, 15.0).is_some() {
+    let soon = if matches!(it.at, At::Service(_)) { 2.0 } else { 15.0 };
+    if parts(drained, SLACK, soon).is_some() {
         what.push(drains());
     }
     if let Some(refused) = beside.figure("refused").filter(|refused| parts(refused, SLACK, 0.02).is_some()) {
@@ -376,8 +384,15 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     if it.by_chance {
         seen.push("times left to chance: what is shown is the worst of all, the fluid is for their means".into());
     }
-    if found.pooled.runs > 1 && !it.by_chance {
+    // The worst of some runs lies above their mean, and not by far.
+    let worst =
+        backlog.estimate.zip(backlog.simulated).is_some_and(|(fluid, seen)| seen > fluid && seen < 2.0 * fluid + 50.0);
+    if found.pooled.runs > 1 && !it.by_chance && worst {
         seen.push(format!("the ups and downs of {} runs, of which the worst is shown", found.pooled.runs));
     }
-    remark(&what, seen, Vec::new()).map(|text| text.replace("not in the formula", "not in the fluid"))
+    let of_a_fluid = |text: String| {
+        let text = text.replace("not in the formula", "not in the fluid").replace("by formula", "by the fluid");
+        text.replace("the formula knows means and variances only", "the fluid knows rates only")
+    };
+    remark(&what, seen, Vec::new()).map(of_a_fluid)
 }

@@ -7,7 +7,7 @@ use super::pool::Pooled;
 use crate::outcome::{
     AwaitLedger, CallLedger, Crowd, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger,
 };
-use crate::plan::{Handler, Plan, ServicePlan, Step, called};
+use crate::plan::{Handler, Plan, Step, called};
 
 /// The metrics of one service.
 #[must_use]
@@ -24,7 +24,7 @@ pub(super) fn service(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     put("throughput", ratio(seen.visits.done as f64, pooled.measured_seconds()));
     put("utilisation", ratio(seen.handler.working as f64, seen.available as f64));
     put("held", ratio(seen.busy as f64, seen.available as f64));
-    put("offered_load", offered_load(policy, pooled, index));
+    put("offered_load", offered_load(pooled, index));
     put("wait", distribution(&seen.wait, seen.wait_sum).into());
     put("queue", json!({ "max": level(seen.queue_max as f64) }));
     if users {
@@ -68,6 +68,7 @@ pub(super) fn struck(users: Option<&ServiceInterval>, crowd: Crowd) -> Value {
     }
     let waiting = json!({
         "before": level(crowd.before as f64),
+        "usual_peak": level(crowd.usual_peak as f64),
         "peak": level(crowd.peak as f64),
         "drain_time": if crowd.not_drained == 0 { seconds(crowd.drain_time.0) } else { Value::Null },
         "not_drained": crowd.not_drained,
@@ -82,13 +83,12 @@ fn availability(users: &UserLedger) -> Value {
     ratio(users.answered as f64, (users.answered + users.failed + users.refused) as f64)
 }
 
-/// Worker time that is asked for per second, over that of the workers at the start: from 1 on they cannot keep up. A
-/// request holds its worker through all of its steps, also while it waits for others.
-fn offered_load(policy: &ServicePlan, pooled: &Pooled, index: usize) -> Value {
+/// Worker time that is asked for, over that of the workers that were there: from 1 on they cannot keep up. A request holds its
+/// worker through all of its steps, also while it waits for others.
+fn offered_load(pooled: &Pooled, index: usize) -> Value {
     let seen = &pooled.outcome.services[index];
-    let rate = seen.visits.arrived as f64 / pooled.measured_seconds();
-    let hold = seen.busy as f64 / 1e9 / seen.wait.count() as f64;
-    let load = rate * hold / (f64::from(policy.instances) * f64::from(policy.workers));
+    let hold = seen.busy as f64 / seen.wait.count() as f64;
+    let load = seen.visits.arrived as f64 * hold / seen.available as f64;
     if load.is_finite() { level(load) } else { Value::Null }
 }
 

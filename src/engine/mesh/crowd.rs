@@ -14,6 +14,8 @@ pub(super) struct Crowding {
     /// Time in which no fault was followed, ns, and the sum of those that waited over it.
     calm: u64,
     area: u128,
+    /// Most that waited in that time.
+    most: u64,
     /// Before then none is.
     calm_until: u64,
     watches: Vec<Watch>,
@@ -98,10 +100,14 @@ impl Crowding {
     fn look(&mut self, now: u64) {
         let calm = now.min(self.calm_until).saturating_sub(self.since);
         self.calm += calm;
+        if calm > 0 {
+            self.most = self.most.max(self.waiting);
+        }
         self.area += u128::from(self.waiting) * u128::from(calm);
         if now >= self.calm_until {
             let mean = u64::try_from(self.area.div_ceil(u128::from(self.calm.max(1)))).unwrap_or(u64::MAX);
-            self.watches.iter_mut().for_each(|watch| watch.pass((self.waiting, mean, self.since), now));
+            let usual = (mean, self.most);
+            self.watches.iter_mut().for_each(|watch| watch.pass((self.waiting, self.since), usual, now));
             let followed = self.watches.iter().any(|watch| watch.active.is_some());
             self.calm_until = if followed { now } else { self.next_begin() };
         }
@@ -143,8 +149,8 @@ impl Watch {
         Self { fault, spans, next: 0, active: None, found: Crowd::default() }
     }
 
-    /// So many have waited from `since` to `now`, and `mean` on average while no fault was followed.
-    fn pass(&mut self, (waiting, mean, since): (u64, u64, u64), now: u64) {
+    /// So many have waited from `since` to `now`, and `mean` on average and `most` while no fault was followed.
+    fn pass(&mut self, (waiting, since): (u64, u64), (mean, most): (u64, u64), now: u64) {
         while let Some(span) = self.spans.get(self.next).copied().filter(|span| span.from <= now) {
             self.next += 1;
             self.drain(waiting, since, span.from);
@@ -153,6 +159,7 @@ impl Watch {
             let before = self.active.map_or(waiting.max(mean), |it| it.before);
             self.active = Some(Active { span, before });
             self.found.before = self.found.before.max(before);
+            self.found.usual_peak = self.found.usual_peak.max(most);
             self.found.peak = self.found.peak.max(waiting);
         }
         self.drain(waiting, since, now);
@@ -192,7 +199,8 @@ mod tests {
         // Two wait from 5 on, eight at most, and two again since 33.
         let changes = [(5, 2), (12, 4), (18, 2), (25, -1), (31, -3), (33, -2), (40, -2)];
         let found = follow(&[(10, 20)], &changes, 100);
-        let wanted = Crowd { before: 2, peak: 8, drain_time: SimSpan(13), not_drained: 0, arrived: 5, refused: 0 };
+        let wanted =
+            Crowd { before: 2, usual_peak: 2, peak: 8, drain_time: SimSpan(13), arrived: 5, ..Crowd::default() };
         assert_eq!(found, wanted);
     }
 
@@ -200,7 +208,7 @@ mod tests {
     fn a_mean_before_counts_and_what_is_as_before_at_the_end_has_drained_at_once() {
         // Four waited half of the time, nobody does as it begins.
         let found = follow(&[(10, 20)], &[(0, 4), (5, -4), (15, 2), (17, 0), (30, 1)], 100);
-        assert_eq!(found, Crowd { before: 2, peak: 2, arrived: 2, refused: 1, ..Crowd::default() });
+        assert_eq!(found, Crowd { before: 2, usual_peak: 4, peak: 2, arrived: 2, refused: 1, ..Crowd::default() });
     }
 
     /// What waits because of one fault is no standing queue of the next one.

@@ -73,6 +73,22 @@ fn a_pause_keeps_all_that_comes() {
     only(&found, [0.0, 0.0, 1.0], 1e-6);
 }
 
+/// A caller with 30 workers has no more than 30 requests there: ten at work, and what else comes waits at the caller.
+#[test]
+fn no_more_wait_than_the_callers_have_workers() {
+    let found = estimate(&plan_of(
+        "name: callers\nduration: 1h\nservices:\n\
+        \x20 front: { profile: ideal, arrivals: { constant: 80/s }, workers: 30, queue: 100k, handler: [ { call: back } ] }\n\
+        \x20 back: { profile: ideal, workers: 10, queue: 1k, service_time: 100ms }\n\
+         faults: [ { at: 10m, for: 30s, target: services.back, effect: { slow: 4x } } ]\n",
+    ));
+    // 25/s done of 80/s: (80 - 25) * 30 = 1650 too many, worked off at 20/s, until none is left that waits here.
+    let outage = found.outages.iter().find(|outage| outage.at == At::Service(0)).expect("it shows at `back`");
+    near("backlog", Some(outage.backlog), 20.0, 1e-6);
+    near("drained", outage.drained, 1650.0 / 20.0, 0.005);
+    assert_eq!(outage.refused, Some(0.0));
+}
+
 /// A process that ends while it stands still is back at work when it is back.
 #[test]
 fn a_crash_ends_a_pause() {

@@ -133,13 +133,14 @@ fn crowds(fault: &Value, summary: &Summary, style: Style) -> String {
         always("peak"),
         always("drained in"),
         if_any("not drained"),
-        if_any("refused"),
+        if_any("refused by then"),
     ]);
     for (service, seen) in services.into_iter().flatten() {
         let number = |key: &str| number_at(seen, &["waiting", key]);
         let (before, peak) = (number("before").unwrap_or(0.0), number("peak").unwrap_or(0.0));
         let refused = number("refused").filter(|share| *share > Crowd::REFUSED);
-        if !Crowd::stands_out(before, peak) && refused.is_none() {
+        let usual = number("usual_peak").unwrap_or(0.0);
+        if !Crowd::stands_out(usual.max(before), peak) && refused.is_none() {
             continue;
         }
         let not_drained = number("not_drained").filter(|count| *count > 0.0);
@@ -162,10 +163,12 @@ fn users(fault: &Value, style: Style) -> String {
     for (service, seen) in services.into_iter().flatten() {
         let number = |path: &[&str]| number_at(seen, path);
         let Some(arrived) = number(&["users", "arrived"]).filter(|arrived| *arrived > 0.0) else { continue };
+        let open = number(&["users", "open"]).unwrap_or(0.0);
+        let rest = if open > 0.0 { format!(", {} open", show::count_of(open)) } else { String::new() };
         let p99 =
             number(&["response", "p99"]).map_or_else(String::new, |p99| format!(", p99 {}", show::seconds_of(p99)));
         let answered = show::share(number(&["availability"]));
-        let text = format!("{service}: {answered} of {} answered{p99}", show::count_of(arrived));
+        let text = format!("{service}: {answered} of {} answered{rest}{p99}", show::count_of(arrived - open));
         out.push_str(&labelled("    users meanwhile", Tone::Quiet, &text, style));
     }
     out
