@@ -203,6 +203,7 @@ pub(super) fn follow(
             backlog: 0.0,
             drained: Some(0.0),
             refused: Some(0.0),
+            came: 0.0,
             by_chance: is_by_chance(&model.plan.faults[fault]),
         };
         let (mut refused, mut came, mut level) = (0.0, 0.0, None);
@@ -219,7 +220,9 @@ pub(super) fn follow(
             outage.drained = outage.drained.zip(drained).map(|(longest, this)| longest.max(this));
             let over = back.unwrap_or(next).max(late).min(next);
             refused += during(&fluid.refused, spell.from, over);
-            came += during(&fluid.came, spell.from, over);
+            let these = during(&fluid.came, spell.from, over);
+            came += these;
+            outage.came = outage.came.max(these);
         }
         outage.refused = (came > 0.0).then(|| refused / came);
         (Crowd::stands_out(found.usual, outage.backlog) || refused > Crowd::REFUSED * came).then_some(outage)

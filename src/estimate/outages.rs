@@ -35,6 +35,8 @@ pub struct Outage {
     pub drained: Option<f64>,
     /// Share of the requests that a service refuses until then; none at a consumer.
     pub refused: Option<f64>,
+    /// Most that come from the beginning of an occurrence until then.
+    pub came: f64,
     /// Whether its times are left to chance: the estimate is for their means.
     pub by_chance: bool,
 }
@@ -72,6 +74,7 @@ pub(super) fn follow(model: &Model<'_>, known: &Known<'_>, found: &Consumer) -> 
             backlog: 0.0,
             drained: Some(0.0),
             refused: None,
+            came: 0.0,
             by_chance: is_by_chance(&model.plan.faults[fault]),
         };
         for (n, spell) in spells.iter().enumerate() {
@@ -80,6 +83,7 @@ pub(super) fn follow(model: &Model<'_>, known: &Known<'_>, found: &Consumer) -> 
             let back = bends::back(&course, spell.late.min(next), usual);
             let drained = back.map(|back| (back - spell.to).max(0.0)).filter(|_| spell.to < end);
             outage.drained = outage.drained.zip(drained).map(|(longest, this)| longest.max(this));
+            outage.came = outage.came.max(found.rate * (back.unwrap_or(next).max(spell.to).min(next) - spell.from));
         }
         // Less than what comes and goes all the time is nothing to tell.
         Crowd::stands_out(usual, outage.backlog).then_some(outage)

@@ -384,9 +384,10 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     if it.by_chance {
         seen.push("times left to chance: what is shown is the worst of all, the fluid is for their means".into());
     }
-    // The worst of some runs lies above their mean, and not by far.
-    let worst =
-        backlog.estimate.zip(backlog.simulated).is_some_and(|(fluid, seen)| seen > fluid && seen < 2.0 * fluid + 50.0);
+    // The worst of some runs lies above their mean, by some standard deviations of as many as come in that time.
+    let chance = 5.0 * crate::math::sqrt(it.came);
+    let above = backlog.simulated.zip(backlog.estimate).map_or(0.0, |(seen, fluid)| seen - fluid);
+    let worst = above > 0.0 && above < chance;
     if found.pooled.runs > 1 && !it.by_chance && worst {
         seen.push(format!("the ups and downs of {} runs, of which the worst is shown", found.pooled.runs));
     }
