@@ -13,6 +13,7 @@ mod away;
 mod control;
 mod fate;
 mod lag;
+mod members;
 pub(super) mod meter;
 pub(super) mod order;
 mod outputs;
@@ -21,38 +22,26 @@ mod queue;
 mod retries;
 mod run;
 mod serial;
+mod shared;
 mod wire;
-
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 pub(super) use fate::slowed;
 
 use control::{Control, Timeline};
-use fate::{Conditions, Fate, Fates};
 use lag::LagMeter;
-use meter::{Meter, MeterSetup};
-use outputs::Outputs;
+use members::remove_one;
+use meter::Meter;
 use polled::Polled;
 use queue::Queue;
-use retries::{Retries, Subject};
-use run::{Held, Item};
 use serial::Serial;
-use wire::Wire;
+use shared::Core;
 
-use super::cluster::Cluster;
 use super::delegate::{Ended, Job};
-use super::journeys::Notes;
-use super::log::{EventCode, Extra, Lane, Log, Record};
-use super::setup::{Publisher, Rounding, Setup};
-use super::timeline::Link;
+use super::log::Log;
+use super::setup::Setup;
 use super::topic::Inbox;
-use crate::dist::{About, Dist};
-use crate::outcome::{ConsumerOutcome, DeliveryResult, FaultOutcome, Story, TraceRecord};
-use crate::partition::by_range;
-use crate::plan::{ConsumerId, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Plan, Settle, WorkerOrder};
-use crate::random::Stream;
-use crate::time::SimTime;
+use crate::outcome::{ConsumerOutcome, FaultOutcome, Story, TraceRecord};
+use crate::plan::{Dispatch, Effect, FaultTarget, Membership, Plan, Settle};
 
 /// Where a group's partition lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,92 +59,6 @@ pub(super) struct Lag {
     pub(super) records: u64,
     /// Creation of the oldest, ns.
     pub(super) oldest: Option<u64>,
-}
-
-/// The outer conditions of one member.
-#[derive(Clone, Debug)]
-struct MemberConditions {
-    /// Part of the group's wanted size.
-    wanted: bool,
-    /// Crashes that hold it down.
-    down: u32,
-    /// Service takes so many times as long: the product of all slow-downs.
-    slow: f64,
-    slows: Vec<(usize, f64)>,
-    fails: Vec<(usize, f64)>,
-    /// Stands still until then, and since when.
-    paused_until: u64,
-    paused_since: u64,
-    /// So many of the next events that it takes are poisoned.
-    poison_left: u64,
-    /// Times that a handler took the process with it.
-    crashes: u64,
-}
-
-impl MemberConditions {
-    /// As a run begins.
-    fn new(wanted: bool) -> Self {
-        Self {
-            wanted,
-            down: 0,
-            slow: 1.0,
-            slows: Vec::new(),
-            fails: Vec::new(),
-            paused_until: 0,
-            paused_since: 0,
-            poison_left: 0,
-            crashes: 0,
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        self.wanted && self.down == 0
-    }
-}
-
-/// What all disciplines share.
-#[derive(Clone, Debug)]
-pub(super) struct Core {
-    index: usize,
-    warm_up: u64,
-    end: u64,
-    rounding: Rounding,
-    workers: u32,
-    fates: Fates,
-    meter: Meter,
-    /// Topics read, by slot.
-    topics: Vec<usize>,
-    lanes: Vec<LaneId>,
-    /// First lane of each slot.
-    first_lane: Vec<usize>,
-    members: Vec<MemberConditions>,
-    /// So many of the next events that any member takes are poisoned.
-    poison_left: u64,
-    /// Events that never succeed, by slot and number.
-    poisoned: BTreeSet<(usize, u32)>,
-    serial_is_plain: bool,
-    outputs: Outputs,
-    /// Topics whose events it subscribes to; those after them are its retry topics.
-    subscribed: usize,
-    retries: Retries,
-    /// Whether handlers run in the mesh; attempts begun there, and what it has yet to be told: when, of whom, what.
-    delegates: bool,
-    begun: u64,
-    jobs: Vec<(u64, usize, Job)>,
-    wire: Wire,
-    /// By slot: the topic's bus, where its nodes fail.
-    clusters: Vec<Option<Arc<Cluster>>>,
-    held: Held,
-    /// Longest time without progress, of a handler that never returns or of a member between two polls.
-    progress_timeout: u64,
-    startup: Dist,
-    restarts: Stream,
-    seed: u64,
-    name: String,
-    /// Worker time spent since the warm-up, ns.
-    busy: u128,
-    available: u128,
-    available_since: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -508,256 +411,6 @@ impl Group {
         self.lag.finish(self.core.index, &mut outcome, faults);
         outcome
     }
-}
-
-fn remove_one(list: &mut Vec<(usize, f64)>, fault: usize) {
-    if let Some(at) = list.iter().position(|(f, _)| *f == fault) {
-        list.remove(at);
-    }
-}
-
-impl MemberConditions {
-    /// The product of all factors, in the order of the faults (the same rounding whatever came first).
-    fn refresh(&mut self) {
-        self.slows.sort_by_key(|(fault, _)| *fault);
-        self.slow = self.slows.iter().map(|(_, factor)| factor).product();
-    }
-}
-
-impl Core {
-    /// Counts the attempts of a delivery that has ended, whatever its end; those that are cut off have not been made.
-    #[inline]
-    fn count_attempts(&mut self, created: u64, attempts: u32, end: fate::End) {
-        if created >= self.warm_up {
-            self.meter.attempts += u64::from(attempts);
-            self.meter.failures += u64::from(attempts - u32::from(end == fate::End::Success));
-        }
-    }
-
-    fn new(plan: &Plan, setup: &Setup, index: usize, options: GroupOptions) -> Self {
-        let consumer = &plan.consumers[index];
-        let retry_topics = consumer.retry_topics.iter().flat_map(|retries| retries.topics.iter().flatten());
-        let topics: Vec<usize> = consumer.subscribes.iter().chain(retry_topics).map(|topic| topic.0 as usize).collect();
-        let subscribed = consumer.subscribes.len();
-        let mut lanes = Vec::new();
-        let mut first_lane = Vec::new();
-        for (slot, topic) in topics.iter().enumerate() {
-            first_lane.push(lanes.len());
-            lanes.extend((0..setup.topics[*topic].partitions).map(|partition| LaneId { slot, partition }));
-        }
-        let retries = Retries::new(consumer, first_lane.get(subscribed).copied().unwrap_or(lanes.len()));
-        let fed_by_consumers =
-            |topic: &usize| setup.topics[*topic].who.iter().any(|w| matches!(w, Publisher::Consumer(_)));
-        let meter = Meter::new(MeterSetup {
-            consumer: index,
-            warm_up: setup.warm_up,
-            course: setup.course.clone(),
-            topics: topics.iter().map(|topic| (*topic, &setup.topics[*topic])).collect(),
-            intervals: plan.intervals_of(index),
-            idempotent: consumer.idempotent,
-            path: topics[..subscribed].iter().any(fed_by_consumers),
-            trace: options.trace,
-            notes: Notes::new(&setup.follow, setup.follow.consumers[index]),
-            in_order: keeps_order(consumer),
-            watched: setup.watched,
-        });
-        let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
-        let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
-        let members = plan.most_members(index);
-        Self {
-            index,
-            warm_up: setup.warm_up,
-            end: setup.end,
-            rounding: setup.rounding,
-            workers: consumer.workers,
-            serial_is_plain: fates.is_plain() && topics.iter().all(|topic| !setup.topics[*topic].rich),
-            fates,
-            meter,
-            lanes,
-            first_lane,
-            members: (0..members).map(|member| MemberConditions::new(member < consumer.members)).collect(),
-            poison_left: 0,
-            poisoned: BTreeSet::new(),
-            outputs: Outputs::new(setup, index, members),
-            subscribed,
-            retries,
-            delegates: setup.delegates[index],
-            begun: 0,
-            jobs: Vec::new(),
-            wire: wire(plan, setup, index, members as usize),
-            clusters: topics.iter().map(|topic| setup.clusters.topics.get(topic).cloned()).collect(),
-            held: Held::default(),
-            progress_timeout: match &consumer.membership {
-                Membership::Immediate => u64::MAX,
-                Membership::Eager { rebalance_timeout, .. } => rebalance_timeout.0,
-            },
-            startup: consumer.startup.clone(),
-            restarts: Stream::named(setup.seed, &format!("{}/restart", consumer.name)),
-            seed: setup.seed,
-            name: consumer.name.clone(),
-            busy: 0,
-            available: 0,
-            available_since: 0,
-            topics,
-        }
-    }
-
-    #[inline]
-    fn log_lane<'a>(&self, logs: &[&'a Log], lane: usize) -> &'a Lane {
-        let id = self.lanes[lane];
-        &logs[id.slot].lanes[id.partition as usize]
-    }
-
-    /// What a record carries beside what every reader needs.
-    fn extra(&self, logs: &[&Log], lane: usize, offset: u64) -> Extra {
-        let id = self.lanes[lane];
-        logs[id.slot].extra(id.partition, offset)
-    }
-
-    fn note_available(&mut self, now: u64) {
-        let up = self.members.iter().filter(|member| member.is_up()).count() as u128;
-        self.available += up * u128::from(self.workers) * u128::from(now.min(self.end) - self.available_since.min(now));
-        self.available_since = now;
-    }
-
-    /// Whether messages are plain, and nothing but slow-downs touches a member.
-    #[inline]
-    fn is_plain(&self, member: usize) -> bool {
-        self.serial_is_plain && self.members[member].fails.is_empty()
-    }
-
-    /// What a delivery that starts now at a member meets, whatever its event.
-    fn conditions(&self, member: usize) -> Conditions {
-        let state = &self.members[member];
-        if state.fails.is_empty() {
-            return Conditions { slow: state.slow, fail: 0.0, poisoned: false };
-        }
-        // Failing for several reasons at once: the chance that none of them strikes is the product.
-        let fail = 1.0 - state.fails.iter().map(|(_, share)| 1.0 - share).product::<f64>();
-        Conditions { slow: state.slow, fail, poisoned: false }
-    }
-
-    /// What becomes of a record that a member takes now, for the first time.
-    #[inline(never)]
-    fn fate(&mut self, slot: usize, record: &Record, extra: Extra, member: usize) -> Fate {
-        let about = self.fates.about(slot, record, extra);
-        let (id, conditions) = (self.fates.id(slot, record.event), self.conditions(member));
-        self.fates.fate(&[id], about, (1, 1), conditions)
-    }
-
-    /// Whether an event that a member's handler takes never succeeds: once poisoned it stays so, wherever it goes.
-    fn is_poisoned(&mut self, member: usize, slot: usize, event: u32) -> bool {
-        let event = (slot, EventCode::plain(event));
-        let own = &mut self.members[member].poison_left;
-        let left = if self.poison_left > 0 { &mut self.poison_left } else { own };
-        if *left == 0 && self.poisoned.is_empty() {
-            return false;
-        }
-        if *left > 0 && self.poisoned.insert(event) {
-            *left -= 1;
-        }
-        self.poisoned.contains(&event)
-    }
-
-    /// A handler takes its process with it; when the next one is ready.
-    fn crash_itself(&mut self, member: usize, now: u64) -> u64 {
-        self.note_available(now);
-        self.process_ends(member, now);
-        let state = &mut self.members[member];
-        state.down += 1;
-        state.crashes += 1;
-        let mut draws = self.restarts.part(member as u64).at(state.crashes);
-        now.saturating_add(self.rounding.up(self.startup.whole(&mut draws, About::default())).max(1))
-    }
-
-    /// A process is gone, with all that its clients had not sent and all that it had begun in the mesh.
-    fn process_ends(&mut self, member: usize, now: u64) {
-        self.outputs.abandon(member, now);
-        self.tell(member, now, Job::CutOff);
-    }
-
-    /// Tells the mesh of a member, where it runs its handlers.
-    #[inline]
-    fn tell(&mut self, member: usize, now: u64, job: Job) {
-        if self.delegates {
-            self.jobs.push((now, member, job));
-        }
-    }
-
-    /// The slow-downs of a member are others.
-    fn slow_changes(&mut self, member: usize, now: u64) {
-        self.members[member].refresh();
-        self.tell(member, now, Job::Slow(self.members[member].slow));
-    }
-
-    /// A member publishes what it has given up.
-    fn dead_letter(&mut self, member: usize, topic: usize, record: &Record, extra: Extra, now: u64) {
-        if self.delegates {
-            self.tell(member, now, Job::DeadLetter(topic, record.key, extra.event_type, extra.lineage));
-        } else {
-            let what = (record.key, extra.event_type, 1024);
-            let _ = self.outputs.publish(member, topic, now, what, extra.lineage, None);
-        }
-    }
-
-    /// The next process is ready; whether it is to join.
-    fn restart_itself(&mut self, member: usize, now: u64) -> bool {
-        self.note_available(now);
-        self.members[member].down -= 1;
-        self.members[member].is_up()
-    }
-
-    /// Counts a handler's taking a record, `again` if one had before.
-    fn count_delivery(&mut self, slot: usize, record: &Record, again: bool) {
-        let measured = u64::from(record.created >= self.warm_up);
-        self.meter.duplicates_deliveries += measured * u64::from(again);
-        self.meter.deliveries += measured;
-        self.meter.overlap += measured * u64::from(self.held.take(slot, record.key));
-    }
-
-    /// A handler that has ended or was cut off holds its record no longer: keeps a record of the delivery, where the run
-    /// was asked to. Its number, or 0.
-    fn let_go(&mut self, logs: &[&Log], item: Item, (start, done): (u64, u64), result: DeliveryResult) -> u32 {
-        let id = self.lanes[item.lane];
-        let Subject { slot, record, .. } = self.subject(logs, item.lane, item.offset);
-        self.held.release(slot, record.key);
-        if self.meter.traces() {
-            let mut trace = self.meter.trace_of(slot, id.partition, item.offset, &record);
-            trace.visible = SimTime(self.log_lane(logs, item.lane).at(item.offset).visible);
-            trace.retry = self.retries.number(slot, id.slot);
-            (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
-            return self.meter.trace(trace);
-        }
-        0
-    }
-
-    /// Partitions given to live members.
-    fn assign(&self, live: &[usize]) -> Vec<Option<usize>> {
-        let mut partitions = vec![0; self.topics.len()];
-        self.lanes.iter().for_each(|lane| partitions[lane.slot] += 1);
-        by_range(&partitions, live.len()).into_iter().map(|owner| owner.map(|place| live[place])).collect()
-    }
-}
-
-/// Whether what one partition holds of a key is done in order, as long as nothing goes wrong.
-fn keeps_order(consumer: &ConsumerPlan) -> bool {
-    match consumer.dispatch {
-        Dispatch::Log(_) => consumer.workers <= 1 || consumer.order != WorkerOrder::None || consumer.batch.is_some(),
-        Dispatch::Queue(_) => false,
-    }
-}
-
-/// The way between a consumer's bus and its members.
-fn wire(plan: &Plan, setup: &Setup, index: usize, members: usize) -> Wire {
-    let consumer = &plan.consumers[index];
-    let stream = |purpose: &str| Stream::named(setup.seed, &format!("{}/{purpose}", consumer.name));
-    let (network, draws) = match &consumer.dispatch {
-        Dispatch::Log(dispatch) => (&dispatch.network, stream("fetch")),
-        Dispatch::Queue(dispatch) => (&dispatch.network, stream("push")),
-    };
-    let id = ConsumerId(u32::try_from(index).expect("consumers fit 32 bits"));
-    let link = Link::of(plan, setup.seed, |target| target == FaultTarget::ConsumerLink(id));
-    Wire::new(network, link, [draws, stream("link")], setup.rounding, members)
 }
 
 /// Whether the serial discipline does all that this consumer asks for.
