@@ -1,6 +1,10 @@
 //! Which partition a key belongs to, which share of the keys, and which member owns a partition: the same in every run.
 //! Hashes are those that log clients compute.
 
+mod owners;
+
+pub use owners::{by_range, owners};
+
 use crate::plan::{KeyHash, Plan};
 use crate::random::to_unit;
 
@@ -34,25 +38,6 @@ impl KeyTexts {
             None => hashed(hash, decimal(key, &mut [0; 10])) % partitions,
         }
     }
-}
-
-/// Partitions given to members by range, topic by topic: contiguous shares, the first ones one larger. By partition (of all
-/// topics in order) the place of its owner among `members`; none where there is nobody.
-#[must_use]
-pub fn by_range(partitions: &[u32], members: usize) -> Vec<Option<usize>> {
-    let mut owners = Vec::new();
-    for count in partitions.iter().map(|count| *count as usize) {
-        if members == 0 {
-            owners.extend((0..count).map(|_| None));
-            continue;
-        }
-        let (share, extra) = (count / members, count % members);
-        for member in 0..members {
-            let count = share + usize::from(member < extra);
-            owners.extend((0..count).map(|_| Some(member)));
-        }
-    }
-    owners
 }
 
 /// Whether a key belongs to a share of the keys, given as an interval of 0 to 1.

@@ -18,8 +18,8 @@ pub use buses::{
     RetentionPlan, StorePolicy, TopicPlan,
 };
 pub use consumers::{
-    Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, IdempotencePlan, LogDispatch, Membership, QueueDispatch,
-    Refresh, Reset, RetryMode, RetryPlan, SchedulePlan, Settle, WorkerOrder,
+    Assignor, Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, GroupPlan, IdempotencePlan, LogDispatch,
+    Membership, Protocol, QueueDispatch, Refresh, Reset, RetryMode, RetryPlan, SchedulePlan, Settle, WorkerOrder,
 };
 pub use faults::{ChangePlan, Effect, FaultPlan, FaultTarget, Members};
 pub use handler::{

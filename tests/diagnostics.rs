@@ -143,7 +143,17 @@ const CASES: &[Case] = &[
     ("setting-value", &[("publishes", "publishes: orders\nsettings: { acks: most }")]),
     ("setting-unit", &[("publishes", "publishes: orders\nsettings: { linger.ms: 5x }")]),
     ("setting-not-built", &[("publishes", "publishes: orders\nsettings: { compression.type: zstd }")]),
-    ("setting-not-built-protocol", &[("members", "settings: { group.protocol: consumer }")]),
+    (
+        "setting-not-built-protocol",
+        &[("profile", "profile: kafka-3"), ("members", "settings: { group.protocol: consumer }")],
+    ),
+    (
+        "setting-of-the-other-protocol",
+        &[("members", "settings: { group.protocol: consumer, session.timeout.ms: 10s }")],
+    ),
+    ("setting-of-the-classic-protocol", &[("members", "settings: { group.remote.assignor: range }")]),
+    ("setting-in-a-list", &[("members", "settings: { partition.assignment.strategy: [range, evenly] }")]),
+    ("setting-is-no-list", &[("members", "settings: { group.protocol: [classic, consumer] }")]),
     (
         "idempotence-in-flight",
         &[("publishes", "publishes: orders\nsettings: { max.in.flight.requests.per.connection: 6 }")],

@@ -259,7 +259,7 @@ pub(super) fn random_system(dice: &mut Dice) -> Plan {
         if dice.chance(65) {
             enrich(dice, &whole, &mut consumer.handler);
             // A process that hangs where nobody notices would stop its group.
-            if dice.chance(20) && matches!(consumer.membership, Membership::Eager { .. }) {
+            if dice.chance(20) && consumer.membership.group().is_some() {
                 consumer.failure.hang = 0.003;
             }
         }

@@ -255,12 +255,18 @@ fn random_dispatch(dice: &mut Dice, c: &mut ConsumerPlan) {
             refresh: REFRESH,
             reset: dice.pick(&[Reset::Earliest, Reset::Latest]),
         });
-        c.membership = Membership::Eager {
+        c.membership = Membership::Group(GroupPlan {
+            protocol: dice.pick(&[Protocol::Eager, Protocol::Cooperative, Protocol::Incremental]),
+            assignor: dice.pick(&[Assignor::Range, Assignor::Turn, Assignor::Sticky, Assignor::Sticky]),
+            fixed: dice.chance(30),
             session_timeout: SimSpan::from_millis(150),
             heartbeat: SimSpan::from_millis(30),
             rebalance_timeout: SimSpan::from_millis(dice.pick(&[40, 150, 500])),
-            join: random_dist(dice, 3.0 * MS),
-        };
+            join: dice.pick(&[Dist::Constant(0.0), Dist::Constant(3.0 * MS), Dist::Exponential(3.0 * MS)]),
+            initial_delay: SimSpan::from_millis(dice.pick(&[0, 20])),
+            initial_delay_grows: dice.chance(50),
+            assignment_interval: SimSpan::from_millis(dice.pick(&[0, 25])),
+        });
         if dice.chance(25) {
             c.batch = Some(BatchPlan { max: 5, max_wait: SimSpan::from_millis(dice.below(20)) });
         }
@@ -289,7 +295,7 @@ fn random_consumer(dice: &mut Dice, index: u64, topic: u32, topics: u32) -> Cons
     if dice.chance(30) {
         c.idempotent = Some(IdempotencePlan { window: SimSpan::from_millis(300), same_transaction: dice.chance(50) });
     }
-    if dice.chance(10) && matches!(c.membership, Membership::Eager { .. }) {
+    if dice.chance(10) && c.membership.group().is_some() {
         c.failure.hang = 0.003;
     }
     if dice.chance(15) {
@@ -519,7 +525,7 @@ fn schedules_give_the_same_bytes() {
 #[test]
 fn what_all_copies_acknowledge_is_kept() {
     let (mut ran, mut moved) = (0, 0);
-    for case in 0..120_u64 {
+    for case in 0..170_u64 {
         let mut p = bare_plan(&mut Dice(case.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 99));
         if p.faults.iter().all(|fault| !fault.name.starts_with('b')) {
             continue;

@@ -1,7 +1,7 @@
 //! Who serves what: the queues into which a consumer's partitions fall, and the servers of each.
 
-use crate::partition::by_range;
-use crate::plan::{ConsumerPlan, Dispatch, Plan, WorkerOrder};
+use crate::partition::owners;
+use crate::plan::{Assignor, ConsumerPlan, Dispatch, Plan, WorkerOrder};
 
 /// One queue with its servers.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,10 @@ pub(super) fn stations(plan: &Plan, consumer: &ConsumerPlan, members: usize) -> 
     let partitions = partitions(plan, consumer);
     let count = partitions.iter().map(|count| *count as usize).sum();
     match &consumer.dispatch {
-        Dispatch::Log(_) => by_owner(consumer, &by_range(&partitions, members), members),
+        Dispatch::Log(_) => {
+            let assignor = consumer.membership.group().map_or(Assignor::Range, |group| group.assignor);
+            by_owner(consumer, &owners(assignor, &partitions, &vec![None; count], members), members)
+        }
         Dispatch::Queue(queue) => {
             let whole = |share: f64| (0..count).map(|lane| (lane, share)).collect();
             let plain = Station {

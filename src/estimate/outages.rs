@@ -10,7 +10,7 @@ use super::model::Model;
 use super::queues::{Known, members_at};
 use super::rates::{is_burst, occurrences};
 use crate::outcome::Crowd;
-use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultPlan, FaultTarget, Members, Membership};
+use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultPlan, FaultTarget, GroupPlan, Members, Protocol};
 
 /// Who a fault leaves something behind at, by index of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,18 +200,22 @@ impl<'a, 'p> Script<'a, 'p> {
 
     /// When a member that falls silent is missed, on average: its session runs from its last heartbeat.
     fn missed(&self, from: f64) -> Option<f64> {
-        match &self.policy.membership {
-            Membership::Immediate => None,
-            Membership::Eager { session_timeout, heartbeat, .. } => {
-                Some(from + session_timeout.seconds() - 0.5 * heartbeat.seconds())
-            }
-        }
+        let group = self.policy.membership.group()?;
+        Some(from + group.session_timeout.seconds() - 0.5 * group.heartbeat.seconds())
     }
 
     /// Processes end and are started again; when all that follows has begun.
     fn crash(&mut self, hit: &[usize], all: bool, spell: Spell) -> f64 {
         let ready = spell.to + self.policy.startup.mean() * 1e-9;
         let missed = self.missed(spell.from);
+        if self.policy.membership.group().is_some_and(|group| group.fixed) && missed.is_some_and(|at| at >= ready) {
+            // Its seat was kept: it has what it had.
+            for member in hit {
+                self.events.push((spell.from, Event::Stop(*member)));
+                self.events.push((ready, Event::Go(*member)));
+            }
+            return ready;
+        }
         let back = match missed {
             Some(missed) if all || missed > ready => missed.max(ready),
             _ => ready,
@@ -267,11 +271,12 @@ impl<'a, 'p> Script<'a, 'p> {
                 (f64::INFINITY, credit, f64::from(policy.workers.min(queue.prefetch)))
             }
         };
-        let sharing = match &policy.membership {
-            Membership::Immediate => Sharing::AtOnce,
-            Membership::Eager { heartbeat, join, .. } => {
+        let sharing = match policy.membership.group() {
+            Some(GroupPlan { protocol: Protocol::Eager, heartbeat, join, .. }) => {
                 Sharing::Barrier { heartbeat: heartbeat.seconds(), join: join.mean() * 1e-9, poll }
             }
+            // Members work on: only what moves waits, and that for a few heartbeats.
+            _ => Sharing::AtOnce,
         };
         // A batch may hold more events while there are more to do.
         let events = policy.batch.map_or(1.0, |batch| f64::from(batch.max));

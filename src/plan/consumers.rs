@@ -222,15 +222,65 @@ pub struct QueueDispatch {
 pub enum Membership {
     /// A member that stops is noticed at once (a closed connection), and what it held is given to others at once.
     Immediate,
-    /// A group with heartbeats and rebalances behind a barrier (eager).
-    Eager {
-        /// A member without heartbeats for so long is expelled.
-        session_timeout: SimSpan,
-        /// Time between two heartbeats; a member notices a rebalance by its next one.
-        heartbeat: SimSpan,
-        /// Longest wait for all members to rejoin; also the longest time between two polls.
-        rebalance_timeout: SimSpan,
-        /// One join and sync round: from the last member's rejoin until all have their assignment, ns.
-        join: Dist,
-    },
+    /// A group with heartbeats, which shares out its partitions whenever its members are others.
+    Group(GroupPlan),
+}
+
+impl Membership {
+    /// The group with heartbeats, if it is one.
+    #[must_use]
+    pub fn group(&self) -> Option<&GroupPlan> {
+        match self {
+            Self::Immediate => None,
+            Self::Group(group) => Some(group),
+        }
+    }
+}
+
+/// A group with heartbeats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupPlan {
+    /// How partitions come from one member to another.
+    pub protocol: Protocol,
+    /// Who gets which.
+    pub assignor: Assignor,
+    /// Whether each member has an identity of its own that outlives its process: one that comes back before it is missed
+    /// has what it had, and one that goes does not say so.
+    pub fixed: bool,
+    /// A member without heartbeats for so long is expelled.
+    pub session_timeout: SimSpan,
+    /// Time between two heartbeats; a member learns by its next one what is asked of it.
+    pub heartbeat: SimSpan,
+    /// Longest wait for all members to rejoin; also the longest time between two polls.
+    pub rebalance_timeout: SimSpan,
+    /// One join and sync round: from the last member's rejoin until all have their assignment, ns.
+    pub join: Dist,
+    /// An empty group waits so long for company after the first member has joined.
+    pub initial_delay: SimSpan,
+    /// Whether it waits as long again where more have come meanwhile, as long as that is within the rebalance timeout.
+    pub initial_delay_grows: bool,
+    /// Least time between two assignments of the bus.
+    pub assignment_interval: SimSpan,
+}
+
+/// How partitions come from one member of a group to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// All members give back all they have and meet at a barrier.
+    Eager,
+    /// All meet at a barrier, but work on meanwhile; what is to move is given back after it, and moves with the next.
+    Cooperative,
+    /// The bus assigns, and tells each member by itself, with its heartbeats: there is no barrier.
+    Incremental,
+}
+
+/// Who gets which partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignor {
+    /// Contiguous shares of each topic.
+    Range,
+    /// One after the other, all topics together.
+    Turn,
+    /// Evenly, with as few as possible that move.
+    Sticky,
 }

@@ -112,6 +112,8 @@ pub enum Quantity {
     Unlimited,
     /// One of a few words.
     Word(&'static str),
+    /// Several of them, in order of preference.
+    Words(Vec<&'static str>),
     /// A distribution of durations, ns.
     Dist(Dist),
 }
@@ -133,6 +135,8 @@ pub enum Kind {
     Dist,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Some of these words, in order of preference.
+    Words(&'static [&'static str]),
 }
 
 /// How partitions are chosen: the hash of a key, and after `_` what is done without one.
@@ -152,9 +156,15 @@ pub const PARTITIONERS: &[&str] = &[
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 66] = [
+pub const VALUES: [(&str, Kind, &str); 74] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
+    ("assignment_interval", Kind::Span, "least time between two assignments, where the bus assigns"),
+    (
+        "assignors",
+        Kind::Words(&["range", "turn", "sticky", "cooperative"]),
+        "who gets which partition behind a barrier; if all are `cooperative`, members work on meanwhile",
+    ),
     ("attempts", Kind::CountOrUnlimited, "handler attempts, the first included"),
     ("auto_settle", FLAG, "settling on the client's timer"),
     ("auto_settle_every", Kind::Span, "the client's timer for settling"),
@@ -172,6 +182,9 @@ pub const VALUES: [(&str, Kind, &str); 66] = [
         "whether a batch takes all that it may grow to of the buffer (`batch`, the usual), or what is in it (`message`)",
     ),
     ("buffer_messages", Kind::CountOrUnlimited, "most messages that a client may hold; without it there is no limit"),
+    ("bus_assignor", Kind::Word(&["sticky", "range"]), "who gets which partition, where the bus assigns"),
+    ("bus_heartbeat", Kind::Span, "time between heartbeats of a member, where the bus assigns"),
+    ("bus_session_timeout", Kind::Span, "a member without heartbeats for so long is expelled, where the bus assigns"),
     ("catch_up", Kind::Dist, "from the return of a node until its copies are in sync again"),
     ("commit_each", FLAG, "whether every effect is committed at once, or at the next poll"),
     (
@@ -186,11 +199,14 @@ pub const VALUES: [(&str, Kind, &str); 66] = [
     ),
     ("delivery_timeout", Kind::Span, "from handing a message to the client until it has failed for good"),
     ("election", Kind::Dist, "from a decision about leaders until all nodes follow it"),
+    ("fixed_members", FLAG, "whether a member has an identity of its own, for which its seat in the group is kept"),
     ("fsync", Kind::Dist, "sync to disk; delays the acknowledgement only"),
     ("heartbeat", Kind::Span, "time between heartbeats of a member"),
     ("idempotent", FLAG, "whether the bus recognises batches it has stored"),
     ("idempotent_in_flight", Kind::Count, "most requests in flight of an idempotent client"),
     ("ignore_keys", FLAG, "whether keys do not choose partitions"),
+    ("initial_delay", Kind::Span, "how long an empty group waits for company"),
+    ("initial_delay_grows", FLAG, "whether it waits as long again where more have come meanwhile"),
     ("join", Kind::Dist, "one join and sync round of a rebalance"),
     ("lag_limit", Kind::Span, "a copy that has not caught up for so long is not in sync any more"),
     ("leader_check", Kind::Span, "time between two looks for partitions that are led by another than their first copy"),
@@ -200,7 +216,11 @@ pub const VALUES: [(&str, Kind, &str); 66] = [
     ("max_fetch_bytes", Kind::Size, "most bytes of one partition in one fetch"),
     ("max_in_flight", Kind::CountOrUnlimited, "publish requests without an answer on one connection"),
     ("max_poll_records", Kind::CountOrUnlimited, "most records that one poll returns"),
-    ("membership", Kind::Word(&["immediate", "eager"]), "how members are known, lost and replaced"),
+    (
+        "membership",
+        Kind::Word(&["immediate", "barrier", "incremental"]),
+        "members are known at once, or by heartbeats, and meet at a barrier or are told by the bus one by one",
+    ),
     ("metadata_age", Kind::Span, "how often a client asks who leads, if nothing makes it"),
     ("min_in_sync", Kind::Count, "copies that an acknowledgement of all needs at least"),
     ("network", Kind::Dist, "one way between a client and the bus"),

@@ -128,6 +128,11 @@ impl Buses {
 }
 
 impl Bus {
+    /// A value that its settings give.
+    pub(super) fn given(&self, name: &str) -> Option<&settings::Given> {
+        self.over.get(name)
+    }
+
     /// How it survives the loss of a node; none where its profile does not say.
     pub(super) fn failover(&self) -> Option<FailoverPlan> {
         let values = Values { profile: &self.profile, over: &self.over };

@@ -4,6 +4,7 @@ use super::buses::{Buses, check_name, named_entries};
 use super::clients;
 use super::diagnostics::Diagnostic;
 use super::distributions::{self, Of};
+use super::groups;
 use super::handlers::{self, Known};
 use super::keys;
 use super::producers::MAX_PROCESSES;
@@ -13,8 +14,8 @@ use super::settings::{self, Overrides, Table, Values};
 use super::tree::{Entry, Node, Place};
 use crate::dist::Dist;
 use crate::plan::{
-    BatchPlan, ClientPlan, ConsumerPlan, Dispatch, FailurePlan, Handler, IdempotencePlan, LogDispatch, Membership,
-    QueueDispatch, Reset, RetryMode, RetryTopics, SchedulePlan, Settle, TopicId, WorkerOrder,
+    BatchPlan, ClientPlan, ConsumerPlan, Dispatch, FailurePlan, Handler, IdempotencePlan, LogDispatch, QueueDispatch,
+    Reset, RetryMode, RetryTopics, SchedulePlan, Settle, TopicId, WorkerOrder,
 };
 use crate::profile::{BusProfile, Discipline, Scope};
 use crate::time::SimSpan;
@@ -110,8 +111,9 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let retried = topics.first().copied().filter(|_| discipline == Discipline::Log);
     let (clients, retry_topics, over) =
         publishing(reader, &mut fields, (buses, &profiles), (&published, retried), table);
+    let over = groups::with_bus(over, &buses.list[bus]);
     let values = Values { profile, over: &over };
-    check_group_values(reader, &values);
+    groups::check(reader, &values);
     let network = buses.list[bus].network.clone();
     let kind = Kind { profile, values, discipline, network, workers: own.workers };
     let order = order(reader, &mut fields, &kind);
@@ -146,7 +148,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         idempotent: own.idempotent,
         settle,
         dispatch: dispatch(&kind),
-        membership: membership(&values),
+        membership: groups::membership(&values),
         startup,
         clients,
         key_order: Ok(()),
@@ -420,45 +422,5 @@ fn dispatch(kind: &Kind<'_>) -> Dispatch {
             silence: kind.values.span("connection_timeout"),
             reconnect: kind.values.span("reconnect"),
         }),
-    }
-}
-
-fn membership(values: &Values<'_>) -> Membership {
-    if values.word("membership") != "eager" {
-        return Membership::Immediate;
-    }
-    Membership::Eager {
-        session_timeout: values.span("session_timeout"),
-        heartbeat: values.span("heartbeat"),
-        rebalance_timeout: values.span("progress_timeout"),
-        join: values.dist("join"),
-    }
-}
-
-/// Settings of a group that its own client or coordinator would refuse.
-fn check_group_values(reader: &mut Reader, values: &Values<'_>) {
-    let official = |neutral| values.profile.official(Scope::Consumer, neutral).to_owned();
-    let given = ["heartbeat", "session_timeout"].iter().find_map(|name| values.place(name));
-    if let Some(place) = given
-        && values.span("heartbeat") >= values.span("session_timeout")
-    {
-        let message = format!("`{}` must be less than `{}`", official("heartbeat"), official("session_timeout"));
-        reader.error(Diagnostic::at(place, message).label("the client refuses this").help("a third of it is usual"));
-    }
-    for name in [
-        "max_poll_records",
-        "max_fetch_bytes",
-        "session_timeout",
-        "heartbeat",
-        "progress_timeout",
-        "auto_settle_every",
-        "request_timeout",
-        "connection_timeout",
-        "reconnect",
-    ] {
-        let zero = values.has(name) && values.count(name) == 0 && values.span(name) == SimSpan::ZERO;
-        if let Some(place) = values.place(name).filter(|_| zero) {
-            reader.error(Diagnostic::at(place, format!("`{}` must be above zero", official(name))));
-        }
     }
 }

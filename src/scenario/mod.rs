@@ -23,6 +23,7 @@ mod explain;
 mod faults;
 mod files;
 mod flows;
+mod groups;
 mod handlers;
 mod keys;
 mod layers;

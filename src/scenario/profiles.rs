@@ -160,7 +160,8 @@ fn read(reader: &mut Reader, tree: &Node, at: Place) -> Option<BusProfile> {
 fn is_required(name: &str, profile: &BusProfile) -> bool {
     let has = |discipline| profile.holds.values().any(|held| *held == discipline);
     let says = |name, wanted| profile.values.get(name).is_some_and(|value| value.quantity == Quantity::Word(wanted));
-    let (eager, pulled) = (says("membership", "eager"), says("replication", "pull"));
+    let (barrier, pulled) = (says("membership", "barrier"), says("replication", "pull"));
+    let group = barrier || says("membership", "incremental");
     match name {
         "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
         "replication" | "metadata_age" | "store_every" => false,
@@ -172,7 +173,10 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
         "batch_messages" | "buffer_grain" | "buffer_messages" | "ignore_keys" | "sticky_for" => false,
         "max_block" => profile.values.contains_key("buffer_bytes"),
         "linger" => profile.values.contains_key("batch_bytes"),
-        "session_timeout" | "heartbeat" | "progress_timeout" | "join" => eager,
+        "session_timeout" | "heartbeat" | "join" | "assignors" => barrier,
+        "progress_timeout" => group,
+        "bus_assignor" | "bus_heartbeat" | "bus_session_timeout" => says("membership", "incremental"),
+        "assignment_interval" | "fixed_members" | "initial_delay" | "initial_delay_grows" => false,
         "max_poll_records" | "max_fetch_bytes" | "commit_each" => has(Discipline::Log),
         "prefetch" | "connection_timeout" | "reconnect" => has(Discipline::Queue),
         _ => true,
@@ -214,6 +218,11 @@ pub(super) fn quantity(reader: &mut Reader, node: &Node, kind: Kind) -> Option<Q
         Kind::Word(words) => {
             let pairs: Vec<(&str, &'static str)> = words.iter().map(|word| (*word, *word)).collect();
             reader.word(node, &pairs).map(Quantity::Word)
+        }
+        Kind::Words(words) => {
+            let pairs: Vec<(&str, &'static str)> = words.iter().map(|word| (*word, *word)).collect();
+            let found: Vec<_> = items(node).iter().filter_map(|item| reader.word(item, &pairs)).collect();
+            (!found.is_empty() && found.len() == items(node).len()).then_some(Quantity::Words(found))
         }
     }
 }
@@ -265,8 +274,10 @@ fn read_setting(reader: &mut Reader, row: &Entry) -> Option<Setting> {
         let mut words = BTreeMap::new();
         if let Some(node) = fields.get("words") {
             for entry in node.entries() {
-                if let Some(Quantity::Word(word)) = quantity(reader, &entry.value, kind) {
-                    words.insert(entry.key.clone(), word);
+                match quantity(reader, &entry.value, kind) {
+                    Some(Quantity::Word(word)) => drop(words.insert(entry.key.clone(), word)),
+                    Some(Quantity::Words(list)) => words.extend(list.first().map(|word| (entry.key.clone(), *word))),
+                    _ => {}
                 }
             }
         }

@@ -1,15 +1,19 @@
 //! Vendor settings: official names and ways of writing, translated by the profile's table to neutral values.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostic, listed, nearest};
 use super::files;
 use super::reader::{Fields, Reader};
-use super::tree::{Layer, Node, Place, Value};
+use super::tree::{Entry, Layer, Node, Place, Value};
 use crate::dist::Dist;
 use crate::profile::{BusProfile, Kind, ProfileValue, Quantity, Scope, Setting, VALUES};
 use crate::time::SimSpan;
 use crate::units;
+
+/// Stands for every value that a vendor's table of words does not list.
+const ANYTHING: &str = "*";
 
 /// A neutral value that settings give.
 #[derive(Clone, Debug)]
@@ -88,6 +92,11 @@ impl Values<'_> {
         if let Some(Quantity::Word(word)) = self.quantity(name) { word } else { "" }
     }
 
+    /// Several words, in order of preference.
+    pub(super) fn words(&self, name: &str) -> &[&'static str] {
+        if let Some(Quantity::Words(words)) = self.quantity(name) { words } else { &[] }
+    }
+
     /// A word that is `true`.
     pub(super) fn flag(&self, name: &str) -> bool {
         self.word(name) == "true"
@@ -125,7 +134,7 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, tables: &[Table
         None => {}
         Some(Value::Map(entries)) => {
             for entry in entries {
-                let Some(value) = entry.value.text() else {
+                let Some(value) = single(tables, entry) else {
                     if !entry.value.is_null() {
                         reader.wrong_kind(&entry.value, "a single value, written as the vendor does");
                     }
@@ -137,7 +146,7 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, tables: &[Table
                     tables,
                     &mut over,
                     &mut left,
-                    &One { path: &path, name: &entry.key, value, place: entry.place, at, file: false },
+                    &One { path: &path, name: &entry.key, value: &value, place: entry.place, at, file: false },
                 );
             }
         }
@@ -150,6 +159,23 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, tables: &[Table
     }
     explain_defaults(reader, &path, tables, &over);
     over
+}
+
+/// A setting's value as the vendor writes it; a list may be written as one where it is one.
+fn single<'a>(tables: &[Table<'_>], entry: &'a Entry) -> Option<Cow<'a, str>> {
+    let is_list = |table: &Table<'_>| match table.profile.settings.get(&(table.scope, entry.key.clone())) {
+        Some(Setting::Sets { value, .. }) => {
+            VALUES.iter().any(|(name, kind, _)| name == value && matches!(kind, Kind::Words(_)))
+        }
+        _ => false,
+    };
+    match &entry.value.value {
+        Value::List(words) if tables.iter().any(is_list) => {
+            let words: Option<Vec<&str>> = words.iter().map(Node::text).collect();
+            Some(Cow::Owned(words?.join(",")))
+        }
+        _ => entry.value.text().map(Cow::Borrowed),
+    }
 }
 
 /// One setting as written.
@@ -248,13 +274,25 @@ fn vendor_value(reader: &mut Reader, setting: &Setting, neutral: &str, it: &One<
     let result = match kind {
         Kind::Word(known) => {
             let direct = || known.iter().copied().find(|word| words.is_empty() && *word == it.value);
-            let Some(word) = words.get(it.value).copied().or_else(direct) else {
+            let anything = || words.get(ANYTHING).copied();
+            let Some(word) = words.get(it.value).copied().or_else(direct).or_else(anything) else {
                 let fits = words.keys().map(String::as_str).chain(known.iter().copied().filter(|_| words.is_empty()));
-                let message = format!("`{}` cannot be `{}`", it.name, it.value);
-                reader.error(Diagnostic::at(it.at, message).help(format!("it is one of {}", listed(fits))));
+                unfit(reader, it, it.value, fits);
                 return None;
             };
             return Some(Quantity::Word(word));
+        }
+        Kind::Words(_) => {
+            let mut found = Vec::new();
+            for one in it.value.split(',').map(str::trim) {
+                let Some(word) = words.get(one) else {
+                    // Of a word and the long name of its class the word is shown.
+                    unfit(reader, it, one, words.keys().map(String::as_str).filter(|name| !name.contains('.')));
+                    return None;
+                };
+                found.push(*word);
+            }
+            return Some(Quantity::Words(found));
         }
         Kind::CountOrUnlimited | Kind::SizeOrUnlimited
             if unlimited.as_deref() == Some(it.value) || it.value == "unlimited" =>
@@ -282,17 +320,47 @@ fn vendor_value(reader: &mut Reader, setting: &Setting, neutral: &str, it: &One<
     }
 }
 
+fn unfit<'a>(reader: &mut Reader, it: &One<'_>, value: &str, fits: impl Iterator<Item = &'a str>) {
+    let message = format!("`{}` cannot be `{value}`", it.name);
+    reader.error(Diagnostic::at(it.at, message).help(format!("it is one of {}", listed(fits))));
+}
+
 /// Records the profile's values of the settings that were not given.
 fn explain_defaults(reader: &mut Reader, path: &str, tables: &[Table<'_>], over: &[Overrides]) {
     for (table, over) in tables.iter().zip(over) {
         for ((scope, name), setting) in &table.profile.settings {
-            let Setting::Sets { value, .. } = setting else { continue };
+            let Setting::Sets { value, words, .. } = setting else { continue };
             if *scope != table.scope || over.contains_key(value) || matches!(scope, Scope::Topic | Scope::Bus) {
                 continue;
             }
-            explain_profile(reader, &format!("{path}.{name}"), table.profile, value);
+            if let Some(found) = table.profile.values.get(*value) {
+                let text = as_the_vendor(words, found);
+                explain_value(
+                    reader,
+                    &format!("{path}.{name}"),
+                    &table.profile.name,
+                    &ProfileValue { text, ..found.clone() },
+                );
+            }
         }
     }
+}
+
+/// A profile's value in the words of a vendor's setting.
+fn as_the_vendor(words: &BTreeMap<String, &'static str>, value: &ProfileValue) -> String {
+    let own: Vec<&str> = match &value.quantity {
+        Quantity::Word(word) => vec![word],
+        Quantity::Words(words) => words.clone(),
+        _ => return value.text.clone(),
+    };
+    let vendors = |own: &&str| {
+        let mut known = words.iter().filter(|(name, word)| *word == own && *name != ANYTHING).map(|(name, _)| name);
+        // Of several names the one that is written alike, or else the shortest.
+        let name =
+            if known.clone().any(|name| name == own) { None } else { known.by_ref().min_by_key(|name| name.len()) };
+        name.map_or_else(|| (*own).to_owned(), Clone::clone)
+    };
+    own.iter().map(vendors).collect::<Vec<_>>().join(",")
 }
 
 /// Records a profile's value.

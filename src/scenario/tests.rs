@@ -109,12 +109,18 @@ fn order_placement_consumers() {
     let window = SimSpan::from_seconds(3600);
     assert_eq!(email.idempotent, Some(IdempotencePlan { window, same_transaction: true }));
     assert_eq!((email.settle, email.startup.constant()), (Settle::After, Some(1e10)));
-    let membership = Membership::Eager {
+    let membership = Membership::Group(GroupPlan {
+        protocol: Protocol::Eager,
+        assignor: Assignor::Range,
+        fixed: false,
         session_timeout: SimSpan::from_seconds(45),
         heartbeat: SimSpan::from_seconds(3),
         rebalance_timeout: SimSpan::from_seconds(300),
         join: Dist::lognormal_through((0.5, 5e6), (0.99, 5e7)).unwrap(),
-    };
+        initial_delay: SimSpan::from_seconds(3),
+        initial_delay_grows: true,
+        assignment_interval: SimSpan::from_seconds(1),
+    });
     assert_eq!(email.membership, membership);
     let Dispatch::Log(log) = &email.dispatch else { panic!("a log") };
     let mean = Dist::lognormal_through((0.5, 480.0), (0.99, 2048.0)).unwrap().mean();

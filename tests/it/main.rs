@@ -20,6 +20,7 @@ mod estimates;
 mod exact;
 mod faults;
 mod floating_point;
+mod groups;
 mod journeys;
 mod kafka;
 mod layers;

@@ -318,8 +318,8 @@ fn scaled_polled(k: u64) -> Plan {
         u = 20 * k,
         v = 120 * k
     ));
-    let Membership::Eager { join, .. } = &mut plan.consumers[0].membership else { panic!("an eager group") };
-    *join = Dist::Constant(5e6 * k as f64);
+    let Membership::Group(group) = &mut plan.consumers[0].membership else { panic!("a group") };
+    group.join = Dist::Constant(5e6 * k as f64);
     plan
 }
 

@@ -8,7 +8,9 @@ use crate::engine::setup::{Publisher, Setup};
 use crate::engine::timeline::{Occurrence, occurrences, restart};
 use crate::engine::upstream::{faults_upstream, upstream};
 use crate::outcome::{ConsumerOutcome, FaultOutcome, LagOutcome, PartitionLag, Touched};
-use crate::plan::{ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Membership, Party, Plan, Settle, TopicId};
+use crate::plan::{
+    ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, GroupPlan, Party, Plan, Protocol, Settle, TopicId,
+};
 use crate::time::{SimSpan, SimTime};
 
 /// Samples of one run.
@@ -135,9 +137,13 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
             return ready.saturating_add(way_from(plan, party));
         }
         let Some(policy) = group.map(|group| &plan.consumers[group]) else { return to };
-        let Membership::Eager { session_timeout, .. } = policy.membership else { return to };
-        let expelled = from.saturating_add(session_timeout.0);
+        let Some(membership) = policy.membership.group() else { return to };
+        let expelled = from.saturating_add(membership.session_timeout.0);
         match (&fault.effect, &ready) {
+            // Whoever takes a seat that is kept has what it had.
+            (Effect::Crash, Some(ready)) if membership.fixed && ready[n] < expelled => {
+                ready[n].saturating_add(regrouping(plan, policy))
+            }
             (Effect::Crash, Some(ready)) => ready[n].max(expelled).saturating_add(regrouping(plan, policy)),
             (Effect::Pause, _) if expelled <= to => to.saturating_add(regrouping(plan, policy)),
             _ => to,
@@ -169,12 +175,23 @@ fn way_from(plan: &Plan, party: Party) -> u64 {
 /// How long a group takes, usually at most, from the news about a member until it has delivered again what it must: all
 /// hear of it, end the poll in hand, join, and begin with what the polls of the members that are gone had held.
 fn regrouping(plan: &Plan, policy: &ConsumerPlan) -> u64 {
-    let Membership::Eager { heartbeat, rebalance_timeout, join, .. } = &policy.membership else { return 0 };
+    let Some(GroupPlan { heartbeat, rebalance_timeout, join, protocol, assignment_interval, .. }) =
+        policy.membership.group()
+    else {
+        return 0;
+    };
     let Dispatch::Log(log) = &policy.dispatch else { return 0 };
     let work = plan.mean_time(&policy.handler);
     let poll = SimSpan::from_nanos_f64(work * f64::from(log.max_poll_records)).0.min(rebalance_timeout.0);
     let join = SimSpan::from_nanos_f64(2.0 * join.mean()).0;
-    [heartbeat.0, poll, join, poll].into_iter().fold(0, u64::saturating_add)
+    let round = [heartbeat.0, poll, join].into_iter().fold(0, u64::saturating_add);
+    let rounds = match protocol {
+        Protocol::Eager => round,
+        // What moves between members moves with a second round, or with the heartbeat of a second member.
+        Protocol::Cooperative => round.saturating_mul(2),
+        Protocol::Incremental => round.saturating_mul(2).saturating_add(assignment_interval.0),
+    };
+    rounds.saturating_add(poll)
 }
 
 /// The period of a lag that rises and falls in turn, a little more; 0: it does not. Lag is at its level before when it has

@@ -6,11 +6,14 @@
 //!          fetch.rs                poll.rs            work.rs                    poll.rs
 //! ```
 //!
-//! `lane.rs` and `member.rs` are the state of one partition and of one member. Membership changes go through a barrier
-//! (`rounds.rs`).
+//! `lane.rs` and `member.rs` are the state of one partition and of one member. Who belongs to the group is in `rounds.rs`;
+//! partitions change hands (`hands.rs`) behind a barrier (`barrier.rs`), or as the bus tells each member (`incremental.rs`).
 
+mod barrier;
 mod copies;
 mod fetch;
+mod hands;
+mod incremental;
 mod lane;
 mod leaders;
 mod member;
@@ -107,6 +110,7 @@ impl Polled {
         let live: Vec<usize> = (0..count).filter(|member| core.members[*member].is_up()).collect();
         live.iter().for_each(|member| polled.members[*member].in_group = true);
         polled.give(core, &live, 0);
+        polled.rounds.targets.target.clone_from(&polled.rounds.held);
         for member in live {
             polled.due[member] = 0;
         }
@@ -186,7 +190,7 @@ impl Polled {
         if core.retries.any() {
             due = state.buffer.iter().fold(due, |due, chunk| due.min(state.not_seen(chunk.due)));
         }
-        due = due.min(state.late_at(core.progress_timeout));
+        due = due.min(state.late_at(core.progress_timeout, self.rounds.stops_all()));
         if let (Some(batch), Some(first)) = (self.config.batch, state.ready.front())
             && !state.idle.is_empty()
             && state.ready.len() < batch.max as usize
@@ -230,8 +234,7 @@ impl Polled {
             }
         }
         if self.members[member].notice_at <= now {
-            self.members[member].notice_at = u64::MAX;
-            self.members[member].noticed = true;
+            self.notice_group(member, now);
         }
         if let Settle::Timer(interval) = self.config.settle
             && self.members[member].blocked
@@ -241,7 +244,7 @@ impl Polled {
             self.members[member].auto_at = now.saturating_add(interval.0.max(1));
         }
         self.pump(core, logs, member, now);
-        if self.members[member].late_at(core.progress_timeout) <= now {
+        if self.members[member].late_at(core.progress_timeout, self.rounds.stops_all()) <= now {
             self.give_up_group(core, logs, member, now);
         }
     }

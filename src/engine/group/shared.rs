@@ -20,7 +20,7 @@ use crate::engine::setup::{Publisher, Rounding, Setup};
 use crate::engine::timeline::Link;
 use crate::outcome::DeliveryResult;
 use crate::partition::by_range;
-use crate::plan::{ConsumerId, ConsumerPlan, Dispatch, FaultTarget, Membership, Plan, WorkerOrder};
+use crate::plan::{ConsumerId, ConsumerPlan, Dispatch, FaultTarget, Plan, WorkerOrder};
 use crate::random::Stream;
 use crate::time::SimTime;
 
@@ -132,10 +132,7 @@ impl Core {
             wire: wire(plan, setup, index, members as usize),
             clusters: topics.iter().map(|topic| setup.clusters.topics.get(topic).cloned()).collect(),
             held: Held::default(),
-            progress_timeout: match &consumer.membership {
-                Membership::Immediate => u64::MAX,
-                Membership::Eager { rebalance_timeout, .. } => rebalance_timeout.0,
-            },
+            progress_timeout: consumer.membership.group().map_or(u64::MAX, |group| group.rebalance_timeout.0),
             startup: consumer.startup.clone(),
             restarts: Stream::named(setup.seed, &format!("{}/restart", consumer.name)),
             seed: setup.seed,

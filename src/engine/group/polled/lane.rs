@@ -9,7 +9,13 @@ use crate::engine::group::run::Item;
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) broker: usize,
+    /// The member that reads it.
     pub(super) owner: Option<usize>,
+    /// Whether its owner has heard that it is to give it back, and whether a member has heard that it may have it.
+    pub(super) demanded: bool,
+    pub(super) offered: bool,
+    /// Counts its assignments.
+    pub(super) assignment: u64,
     pub(super) committed: u64,
     /// All before this are finished in this assignment.
     pub(super) prefix: u64,
@@ -48,6 +54,9 @@ impl Lane {
         Self {
             broker,
             owner: None,
+            demanded: false,
+            offered: false,
+            assignment: 0,
             committed: 0,
             prefix: 0,
             finished: VecDeque::new(),
@@ -64,7 +73,8 @@ impl Lane {
 
     /// A new assignment: it starts at the committed position.
     pub(super) fn assign(&mut self, owner: Option<usize>) {
-        self.owner = owner;
+        (self.owner, self.demanded, self.offered) = (owner, false, false);
+        self.assignment += 1;
         (self.prefix, self.polled, self.fetched) = (self.committed, self.committed, self.committed);
         self.finished.clear();
     }

@@ -138,7 +138,11 @@ impl Polled {
             return;
         }
         moved.iter().for_each(|lane| self.place(member, *lane, now));
-        // A fetch that waits for others is sent anew before long, and asks for these too.
+        self.ask_too(core, logs, member, &moved, now);
+    }
+
+    /// A fetch that waits for others is sent anew before long, and asks for these partitions too.
+    pub(super) fn ask_too(&mut self, core: &Core, logs: &[&Log], member: usize, moved: &[usize], now: u64) {
         for Session { lanes, fetch, asked, .. } in &mut self.members[member].sessions {
             let Fetch::Parked { from } = fetch else { continue };
             for lane in moved.iter().filter(|lane| lanes.contains(lane) && self.lanes[**lane].wants_more()) {

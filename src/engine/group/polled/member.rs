@@ -55,8 +55,6 @@ impl Session {
 /// One process.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    /// Counts its assignments.
-    pub(super) generation: u64,
     pub(super) in_group: bool,
     /// Expelled without knowing it.
     pub(super) zombie: bool,
@@ -64,8 +62,17 @@ pub(super) struct Member {
     /// When it learns of a rebalance, and whether it has.
     pub(super) notice_at: u64,
     pub(super) noticed: bool,
+    /// It has rejoined, and the round is not over.
     pub(super) joined: bool,
+    /// What it has, in order.
     pub(super) lanes: Vec<usize>,
+    /// What it has heard that it is to give back, and of that what it fetches no longer.
+    pub(super) demands: Vec<usize>,
+    pub(super) giving: Vec<usize>,
+    /// It is to rejoin when it has given that back.
+    pub(super) rejoins: bool,
+    /// What it has heard that it may take up.
+    pub(super) coming: Vec<usize>,
     pub(super) sessions: Vec<Session>,
     /// Partitions whose leader it does not know, with when it will look again.
     pub(super) homeless: Vec<(u64, usize)>,
@@ -90,7 +97,6 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(workers: u32) -> Self {
         Self {
-            generation: 0,
             in_group: false,
             zombie: false,
             leaving: false,
@@ -98,6 +104,10 @@ impl Member {
             noticed: false,
             joined: false,
             lanes: Vec::new(),
+            demands: Vec::new(),
+            giving: Vec::new(),
+            rejoins: false,
+            coming: Vec::new(),
             sessions: Vec::new(),
             homeless: Vec::new(),
             buffer: VecDeque::new(),
@@ -119,9 +129,10 @@ impl Member {
         if deadline >= self.looked_at { deadline } else { u64::MAX }
     }
 
-    /// When it has not polled for too long: it is in the group, and not inside of poll.
-    pub(super) fn late_at(&self, progress_timeout: u64) -> u64 {
-        let polls = self.blocked || self.joined || !self.in_group;
+    /// When it has not polled for too long: it is in the group, and not inside of poll, as it is while it `waits` for the end
+    /// of a round.
+    pub(super) fn late_at(&self, progress_timeout: u64, waits: bool) -> u64 {
+        let polls = self.blocked || (self.joined && waits) || !self.in_group;
         if polls { u64::MAX } else { self.polled_at.saturating_add(progress_timeout) }
     }
 

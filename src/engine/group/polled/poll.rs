@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::fetch::MANY;
+use super::hands::Turn;
 use super::lane::Lane;
 use super::member::Chunk;
 use super::{Core, Log, Polled};
@@ -25,9 +26,10 @@ impl Polled {
                 while self.start_one(core, logs, member, now) {}
             }
             if self.may_poll(member) {
-                if self.members[member].noticed || self.members[member].zombie || self.members[member].leaving {
-                    self.part(core, logs, member, now);
-                    return;
+                match self.attend(core, logs, member, now) {
+                    Turn::Stop => return,
+                    Turn::Again => continue,
+                    Turn::Poll => {}
                 }
                 if self.poll(core, logs, member, now) {
                     continue;
@@ -60,7 +62,6 @@ impl Polled {
             None => self.config.max_poll,
         };
         let mut taken = 0;
-        let tag = self.members[member].generation;
         if self.config.instant {
             taken += self.take_by_time(core, logs, member, now);
         }
@@ -73,6 +74,7 @@ impl Polled {
                 continue;
             }
             let Chunk { lane, from, reset, answered, arrived, .. } = *chunk;
+            let tag = self.lanes[lane].assignment;
             let (to, due) = due_part(core, logs, chunk, now);
             let left = usize::try_from(to - from).unwrap_or(usize::MAX);
             let count = left.min(room - taken);
@@ -103,9 +105,10 @@ impl Polled {
     /// Takes all that is buffered in the order in which it became visible. How many.
     fn take_by_time(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) -> usize {
         let mut items = Vec::new();
-        let tag = self.members[member].generation;
+        let lanes = &self.lanes;
         self.members[member].buffer.retain_mut(|chunk| {
             let Chunk { lane, from, to, reset, answered, arrived, .. } = *chunk;
+            let tag = lanes[lane].assignment;
             let (due_to, due) = due_part(core, logs, chunk, now);
             (chunk.from, chunk.due) = (due_to, due);
             let log_lane = core.log_lane(logs, lane);
@@ -197,6 +200,10 @@ impl Polled {
     pub(super) fn commit(&mut self, core: &mut Core, member: usize, lane: usize, to: u64, now: u64) {
         let state = &mut self.lanes[lane];
         if to <= state.committed || state.owner != Some(member) || self.members[member].zombie {
+            return;
+        }
+        // Between its rejoining and the end of the round a client that works on does not settle.
+        if self.members[member].joined && !self.rounds.stops_all() {
             return;
         }
         if core.wire.meet(member, now).dropped {

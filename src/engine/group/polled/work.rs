@@ -128,8 +128,8 @@ impl Polled {
     /// A handler is done with its records.
     pub(super) fn close(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
         core.busy += u128::from(now - run.busy_from.min(now));
-        let current = run.item.tag == self.members[member].generation && !self.members[member].zombie;
         for item in run.items() {
+            let current = item.tag == self.lanes[item.lane].assignment && !self.members[member].zombie;
             self.conclude(core, logs, member, *item, &run, (now, current));
         }
         self.members[member].free_worker(worker);
@@ -243,6 +243,7 @@ impl Polled {
                 self.lost_if_committed(core, logs, item);
             }
         }
+        self.disown(member);
         let state = &mut self.members[member];
         let unstarted: Vec<Item> = state.ready.iter().chain(state.claims.values().flatten()).copied().collect();
         for item in unstarted {
