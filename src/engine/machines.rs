@@ -6,8 +6,8 @@ use super::{Plan, RunOptions};
 use crate::dist::Dist;
 use crate::outcome::Outcome;
 use crate::plan::{
-    BatchPlan, ConsumerPlan, Effect, FailurePlan, FaultPlan, FaultTarget, Handler, KeyPlan, ResourceId, ResourcePlan,
-    RetryMode, Step,
+    BatchPlan, ConsumerId, ConsumerPlan, Effect, FailurePlan, FaultPlan, FaultTarget, Handler, KeyPlan, Members,
+    ResourceId, ResourcePlan, RetryMode, Step,
 };
 use crate::time::SimSpan;
 
@@ -89,12 +89,11 @@ fn a_producer_is_the_same_in_both() {
 /// members, workers, order, batches, failures and retries does not depend on that.
 #[test]
 fn a_consumer_is_the_same_in_both() {
-    let mut seen = [0; 3];
+    let mut seen = [0; 4];
     for case in 0..300 {
         let mut p = random_plan(&mut Dice(case * 7919 + 1));
         p.consumers.iter_mut().for_each(comparable);
         p.faults.retain(comparable_fault);
-        waits_are_work_where_pauses_strike(&mut p);
         for consumer in p.consumers.iter_mut().filter(|consumer| consumer.failure != FailurePlan::default()) {
             seen[0] += 1;
             // What is delivered again goes on with the next attempt. While another handler is at it, the small machine
@@ -104,9 +103,13 @@ fn a_consumer_is_the_same_in_both() {
             }
         }
         seen[1] += u64::from(!p.faults.is_empty());
-        let [one, mut other] = [false, true].map(|delegate| {
+        let [mut one, mut other] = [false, true].map(|delegate| {
             outcome(&p, &RunOptions { seed: case, trace: true, delegate, general: true, ..RunOptions::default() })
         });
+        for consumer in &mut one.consumers {
+            // It waits where a pause may strike: no group runs that.
+            seen[3] += u64::from(consumer.handler.take().is_none());
+        }
         for consumer in &mut other.consumers {
             let handler = consumer.handler.take().expect("its handlers run in the mesh");
             seen[2] += u64::from(handler.working > 0);
@@ -114,6 +117,37 @@ fn a_consumer_is_the_same_in_both() {
         alike(&one, &other, case);
     }
     assert!(seen.into_iter().all(|count| count > 50), "{seen:?}");
+}
+
+/// A wait of ten seconds that begins at 20 s, and a pause of five in the middle of it, which takes nothing; one that begins at
+/// 40 s, and a pause from 49 to 54 s. Work is late by all of both.
+#[test]
+fn a_wait_is_late_by_what_is_left_of_a_pause() {
+    let seconds = |seconds: f64| Dist::Constant(seconds * 1000.0 * MS);
+    let ends = |step: fn(Dist) -> Step| {
+        let mut p = plan(60);
+        p.topics.push(topic("orders", 1, Dist::Constant(0.0)));
+        let mut shop = producer("shop", 1.0, KeyPlan::None, 0);
+        shop.arrivals = crate::dist::Arrivals::Constant(0.05);
+        p.producers.push(shop);
+        let mut reader = consumer("reader", 0, 1, seconds(1.0));
+        reader.handler.steps = vec![step(seconds(10.0))];
+        p.consumers.push(reader);
+        let pause = |at: f64| FaultPlan {
+            name: "pause".into(),
+            stream: "0".into(),
+            at: seconds(at),
+            every: None,
+            lasts: Some(seconds(5.0)),
+            target: FaultTarget::Consumer(ConsumerId(0), Members::All),
+            effect: Effect::Pause,
+        };
+        p.faults = vec![pause(23.0), pause(49.0)];
+        let outcome = outcome(&p, &RunOptions { trace: true, ..RunOptions::default() });
+        outcome.trace.iter().map(|record| (record.done.0 - record.start.0) / 1_000_000).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(Step::Wait), [10_000, 14_000]);
+    assert_eq!(ends(Step::Work), [15_000, 15_000]);
 }
 
 /// Where attempts fail and are made again at once, the retries are the same, too.
@@ -151,19 +185,6 @@ fn comparable(consumer: &mut ConsumerPlan) {
             && let Some(mean) = time.constant()
         {
             *time = Dist::Exponential(mean);
-        }
-    }
-}
-
-/// A pause that begins while a handler only waits: the small machine, which knows the sum of its times, is late by all of it,
-/// the mesh by what is left of it when the wait is over.
-fn waits_are_work_where_pauses_strike(plan: &mut Plan) {
-    for fault in plan.faults.iter().filter(|fault| fault.effect == Effect::Pause) {
-        let FaultTarget::Consumer(consumer, _) = fault.target else { continue };
-        for step in &mut plan.consumers[consumer.0 as usize].handler.steps {
-            if let Step::Wait(time) = step {
-                *step = Step::Work(time.clone());
-            }
         }
     }
 }

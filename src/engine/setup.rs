@@ -14,8 +14,8 @@ use crate::dist::{Dist, NO_KEY};
 use crate::outcome::EventId;
 use crate::partition::KeyTexts;
 use crate::plan::{
-    Acks, ClientPlan, ConsumerId, ConsumerPlan, FailurePlan, FaultTarget, Handler, Initiator, KeyHash, KeyPlan,
-    Keyless, Party, Plan, ProducerId, ServiceId, Step, StorePolicy, TopicId,
+    Acks, ClientPlan, ConsumerId, ConsumerPlan, Effect, FailurePlan, FaultPlan, FaultTarget, Handler, Initiator,
+    KeyHash, KeyPlan, Keyless, Party, Plan, ProducerId, ServiceId, Step, StorePolicy, TopicId,
 };
 use crate::random::{Stream, fnv1a};
 use crate::stats::Course;
@@ -238,7 +238,7 @@ impl Setup {
                 topic.first_roots = topic.who.iter().map(|who| roots.first(*who)).collect();
             }
         }
-        let delegates = plan.consumers.iter().map(|consumer| delegate || !consumer.handler.is_simple()).collect();
+        let delegates = (0..plan.consumers.len()).map(|index| delegate || needs_mesh(plan, index)).collect();
         let alone =
             |index: &usize| plan.producers[*index].handler.is_simple() && plan.producers[*index].outbox.is_none();
         let sources = (0..plan.producers.len()).filter(alone).collect();
@@ -262,6 +262,17 @@ impl Setup {
             awaited,
         }
     }
+}
+
+/// Whether a consumer's handlers must run in the mesh: steps wait for others, or a handler only waits as its process stands
+/// still. That goes on when the wait is over, unless the pause is longer; a group knows no more than the sum of its times.
+fn needs_mesh(plan: &Plan, consumer: usize) -> bool {
+    let handler = &plan.consumers[consumer].handler;
+    let strikes = |fault: &FaultPlan| {
+        fault.effect == Effect::Pause
+            && matches!(fault.target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer)
+    };
+    !handler.is_simple() || (handler.waits() && plan.faults.iter().any(strikes))
 }
 
 impl TopicSetup {

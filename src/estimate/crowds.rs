@@ -81,7 +81,9 @@ struct Tank {
     instances: Vec<Instance>,
     /// Instances that are up.
     up: f64,
-    /// Their workers; of those that all stand still, the ones that are held: whoever comes waits, or finds no room.
+    /// Whether all of them stand still.
+    still: bool,
+    /// Their workers; where they stand still, those that were held as they began to: whoever comes waits, or finds no room.
     workers: f64,
     room: f64,
     /// Most that wait here, of those that the room holds: callers have no more requests here at once than workers of their own,
@@ -93,11 +95,13 @@ struct Tank {
 }
 
 impl Tank {
-    /// Something has happened to an instance. `callers`: most requests here at once, if only
-    /// services call.
+    /// Something has happened to an instance. `callers`: most requests here at once, where only services call.
     fn refit(&mut self, policy: &ServicePlan, held: Held, callers: Option<f64>, now: f64) {
         let up: Vec<&Instance> = self.instances.iter().filter(|it| it.down == 0).collect();
         let (before, count) = (self.up, up.len() as f64);
+        let still = up.iter().all(|it| it.stands_still(now));
+        // Who has come since then holds none.
+        let held_ones = if self.still { self.workers } else { self.there };
         // What was at an instance is gone with it.
         self.there *= if before > 0.0 { (count / before).min(1.0) } else { 0.0 };
         (self.up, self.workers) = (count, count * f64::from(policy.workers));
@@ -107,9 +111,10 @@ impl Tank {
             self.here = callers - self.workers;
             self.room = f64::INFINITY;
         }
-        if up.iter().all(|it| it.stands_still(now)) {
-            self.workers = self.workers.min(self.there);
+        if still {
+            self.workers = self.workers.min(held_ones).min(self.there);
         }
+        self.still = still;
         let speeds: f64 = up.iter().map(|it| it.speed(held, now)).sum();
         self.speed = if count > 0.0 { speeds / count } else { 0.0 };
     }
@@ -323,7 +328,7 @@ fn run(
         Balance::RoundRobin | Balance::Pinned => (policy.instances, 1),
     };
     let instances = vec![instance; together as usize];
-    let tank = Tank { instances, up: 0.0, workers: 0.0, room: 0.0, here: 0.0, speed: 0.0, there: 0.0 };
+    let tank = Tank { instances, up: 0.0, still: false, workers: 0.0, room: 0.0, here: 0.0, speed: 0.0, there: 0.0 };
     let mut tanks = vec![tank; count as usize];
     let callers = callers.map(|callers| callers / f64::from(count));
     tanks.iter_mut().for_each(|tank| tank.refit(policy, held, callers, 0.0));

@@ -26,9 +26,17 @@ fn parts(figure: &Figure, slack: f64, least: f64) -> Option<f64> {
 }
 
 /// `wait 57.3s, by formula 30.1ms`.
-fn both(what: &str, figure: &Figure) -> String {
+fn both(what: &str, figure: &Figure, theory: Theory) -> String {
     let show = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| shown(figure, value));
-    format!("{what} {}, by formula {}", show(figure.simulated), show(figure.estimate))
+    let by = if theory == Theory::Fluid { "by the fluid" } else { "by formula" };
+    format!("{what} {}, {by} {}", show(figure.simulated), show(figure.estimate))
+}
+
+/// What an estimate is by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theory {
+    Formula,
+    Fluid,
 }
 
 fn shown(figure: &Figure, value: f64) -> String {
@@ -43,20 +51,24 @@ fn shown(figure: &Figure, value: f64) -> String {
 }
 
 /// A remark from what parts and what explains it.
-fn remark(what: &[String], seen: Vec<String>, left_out: Vec<String>) -> Option<String> {
+fn remark(theory: Theory, what: &[String], seen: Vec<String>, left_out: Vec<String>) -> Option<String> {
     let what = what.first()?;
     let mut text = format!("{what}.");
+    let (it, knows) = match theory {
+        Theory::Formula => ("formula", "means and variances"),
+        Theory::Fluid => ("fluid", "rates"),
+    };
     let room = NAMED.saturating_sub(seen.len());
     if !seen.is_empty() {
         let seen: Vec<String> = seen.into_iter().take(NAMED).collect();
-        text += &format!(" In the run, not in the formula: {}.", seen.join("; "));
+        text += &format!(" In the run, not in the {it}: {}.", seen.join("; "));
     }
     let left_out: Vec<String> = left_out.into_iter().take(room).collect();
     if !left_out.is_empty() {
-        text += &format!(" The formula leaves out {}.", left_out.join("; "));
+        text += &format!(" The {it} leaves out {}.", left_out.join("; "));
     }
     if text.len() == what.len() + 1 {
-        text += " Nothing in the plan or in the run explains it: the formula knows means and variances only.";
+        text += &format!(" Nothing in the plan or in the run explains it: the {it} knows {knows} only.");
     }
     Some(text)
 }
@@ -72,7 +84,7 @@ pub(super) fn of_consumer(setting: &Setting<'_>, found: Found<'_>, it: &Consumer
     let mut part = |key: &str, name: &str, slack: f64, least: f64| {
         let figure = beside.figure(key)?;
         let off = parts(figure, slack, least)?;
-        what.push(both(name, figure));
+        what.push(both(name, figure, Theory::Formula));
         Some(off)
     };
     let load = part("offered_load", "Load", 0.05 + noise.min(0.05), 0.005);
@@ -88,7 +100,7 @@ pub(super) fn of_consumer(setting: &Setting<'_>, found: Found<'_>, it: &Consumer
     seen.extend(stopped(found, index));
     let faults = faults_at(setting, found, index, it);
     if !faults.is_empty() && is_explained(it, beside) {
-        return remark(&what, faults, Vec::new());
+        return remark(Theory::Formula, &what, faults, Vec::new());
     }
     seen.extend(faults);
     seen.extend(rebalances(found, index));
@@ -98,7 +110,7 @@ pub(super) fn of_consumer(setting: &Setting<'_>, found: Found<'_>, it: &Consumer
         seen.extend(fewer(beside));
     }
     seen.extend(too_short(setting, it));
-    remark(&what, seen, it.doubts.iter().map(crate::estimate::Doubt::words).collect())
+    remark(Theory::Formula, &what, seen, it.doubts.iter().map(crate::estimate::Doubt::words).collect())
 }
 
 /// There is nothing to compare: what comes of it instead.
@@ -214,7 +226,7 @@ pub(super) fn of_service(setting: &Setting<'_>, found: Found<'_>, it: &Service, 
     let mut part = |key: &str, name: &str, slack: f64, least: f64| {
         let figure = beside.figure(key)?;
         let off = parts(figure, slack, least)?;
-        what.push(both(name, figure));
+        what.push(both(name, figure, Theory::Formula));
         Some(off)
     };
     let _ = part("response.mean", "Mean response", 0.5 * slack, 0.0);
@@ -238,7 +250,7 @@ pub(super) fn of_service(setting: &Setting<'_>, found: Found<'_>, it: &Service, 
         seen.extend(fewer(beside));
     }
     seen.extend(failed_calls(setting, found, index));
-    remark(&what, seen, it.doubts.iter().map(crate::estimate::Doubt::words).collect())
+    remark(Theory::Formula, &what, seen, it.doubts.iter().map(crate::estimate::Doubt::words).collect())
 }
 
 /// Faults of a service, and of all that it is tied to by calls: one that fails or waits sends others less, or more.
@@ -358,14 +370,15 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
         what.push(drains());
     }
     if parts(backlog, SLACK, 20.0).is_some() {
-        what.push(both("Backlog", backlog));
+        what.push(both("Backlog", backlog, Theory::Fluid));
     }
+    // The lag of a consumer is sampled, and what waits at a service is counted.
     let soon = if matches!(it.at, At::Service(_)) { 2.0 } else { 15.0 };
     if parts(drained, SLACK, soon).is_some() {
         what.push(drains());
     }
     if let Some(refused) = beside.figure("refused").filter(|refused| parts(refused, SLACK, 0.02).is_some()) {
-        what.push(both("Refused", refused));
+        what.push(both("Refused", refused, Theory::Fluid));
     }
     if what.is_empty() || backlog.simulated.is_none() {
         return None;
@@ -391,9 +404,5 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     if found.pooled.runs > 1 && !it.by_chance && worst {
         seen.push(format!("the ups and downs of {} runs, of which the worst is shown", found.pooled.runs));
     }
-    let of_a_fluid = |text: String| {
-        let text = text.replace("not in the formula", "not in the fluid").replace("by formula", "by the fluid");
-        text.replace("the formula knows means and variances only", "the fluid knows rates only")
-    };
-    remark(&what, seen, Vec::new()).map(of_a_fluid)
+    remark(Theory::Fluid, &what, seen, Vec::new())
 }

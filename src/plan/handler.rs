@@ -27,6 +27,14 @@ impl Handler {
         simple
     }
 
+    /// Whether it waits for a time.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |step| found |= matches!(step, Step::Wait(_)));
+        found
+    }
+
     /// Whether it has a local transaction.
     #[must_use]
     pub fn commits(&self) -> bool {
@@ -160,7 +168,8 @@ pub struct BreakerPlan {
 }
 
 /// An await step. Events of the same journey end it that become visible after the handler has begun. In one handler each of
-/// them ends one wait; of several handlers of one journey each hears it.
+/// them ends one wait. Of several handlers of one service in one journey it is for that from which it descends, if it does so
+/// from any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AwaitStep {
     /// Where the event is stored.

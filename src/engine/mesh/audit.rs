@@ -60,7 +60,7 @@ impl Mesh {
         for (actor, it) in self.actors.iter().enumerate() {
             let workers = self.servers.get(actor).map_or(0, |server| server.workers);
             if !it.crowding.agrees(it.instances.iter().map(|instance| instance.queue.len()).sum()) {
-                return Err(format!("as many wait at actor {actor} as nobody has counted"));
+                return Err(format!("not as many wait at actor {actor} as were counted"));
             }
             for (index, instance) in it.instances.iter().enumerate() {
                 let busy = held.get(&(actor, index)).copied().unwrap_or(0);

@@ -72,8 +72,8 @@ impl Listening {
 
     /// Whether an event that descends from `from` may be meant for a handler.
     fn is_for(&self, from: u64, (actor, handler): (usize, u64)) -> bool {
-        let others = || self.line(from).filter(|it| asked_by(*it, actor));
-        self.line(from).any(|it| it == handler) || others().all(|it| self.line(handler).any(|above| above == it))
+        let mut others = self.line(from).filter(|it| asked_by(*it, actor));
+        self.line(from).any(|it| it == handler) || others.all(|it| self.line(handler).any(|above| above == it))
     }
 }
 

@@ -89,6 +89,16 @@ fn no_more_wait_than_the_callers_have_workers() {
     assert_eq!(outage.refused, Some(0.0));
 }
 
+/// Another fault that begins while it stands still gives nobody a worker.
+#[test]
+fn who_stands_still_takes_nobody_whatever_else_begins() {
+    let service = "workers: 200, queue: 100k, service_time: 100ms";
+    let both =
+        "for: 20s, target: services.s, effect: pause }, { at: 605s, for: 5s, target: services.s, effect: { slow: 2x }";
+    let found = struck("{ constant: 10/s }", service, both);
+    near("backlog", Some(found.outages[0].backlog), 200.0, 1e-6);
+}
+
 /// A process that ends while it stands still is back at work when it is back.
 #[test]
 fn a_crash_ends_a_pause() {
