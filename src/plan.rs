@@ -21,7 +21,7 @@ pub use consumers::{
     Assignor, Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, GroupPlan, IdempotencePlan, LogDispatch,
     Membership, Protocol, QueueDispatch, Refresh, Reset, RetryMode, RetryPlan, SchedulePlan, Settle, WorkerOrder,
 };
-pub use faults::{ChangePlan, Effect, FaultPlan, FaultTarget, Members};
+pub use faults::{Action, ChangePlan, Effect, FaultPlan, FaultTarget, Members};
 pub use handler::{
     AwaitStep, BreakerPlan, CallRetry, CallStep, Handler, Otherwise, PublishStep, RetryWhen, SagaStep, Step, called,
 };
@@ -346,8 +346,7 @@ impl Plan {
     /// Most members that a consumer ever has.
     #[must_use]
     pub fn most_members(&self, consumer: usize) -> u32 {
-        let changes = self.changes.iter().filter(|change| change.consumer.0 as usize == consumer);
-        changes.map(|change| change.members).chain([self.consumers[consumer].members]).max().unwrap_or(1)
+        self.sizes(consumer).into_iter().map(|(_, size)| size).max().unwrap_or(1)
     }
 
     /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the
@@ -359,8 +358,9 @@ impl Plan {
             .iter()
             .filter(|change| change.consumer.0 as usize == consumer)
             .map(|change| {
+                let Action::Scale(members) = change.action;
                 let to = change.lasts.map_or(u64::MAX, |lasts| change.at.0.saturating_add(lasts.0));
-                (change.at.0, to, change.members)
+                (change.at.0, to, members)
             })
             .collect();
         let mut times: Vec<u64> = changes.iter().flat_map(|(from, to, _)| [*from, *to]).collect();

@@ -442,7 +442,7 @@ pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
             at: SimTime(1_000_000 * dice.below(1800)),
             lasts: dice.chance(50).then_some(SimSpan::from_millis(400)),
             consumer: ConsumerId(0),
-            members: 1 + u32::try_from(dice.below(5)).unwrap(),
+            action: Action::Scale(1 + u32::try_from(dice.below(5)).unwrap()),
         });
     }
     if dice.chance(30) {

@@ -34,7 +34,7 @@ pub(super) fn plan() -> Plan {
             at: SimTime(80_000_000_000),
             lasts: None,
             consumer: ConsumerId(0),
-            members: 4,
+            action: Action::Scale(4),
         }],
         expectations: Vec::new(),
         key_labels: Vec::new(),

@@ -132,6 +132,13 @@ pub struct ChangePlan {
     pub lasts: Option<SimSpan>,
     /// Which consumer.
     pub consumer: ConsumerId,
+    /// What.
+    pub action: Action,
+}
+
+/// What operators do to a consumer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
     /// New number of members.
-    pub members: u32,
+    Scale(u32),
 }

@@ -1,4 +1,4 @@
-//! Faults and changes: when, whom, what.
+//! Faults: when, whom, what.
 
 use super::awaits;
 use super::brokers;
@@ -10,13 +10,11 @@ use super::reader::{Choice, Fields, Reader, items};
 use super::tree::{Node, Place};
 use crate::dist::Dist;
 use crate::plan::{
-    ChangePlan, ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Party, Plan, ProducerId, ResourceId,
-    ServiceId, ServicePlan, called,
+    ConsumerId, ConsumerPlan, Effect, FaultPlan, FaultTarget, Members, Party, Plan, ProducerId, ResourceId, ServiceId,
+    ServicePlan, called,
 };
-use crate::time::{SimSpan, SimTime};
+use crate::time::SimSpan;
 use crate::units;
-
-use super::producers::MAX_PROCESSES;
 
 /// Effects by kind of target; each fits what is listed.
 const CONSUMER_EFFECTS: [&str; 5] = ["crash", "pause", "slow", "fail", "poison"];
@@ -28,8 +26,6 @@ const RELAY_EFFECTS: [&str; 2] = ["crash", "pause"];
 const BROKER_EFFECTS: [&str; 3] = ["crash", "pause", "power_loss"];
 /// Effects of the format that this version does not have, on any target.
 const NOT_YET: [&str; 5] = ["clock_skew", "hot_key", "bad_schema", "rebalance", "disk_stall"];
-/// Actions of the format that this version does not have.
-const NOT_YET_ACTIONS: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
 
 /// What targets are resolved against.
 pub(super) struct Things<'a> {
@@ -37,71 +33,8 @@ pub(super) struct Things<'a> {
     pub(super) buses: &'a Buses,
 }
 
-/// Reads `changes`.
-pub(super) fn changes(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<ChangePlan> {
-    items(node).iter().enumerate().filter_map(|(index, item)| change(reader, item, index, things)).collect()
-}
-
-fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -> Option<ChangePlan> {
-    if node.is_null() {
-        return None;
-    }
-    let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;
-    reader.explained.things.push(fields.path.clone());
-    fields.explain(reader, &["name", "target", "action"]);
-    let name = fields.get("name").and_then(Node::text).map(str::to_owned);
-    fields.required(reader, "at", "at: 45m");
-    let at = fields.span(reader, "at");
-    let at_place = fields.get("at").map_or(node.place, |node| node.place);
-    let lasts = fields.span(reader, "for");
-    let target = fields.required(reader, "target", "target: consumers.email");
-    let action = fields.required(reader, "action", "action: { scale: 12 }");
-    fields.finish(reader);
-    let target = target.and_then(|node| target_of(reader, node, things).map(|target| (target, node)));
-    let members = action.and_then(|node| scale(reader, node));
-    let ((target, node), members, at) = (target?, members?, at?);
-    let FaultTarget::Consumer(consumer, Members::All) = target else {
-        let message = format!("not yet supported: `scale` of `{}`", node.text().unwrap_or_default());
-        reader.error(Diagnostic::at(node.place, message).help("consumers can be scaled: `consumers.NAME`"));
-        return None;
-    };
-    let shown = name.unwrap_or_else(|| format!("scale {} to {members}", node.text().unwrap_or_default()));
-    if beyond_the_end(reader, at, at_place, &shown) {
-        return None;
-    }
-    Some(ChangePlan { name: shown, at: SimTime(at.0), lasts, consumer, members })
-}
-
-fn scale(reader: &mut Reader, node: &Node) -> Option<u32> {
-    let choice = Choice::of(reader, node, "an action", "{ scale: 12 }")?;
-    let (name, place) = choice.name(node);
-    match choice {
-        Choice::Map(entry) if name == "scale" => {
-            let members = reader.quantity(&entry.value, units::parse_count, "a count of members")?;
-            let fits = u32::try_from(members).ok().filter(|members| (1..=MAX_PROCESSES).contains(members));
-            if fits.is_none() {
-                let message = format!("`scale` is {members}, and should be between 1 and {MAX_PROCESSES}");
-                reader.error(Diagnostic::at(entry.value.place, message));
-            }
-            fits
-        }
-        _ if NOT_YET_ACTIONS.contains(&name) => {
-            reader.not_yet(place, &format!("the action `{name}`"));
-            None
-        }
-        _ => {
-            let near = nearest(name, NOT_YET_ACTIONS.into_iter().chain(["scale"]));
-            let help = near.map_or_else(|| "write `{ scale: 12 }`".into(), |near| format!("did you mean `{near}`?"));
-            reader.error(
-                Diagnostic::at(place, format!("there is no action `{name}`")).label("unknown action").help(help),
-            );
-            None
-        }
-    }
-}
-
 /// Whether something begins after the end; an error, unless the command line made the run shorter.
-fn beyond_the_end(reader: &mut Reader, at: SimSpan, place: Place, name: &str) -> bool {
+pub(super) fn beyond_the_end(reader: &mut Reader, at: SimSpan, place: Place, name: &str) -> bool {
     if at < reader.duration {
         return false;
     }
@@ -217,7 +150,7 @@ fn id(index: usize) -> u32 {
 }
 
 /// Whom a path names.
-fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<FaultTarget> {
+pub(super) fn target_of(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Option<FaultTarget> {
     let Some(path) = node.text() else {
         reader.wrong_kind(node, "a path like `consumers.email`");
         return None;
@@ -337,10 +270,8 @@ fn undeclared(reader: &Reader, node: &Node, path: &str, tail: &str) -> Diagnosti
 }
 
 fn members(reader: &mut Reader, node: &Node, tail: &str, things: &Things<'_>, consumer: usize) -> Option<Members> {
-    let plan = &things.plan.consumers[consumer];
-    let changes = things.plan.changes.iter().filter(|change| change.consumer.0 as usize == consumer);
-    let most = changes.map(|change| change.members).chain([plan.members]).max().unwrap_or(1);
-    part(reader, node, tail, &Parts { of: &plan.name, word: "members", count: most })
+    let most = things.plan.most_members(consumer);
+    part(reader, node, tail, &Parts { of: &things.plan.consumers[consumer].name, word: "members", count: most })
 }
 
 /// The numbered parts of a thing: members of a consumer, instances of a service.

@@ -14,6 +14,7 @@ mod awaits;
 mod brokers;
 mod buses;
 mod calls;
+mod changes;
 mod clients;
 mod consumers;
 mod diagnostics;

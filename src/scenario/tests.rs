@@ -147,7 +147,7 @@ fn order_placement_faults_changes_and_claims() {
     assert_eq!((&fault.effect, &fault.every), (&Effect::Slow(10.0), &None));
     assert_eq!((fault.at.constant(), fault.lasts.as_ref().unwrap().constant()), (Some(1.8e12), Some(6e11)));
     let [change] = plan.changes.as_slice() else { panic!("one change") };
-    assert_eq!((change.consumer, change.members, change.lasts), (ConsumerId(1), 12, None));
+    assert_eq!((change.consumer, &change.action, change.lasts), (ConsumerId(1), &Action::Scale(12), None));
     assert_eq!(change.at, SimTime(2_700_000_000_000));
     let claims: Vec<_> = plan.expectations.iter().map(|claim| (claim.metrics.len(), claim.op, claim.value)).collect();
     use Comparison::{Equal, Less};
