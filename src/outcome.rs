@@ -229,6 +229,31 @@ pub struct ConsumerOutcome {
     pub cut_off: u64,
     /// What its handlers did, where they do more than work, wait, publish and choose.
     pub handler: Option<HandlerOutcome>,
+    /// What came of its roll-outs, where some are planned.
+    pub rollout: Option<RolloutOutcome>,
+}
+
+/// What came of the roll-outs of a consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RolloutOutcome {
+    /// All processes are new and ready.
+    pub done: u64,
+    /// Not so at the end of the run, or not begun.
+    pub open: u64,
+    /// Longest time from the beginning of one that is done, or is planned to begin, until then.
+    pub longest: SimSpan,
+    /// Processes that were killed, for they were not done when their time was over.
+    pub killed: u64,
+}
+
+impl RolloutOutcome {
+    /// Adds what came of others.
+    pub fn merge(&mut self, other: Self) {
+        self.done += other.done;
+        self.open += other.open;
+        self.longest = self.longest.max(other.longest);
+        self.killed += other.killed;
+    }
 }
 
 /// What one service saw.

@@ -21,7 +21,7 @@ pub use consumers::{
     Assignor, Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, GroupPlan, IdempotencePlan, LogDispatch,
     Membership, Protocol, QueueDispatch, Refresh, Reset, RetryMode, RetryPlan, SchedulePlan, Settle, WorkerOrder,
 };
-pub use faults::{Action, ChangePlan, Effect, FaultPlan, FaultTarget, Members};
+pub use faults::{Action, ChangePlan, DeployPlan, Effect, FaultPlan, FaultTarget, Members};
 pub use handler::{
     AwaitStep, BreakerPlan, CallRetry, CallStep, Handler, Otherwise, PublishStep, RetryWhen, SagaStep, Step, called,
 };
@@ -349,6 +349,22 @@ impl Plan {
         self.sizes(consumer).into_iter().map(|(_, size)| size).max().unwrap_or(1)
     }
 
+    /// Most processes that a consumer ever has: while a version is rolled out there may be more than members.
+    #[must_use]
+    pub fn most_processes(&self, consumer: usize) -> u32 {
+        let surges = self.deploys(consumer).map(|(_, deploy)| deploy.max_surge);
+        self.most_members(consumer) + surges.max().unwrap_or(0)
+    }
+
+    /// When a consumer is rolled out anew, and how.
+    pub fn deploys(&self, consumer: usize) -> impl Iterator<Item = (SimTime, DeployPlan)> {
+        let own = self.changes.iter().filter(move |change| change.consumer.0 as usize == consumer);
+        own.filter_map(|change| match change.action {
+            Action::Deploy(deploy) => Some((change.at, deploy)),
+            Action::Scale(_) => None,
+        })
+    }
+
     /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the
     /// one that began last counts.
     #[must_use]
@@ -357,10 +373,10 @@ impl Plan {
             .changes
             .iter()
             .filter(|change| change.consumer.0 as usize == consumer)
-            .map(|change| {
-                let Action::Scale(members) = change.action;
+            .filter_map(|change| {
+                let Action::Scale(members) = change.action else { return None };
                 let to = change.lasts.map_or(u64::MAX, |lasts| change.at.0.saturating_add(lasts.0));
-                (change.at.0, to, members)
+                Some((change.at.0, to, members))
             })
             .collect();
         let mut times: Vec<u64> = changes.iter().flat_map(|(from, to, _)| [*from, *to]).collect();

@@ -446,6 +446,9 @@ pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
         });
     }
     if dice.chance(30) {
+        p.changes.push(random_deploy(dice));
+    }
+    if dice.chance(30) {
         p.warm_up = SimSpan::from_millis(300);
     }
     super::journeys::tests::add_some(dice, &mut p);
@@ -465,6 +468,19 @@ pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
         fail_brokers(dice, &mut p);
     }
     p
+}
+
+fn random_deploy(dice: &mut Dice) -> ChangePlan {
+    let max_surge = u32::try_from(dice.below(3)).unwrap();
+    let max_unavailable = u32::try_from(dice.below(3)).unwrap().max(u32::from(max_surge == 0));
+    let grace = SimSpan::from_millis(dice.pick(&[0, 50, 5000]));
+    ChangePlan {
+        name: "deploy".into(),
+        at: SimTime(1_000_000 * dice.below(1800)),
+        lasts: None,
+        consumer: ConsumerId(0),
+        action: Action::Deploy(DeployPlan { max_unavailable, max_surge, grace }),
+    }
 }
 
 pub(super) fn outcome(plan: &Plan, options: &RunOptions) -> Outcome {

@@ -10,7 +10,8 @@ use super::model::Model;
 use super::queues::{Known, members_at};
 use super::rates::{is_burst, occurrences};
 use crate::outcome::Crowd;
-use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultPlan, FaultTarget, GroupPlan, Members, Protocol};
+use crate::plan::{ConsumerPlan, DeployPlan, Dispatch, Effect, FaultPlan, FaultTarget, GroupPlan, Members, Protocol};
+use crate::time::SimTime;
 
 /// Who a fault leaves something behind at, by index of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +128,23 @@ impl<'a, 'p> Script<'a, 'p> {
             self.events.extend((size..members).map(|member| (at, Event::Leave(member))));
             self.events.extend((members..size).map(|member| (at + startup, Event::Join(member))));
             members = size;
+        }
+        for (at, deploy) in self.model.plan.deploys(self.known.index) {
+            self.roll_out(at, deploy, startup);
+        }
+    }
+
+    /// A version is rolled out, in waves of a start each. Whose place is taken before they go is not missed.
+    fn roll_out(&mut self, at: SimTime, deploy: DeployPlan, startup: f64) {
+        let DeployPlan { max_unavailable, max_surge, .. } = deploy;
+        let size = members_at(self.model, self.known.index, at.0);
+        let wave = (max_unavailable + max_surge) as usize;
+        for (n, first) in (0..size).step_by(wave).enumerate() {
+            let begins = at.seconds() + startup * n as f64;
+            for member in (first..size.min(first + wave)).skip(max_surge as usize) {
+                self.events.push((begins, Event::Leave(member)));
+                self.events.push((begins + startup, Event::Join(member)));
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::pool::{Pooled, rounded_mean};
 use super::{event_name, journeys, services};
 use crate::outcome::{
     ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
-    ProducerOutcome, Seen, StageSums, TopicOutcome, Touched,
+    ProducerOutcome, RolloutOutcome, Seen, StageSums, TopicOutcome, Touched,
 };
 use crate::plan::{
     Acks, ClientPlan, ConsumerPlan, Dispatch, Effect, FaultTarget, Handler, Plan, Settle, TopicId, WorkerOrder,
@@ -262,6 +262,11 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     put("attempts", seen.attempts.into());
     put("failures", seen.failures.into());
     put("cut_off", seen.cut_off.into());
+    if let Some(rollout) = seen.rollout {
+        let longest = if rollout.done > 0 { seconds(rollout.longest.0) } else { Value::Null };
+        let RolloutOutcome { done, open, killed, .. } = rollout;
+        put("rollout", json!({ "done": done, "open": open, "time": { "max": longest }, "killed": killed }));
+    }
     metrics.into()
 }
 

@@ -285,6 +285,9 @@ impl ConsumerOutcome {
         self.lag.merge(other.lag);
         self.cut_off += other.cut_off;
         merge_handlers(&mut self.handler, other.handler);
+        if let Some(rollout) = other.rollout {
+            self.rollout.get_or_insert_default().merge(rollout);
+        }
     }
 }
 

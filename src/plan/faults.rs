@@ -141,4 +141,17 @@ pub struct ChangePlan {
 pub enum Action {
     /// New number of members.
     Scale(u32),
+    /// All its processes are replaced, some at a time.
+    Deploy(DeployPlan),
+}
+
+/// How a version is rolled out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeployPlan {
+    /// At most so many members fewer than wanted are up, if no fault takes more.
+    pub max_unavailable: u32,
+    /// At most so many processes more than members are there.
+    pub max_surge: u32,
+    /// How long a process that is told to stop may take before it is killed.
+    pub grace: SimSpan,
 }

@@ -5,13 +5,13 @@ use super::faults::{Things, beyond_the_end, target_of};
 use super::producers::MAX_PROCESSES;
 use super::reader::{Choice, Fields, Reader, items};
 use super::tree::{Entry, Node, Place};
-use crate::plan::{Action, ChangePlan, FaultTarget, Members};
-use crate::time::SimTime;
+use crate::plan::{Action, ChangePlan, ConsumerPlan, DeployPlan, FaultTarget, Members};
+use crate::time::{SimSpan, SimTime};
 use crate::units;
 
 /// Actions, and those of the format that this version does not have.
-const ACTIONS: [&str; 1] = ["scale"];
-const NOT_YET: [&str; 6] = ["workers", "partitions", "deploy", "replay", "pause", "redrive"];
+const ACTIONS: [&str; 2] = ["scale", "deploy"];
+const NOT_YET: [&str; 5] = ["workers", "partitions", "replay", "pause", "redrive"];
 
 /// Reads `changes`.
 pub(super) fn changes(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<ChangePlan> {
@@ -30,20 +30,28 @@ fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -
     let at = fields.span(reader, "at");
     let at_place = fields.get("at").map_or(node.place, |node| node.place);
     let lasts = fields.span(reader, "for");
+    let fields_for = fields.get("for");
     let target = fields.required(reader, "target", "target: consumers.email");
     let action = fields.required(reader, "action", "action: { scale: 12 }");
     fields.finish(reader);
     let target = target.and_then(|node| target_of(reader, node, things).map(|target| (target, node)));
+    let action_place = action.map_or(node.place, |node| node.place);
     let action = action.and_then(|node| action_of(reader, node));
     let ((target, node), action, at) = (target?, action?, at?);
     let whom = node.text().unwrap_or_default();
     let FaultTarget::Consumer(consumer, Members::All) = target else {
         let message = format!("not yet supported: `{}` of `{whom}`", word(&action));
-        reader.error(Diagnostic::at(node.place, message).help("consumers can be scaled: `consumers.NAME`"));
+        let help = format!("`{}` is for consumers: `consumers.NAME`", word(&action));
+        reader.error(Diagnostic::at(node.place, message).help(help));
         return None;
     };
+    if let Action::Deploy(plan) = action {
+        let for_place = fields_for.map(|node| node.place);
+        check_deploy(reader, (action_place, for_place), plan, &things.plan.consumers[consumer.0 as usize])?;
+    }
     let shown = name.unwrap_or_else(|| match action {
         Action::Scale(members) => format!("scale {whom} to {members}"),
+        Action::Deploy(_) => format!("deploy {whom}"),
     });
     if beyond_the_end(reader, at, at_place, &shown) {
         return None;
@@ -55,6 +63,7 @@ fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -
 fn word(action: &Action) -> &'static str {
     match action {
         Action::Scale(_) => "scale",
+        Action::Deploy(_) => "deploy",
     }
 }
 
@@ -63,6 +72,8 @@ fn action_of(reader: &mut Reader, node: &Node) -> Option<Action> {
     let (name, place) = choice.name(node);
     match choice {
         Choice::Map(entry) if name == "scale" => scale(reader, entry),
+        Choice::Map(entry) if name == "deploy" => deploy(reader, &entry.value, entry.place),
+        Choice::Word("deploy") => Some(Action::Deploy(ROLLING)),
         _ if NOT_YET.contains(&name) => {
             reader.not_yet(place, &format!("the action `{name}`"));
             None
@@ -72,6 +83,56 @@ fn action_of(reader: &mut Reader, node: &Node) -> Option<Action> {
             None
         }
     }
+}
+
+/// A roll-out as it is without a word: one process at a time. The time to finish is that of a pod of Kubernetes
+/// (`terminationGracePeriodSeconds`).
+const ROLLING: DeployPlan = DeployPlan { max_unavailable: 1, max_surge: 0, grace: SimSpan::from_seconds(30) };
+
+fn deploy(reader: &mut Reader, node: &Node, place: Place) -> Option<Action> {
+    let mut fields = Fields::open(reader, node, place, "deploy", "`deploy`")?;
+    if let Some(schema) = fields.get("schema") {
+        reader.not_yet(schema.place, "`schema` of a roll-out");
+    }
+    let max_unavailable = fields.count32(reader, "max_unavailable", 0, MAX_PROCESSES);
+    let max_surge = fields.count32(reader, "max_surge", 0, MAX_PROCESSES);
+    let grace = fields.span(reader, "grace");
+    let surges = max_surge.is_some_and(|surge| surge > 0);
+    fields.finish(reader);
+    let plan = DeployPlan {
+        // Whoever says that more are started first needs nobody to go before.
+        max_unavailable: max_unavailable.unwrap_or(if surges { 0 } else { ROLLING.max_unavailable }),
+        max_surge: max_surge.unwrap_or(ROLLING.max_surge),
+        grace: grace.unwrap_or(ROLLING.grace),
+    };
+    if plan.max_unavailable == 0 && plan.max_surge == 0 {
+        let error = Diagnostic::at(place, "nobody may stop and nobody may start: this roll-out never begins");
+        reader.error(error.help("`max_unavailable` or `max_surge` is at least 1"));
+        return None;
+    }
+    Some(Action::Deploy(plan))
+}
+
+/// What a roll-out does not go with.
+fn check_deploy(
+    reader: &mut Reader,
+    (place, lasts): (Place, Option<Place>),
+    plan: DeployPlan,
+    consumer: &ConsumerPlan,
+) -> Option<()> {
+    if let Some(lasts) = lasts {
+        let error = Diagnostic::at(lasts, "a roll-out ends when all processes are new: `for` does not fit");
+        reader.error(error.help("leave `for` out"));
+        return None;
+    }
+    if plan.max_surge > 0 && consumer.membership.group().is_some_and(|group| group.fixed) {
+        let message =
+            format!("members of `{}` have identities of their own, of which none can be there twice", consumer.name);
+        let help = "leave `max_surge` out: each process is stopped before the next takes its identity";
+        reader.error(Diagnostic::at(place, message).help(help));
+        return None;
+    }
+    Some(())
 }
 
 fn unknown(reader: &mut Reader, name: &str, place: Place) {

@@ -16,6 +16,7 @@ mod callers;
 mod clients;
 mod closed_forms;
 mod compare;
+mod deploys;
 mod estimates;
 mod exact;
 mod faults;

@@ -1,15 +1,17 @@
 //! The control timeline of a group: faults and planned changes, sorted by time, known before the run.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
-use crate::dist::{About, Dist};
+use crate::dist::About;
 use crate::engine::setup::Setup;
 use crate::engine::timeline::{occurrences, sizes};
-use crate::plan::{ConsumerId, Effect, FaultPlan, FaultTarget, Plan};
+use crate::plan::{ConsumerId, DeployPlan, Effect, FaultPlan, FaultTarget, Plan};
 use crate::random::Stream;
 
-/// One thing that happens to a group from outside. A member of `None` is all of them.
+/// Whom a fault strikes: all, or a member by its number, as one occurrence.
+pub(super) type Whom = Option<(u32, usize)>;
+
+/// One thing that happens to a group from outside.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Control {
     /// Measurement begins.
@@ -17,25 +19,25 @@ pub(super) enum Control {
     /// A fault whose traces this group follows begins: number of the tracker.
     Track(usize),
     /// The process ends.
-    Crash(Option<u32>),
+    Crash(Whom),
     /// The process is ready again.
-    Restart(Option<u32>),
+    Restart(Whom),
     /// It stands still until this time.
-    Pause(Option<u32>, u64),
+    Pause(Whom, u64),
     /// It slows down: fault, factor.
-    SlowOn(Option<u32>, usize, f64),
+    SlowOn(Whom, usize, f64),
     /// That ends.
-    SlowOff(Option<u32>, usize),
+    SlowOff(Whom, usize),
     /// Attempts fail: fault, share.
-    FailOn(Option<u32>, usize, f64),
+    FailOn(Whom, usize, f64),
     /// That ends.
-    FailOff(Option<u32>, usize),
+    FailOff(Whom, usize),
     /// So many of the next events that it takes never succeed.
-    Poison(Option<u32>, u64),
+    Poison(Whom, u64),
     /// The group shall have so many members.
     Scale(u32),
-    /// A new member is ready.
-    Join(usize),
+    /// A version is rolled out.
+    Deploy(DeployPlan),
 }
 
 /// Control events in order of time; those of one time in the order of the plan.
@@ -43,10 +45,6 @@ pub(super) enum Control {
 pub(super) struct Timeline {
     planned: Vec<(u64, Control)>,
     at: usize,
-    joins: BinaryHeap<Reverse<(u64, usize)>>,
-    startup: Dist,
-    startup_stream: Stream,
-    startups: u64,
 }
 
 /// When the processes that crashes of a consumer end are ready again, by fault and occurrence.
@@ -68,15 +66,7 @@ pub(super) fn restarts(plan: &Plan, setup: &Setup, consumer: usize) -> BTreeMap<
 
 impl Timeline {
     pub(super) fn new(plan: &Plan, setup: &Setup, consumer: usize) -> Self {
-        let startup_stream = Stream::named(setup.seed, &format!("{}/startup", plan.consumers[consumer].name));
-        let mut timeline = Self {
-            planned: Vec::new(),
-            at: 0,
-            joins: BinaryHeap::new(),
-            startup: plan.consumers[consumer].startup.clone(),
-            startup_stream,
-            startups: 1 << 32,
-        };
+        let mut timeline = Self { planned: Vec::new(), at: 0 };
         timeline.add_trackers(plan, setup, consumer);
         if setup.warm_up > 0 {
             timeline.push(setup.warm_up, Control::WarmUp);
@@ -99,12 +89,14 @@ impl Timeline {
     fn add_faults(&mut self, plan: &Plan, setup: &Setup, consumer: usize) {
         let id = ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits"));
         let restarts = restarts(plan, setup, consumer);
+        let mut occurrence = 0;
         for (number, fault) in plan.faults.iter().enumerate() {
             if !matches!(fault.target, FaultTarget::Consumer(target, _) if target == id) {
                 continue;
             }
             for (n, o) in occurrences(plan, fault, setup.seed).into_iter().enumerate() {
-                let m = o.member;
+                occurrence += 1;
+                let m = o.member.map(|number| (number, occurrence));
                 // What begins an occurrence stands before what ends it, also where it has no length.
                 match fault.effect {
                     Effect::Crash => {
@@ -135,6 +127,9 @@ impl Timeline {
                 self.push(at, Control::Scale(size));
             }
         }
+        for (at, deploy) in plan.deploys(consumer) {
+            self.push(at.0, Control::Deploy(deploy));
+        }
     }
 
     fn push(&mut self, at: u64, event: Control) {
@@ -144,33 +139,12 @@ impl Timeline {
     /// Time of the next event.
     #[inline]
     pub(super) fn next(&self) -> u64 {
-        let planned = self.planned.get(self.at).map_or(u64::MAX, |event| event.0);
-        self.joins.peek().map_or(planned, |join| planned.min(join.0.0))
+        self.planned.get(self.at).map_or(u64::MAX, |event| event.0)
     }
 
     /// The next event.
     pub(super) fn take(&mut self) -> Control {
-        let planned = self.planned.get(self.at).map_or(u64::MAX, |event| event.0);
-        if self.joins.peek().is_some_and(|join| join.0.0 < planned) {
-            let Reverse((_, member)) = self.joins.pop().expect("just seen");
-            return Control::Join(member);
-        }
         self.at += 1;
         self.planned[self.at - 1].1
-    }
-
-    /// A new member starts at `now` and joins when it is ready.
-    pub(super) fn join_after_startup(&mut self, member: usize, now: u64) {
-        if self.joins.iter().any(|join| join.0.1 == member) {
-            return;
-        }
-        self.startups += 1;
-        let startup = self.startup.whole(&mut self.startup_stream.at(self.startups), About::default());
-        self.joins.push(Reverse((now.saturating_add(startup), member)));
-    }
-
-    /// A member that has not joined yet is not wanted any more.
-    pub(super) fn cancel_joins(&mut self, member: usize) {
-        self.joins.retain(|join| join.0.1 != member);
     }
 }

@@ -20,6 +20,7 @@ mod outputs;
 mod polled;
 mod queue;
 mod retries;
+mod roster;
 mod run;
 mod serial;
 mod shared;
@@ -27,12 +28,13 @@ mod wire;
 
 pub(super) use fate::slowed;
 
-use control::{Control, Timeline};
+use control::{Control, Timeline, Whom};
 use lag::LagMeter;
 use members::remove_one;
 use meter::Meter;
 use polled::Polled;
 use queue::Queue;
+use roster::{Due, Roster};
 use serial::Serial;
 use shared::Core;
 
@@ -84,6 +86,7 @@ pub(super) struct Group {
     core: Core,
     discipline: Discipline,
     timeline: Timeline,
+    roster: Roster,
     lag: LagMeter,
     /// When the next thing happens to the group from outside, or its lag is sampled.
     control: u64,
@@ -110,7 +113,8 @@ impl Group {
             Dispatch::Log(dispatch) => Discipline::Polled(Box::new(Polled::new(&core, plan, consumer, dispatch))),
         };
         let (timeline, lag) = (Timeline::new(plan, setup, index), LagMeter::new(plan, setup, index));
-        Self { control: timeline.next().min(lag.next()), timeline, lag, core, discipline }
+        let roster = Roster::new(plan, index, setup.seed);
+        Self { control: timeline.next().min(lag.next()), timeline, roster, lag, core, discipline }
     }
 
     /// Topics that it subscribes to.
@@ -224,16 +228,22 @@ impl Group {
         let control = self.control;
         each!(&mut self.discipline, it => it.run(&mut self.core, logs, control));
         self.core.meter.at(control);
-        if self.timeline.next() == control {
-            let event = self.timeline.take();
-            self.apply(logs, control, event);
+        let outside = self.timeline.next() == control;
+        if outside || self.roster.next() == control {
+            self.core.note_available(control);
+            if outside {
+                let event = self.timeline.take();
+                self.apply(logs, control, event);
+            } else if let Some(due) = self.roster.take() {
+                self.attend(logs, control, due);
+            }
             if let Discipline::Serial(serial) = &mut self.discipline {
                 serial.heed(&self.core);
             }
         } else {
             self.sample(logs, control);
         }
-        self.control = self.timeline.next().min(self.lag.next());
+        self.control = self.timeline.next().min(self.roster.next()).min(self.lag.next());
     }
 
     /// Hands all that the group has published to the topics.
@@ -255,7 +265,6 @@ impl Group {
 
     #[cold]
     fn apply(&mut self, logs: &[&Log], now: u64, event: Control) {
-        self.core.note_available(now);
         match event {
             Control::WarmUp => {
                 self.core.busy = 0;
@@ -266,7 +275,10 @@ impl Group {
             }
             Control::Track(tracker) => self.lag.track(tracker, now, &mut self.core.meter),
             Control::Crash(member) => self.each_member(member, |group, m| group.crash(logs, now, m)),
-            Control::Restart(member) => self.each_member(member, |group, m| group.restart(logs, now, m)),
+            Control::Restart(member) => {
+                self.each_member(member, |group, m| group.restart(logs, now, m));
+                self.roll_on(logs, now);
+            }
             Control::Pause(member, until) => self.each_member(member, |group, m| group.pause(logs, now, m, until)),
             Control::SlowOn(member, fault, factor) => self.each_member(member, |group, m| {
                 group.core.members[m].slows.push((fault, factor));
@@ -283,21 +295,59 @@ impl Group {
                 self.each_member(member, |group, m| remove_one(&mut group.core.members[m].fails, fault));
             }
             Control::Poison(None, count) => self.core.poison_left += count,
-            Control::Poison(Some(member), count) => self.core.members[member as usize].poison_left += count,
-            Control::Scale(size) => self.scale(logs, now, size as usize),
-            Control::Join(member) => {
-                // One that a crash holds down joins when it is started again.
-                if !std::mem::replace(&mut self.core.members[member].wanted, true) && self.core.members[member].is_up()
-                {
-                    self.joined(logs, now, member);
-                }
+            Control::Poison(member, count) => {
+                self.each_member(member, |group, m| group.core.members[m].poison_left += count);
+            }
+            Control::Scale(size) => {
+                let stopped = self.roster.resize(size, &self.core.members, now);
+                self.stop(logs, now, stopped);
+            }
+            Control::Deploy(plan) => {
+                self.roster.deploy(plan, now);
+                self.roll_on(logs, now);
             }
         }
     }
 
-    fn each_member(&mut self, member: Option<u32>, act: impl Fn(&mut Self, usize)) {
-        match member {
-            Some(member) => act(self, member as usize),
+    /// Does what the roster has due.
+    fn attend(&mut self, logs: &[&Log], now: u64, due: Due) {
+        match due {
+            Due::Ready(member) => {
+                let wanted = self.core.members[member].wanted;
+                if !wanted && each!(&self.discipline, it => it.lingers(member)) {
+                    return self.roster.wait(member, now);
+                }
+                self.roster.ready(member);
+                self.core.members[member].wanted = true;
+                // One that a crash holds down joins when it is started again.
+                if !wanted && self.core.members[member].is_up() {
+                    self.joined(logs, now, member);
+                }
+            }
+            Due::Kill(member) => {
+                if !self.core.members[member].wanted && each!(&self.discipline, it => it.lingers(member)) {
+                    self.roster.killed();
+                    self.core.process_ends(member, now);
+                    let core = &mut self.core;
+                    each!(&mut self.discipline, it => it.crash(core, logs, member, now));
+                }
+            }
+            Due::Look => {}
+        }
+        self.roll_on(logs, now);
+    }
+
+    fn roll_on(&mut self, logs: &[&Log], now: u64) {
+        let stopped = self.roster.roll_on(&self.core.members, now);
+        self.stop(logs, now, stopped);
+    }
+
+    fn each_member(&mut self, whom: Whom, act: impl Fn(&mut Self, usize)) {
+        match whom {
+            Some((number, occurrence)) => {
+                let member = self.roster.struck(number, occurrence);
+                act(self, member);
+            }
             None => (0..self.core.members.len()).for_each(|member| act(self, member)),
         }
     }
@@ -348,21 +398,15 @@ impl Group {
         }
     }
 
-    fn scale(&mut self, logs: &[&Log], now: u64, size: usize) {
-        for member in size..self.core.members.len() {
-            if std::mem::take(&mut self.core.members[member].wanted) {
-                let core = &mut self.core;
-                match &mut self.discipline {
-                    Discipline::Serial(serial) => serial.regroup(core, logs, now),
-                    Discipline::Polled(polled) => polled.leave(core, logs, member, now),
-                    Discipline::Queue(queue) => queue.leave(core, logs, member, now),
-                }
-            }
-            self.timeline.cancel_joins(member);
-        }
-        for member in 0..size {
-            if !self.core.members[member].wanted {
-                self.timeline.join_after_startup(member, now);
+    /// Processes are told to stop.
+    fn stop(&mut self, logs: &[&Log], now: u64, members: Vec<usize>) {
+        for member in members {
+            self.core.members[member].wanted = false;
+            let core = &mut self.core;
+            match &mut self.discipline {
+                Discipline::Serial(serial) => serial.regroup(core, logs, now),
+                Discipline::Polled(polled) => polled.leave(core, logs, member, now),
+                Discipline::Queue(queue) => queue.leave(core, logs, member, now),
             }
         }
     }
@@ -408,6 +452,7 @@ impl Group {
         self.core.meter.finish(&mut outcome);
         outcome.busy = self.core.busy;
         outcome.available = self.core.available;
+        outcome.rollout = self.roster.finish();
         self.lag.finish(self.core.index, &mut outcome, faults);
         outcome
     }

@@ -108,7 +108,7 @@ impl Core {
         });
         let topic_setups: Vec<_> = topics.iter().map(|topic| &setup.topics[*topic]).collect();
         let fates = Fates::new(consumer, setup.seed, setup.rounding, &topic_setups, options.in_order);
-        let members = plan.most_members(index);
+        let members = plan.most_processes(index);
         Self {
             index,
             warm_up: setup.warm_up,

@@ -112,7 +112,7 @@ impl Actor {
     /// A consumer: as many processes as it ever has members. Its group draws how its handlers fail.
     pub(super) fn consumer(compiler: &mut Compiler<'_>, setup: &Setup, index: usize, plan: &Plan) -> Self {
         let consumer = &plan.consumers[index];
-        let processes = (Publisher::Consumer(index), plan.most_members(index));
+        let processes = (Publisher::Consumer(index), plan.most_processes(index));
         Self::new(compiler, setup, &consumer.name, &consumer.handler, processes)
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::flow::drained_in;
 use super::paint::{Tone, labelled};
 use super::table::{Cell, Table, always, if_any};
-use super::{Style, section};
+use super::{Style, Thing, section, things};
 use crate::outcome::Crowd;
 use crate::report::show;
 use crate::summary::{Summary, Window, number_at};
@@ -238,10 +238,24 @@ fn changes(summary: &Summary, style: Style) -> String {
         (from, true) => format!("at {from}"),
         (from, false) => format!("{from} to {}", show::axis_seconds(change.to.seconds())),
     };
-    summary
-        .windows
-        .iter()
-        .filter(|window| !window.fault)
-        .map(|change| labelled(&format!("  {}", change.name), Tone::Strong, &text(change), style))
-        .collect()
+    let planned = summary.windows.iter().filter(|window| !window.fault);
+    let planned = planned.map(|change| labelled(&format!("  {}", change.name), Tone::Strong, &text(change), style));
+    planned.chain(things(summary, "consumers").into_iter().filter_map(|consumer| rollout(&consumer, style))).collect()
+}
+
+/// How long the roll-outs of a consumer took, and whom they cut off.
+fn rollout(consumer: &Thing<'_>, style: Style) -> Option<String> {
+    let count = |name: &str| consumer.number(&["rollout", name]);
+    let (done, open) = (count("done")?, count("open")?);
+    let mut told = Vec::new();
+    if done > 0.0 {
+        told.push(format!("rolled out in {}", show::seconds(consumer.number(&["rollout", "time", "max"]))));
+    }
+    if open > 0.0 {
+        told.push(format!("{} not done at the end", show::count(Some(open))));
+    }
+    if let Some(killed) = count("killed").filter(|killed| *killed > 0.0) {
+        told.push(format!("{} killed that had not finished in time", show::count(Some(killed))));
+    }
+    Some(labelled(&format!("    {}", consumer.name), Tone::Plain, &told.join(", "), style))
 }
