@@ -397,6 +397,22 @@ const CASES: &[Case] = &[
     ("change-producer", &[("changes", "changes: [ { at: 1m, target: producers.shop, action: { scale: 3 } } ]")]),
     ("change-to-nothing", &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { scale: 0 } } ]")]),
     ("change-after-the-end", &[("changes", "changes: [ { at: 10m, target: consumers.email, action: { scale: 3 } } ]")]),
+    (
+        "deploy-of-nobody",
+        &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { deploy: { max_unavailable: 0 } } } ]")],
+    ),
+    ("deploy-that-ends", &[("changes", "changes: [ { at: 1m, for: 1m, target: consumers.email, action: deploy } ]")]),
+    (
+        "deploy-above-fixed",
+        &[
+            ("changes", "changes: [ { at: 1m, target: consumers.email, action: { deploy: { max_surge: 1 } } } ]"),
+            ("members", "members: 3\n    settings: { group.instance.id: email }"),
+        ],
+    ),
+    (
+        "deploy-of-a-schema",
+        &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { deploy: { schema: 2 } } } ]")],
+    ),
     // Expectations.
     ("expect-no-operator", &[("expect", "expect: [ email.latency.p99 ]")]),
     ("expect-unknown-thing", &[("expect", "expect: [ emial.latency.p99 < 2s ]")]),

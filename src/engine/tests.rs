@@ -117,6 +117,7 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
         dispatch: Dispatch::Log(LogDispatch {
             network: Dist::Constant(0.0),
             max_poll_records: u32::MAX,
+            fetch_max_wait: SimSpan::ZERO,
             max_fetch_records: u32::MAX,
             commit_each: true,
             request_timeout: SimSpan::from_millis(40),
@@ -249,6 +250,7 @@ fn random_dispatch(dice: &mut Dice, c: &mut ConsumerPlan) {
         c.dispatch = Dispatch::Log(LogDispatch {
             network: random_dist(dice, 0.3 * MS),
             max_poll_records: 1 + u32::try_from(dice.below(20)).unwrap(),
+            fetch_max_wait: SimSpan::ZERO,
             max_fetch_records: 1 + u32::try_from(dice.below(40)).unwrap(),
             commit_each: false,
             request_timeout: SimSpan::from_millis(40),
@@ -446,9 +448,6 @@ pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
         });
     }
     if dice.chance(30) {
-        p.changes.push(random_deploy(dice));
-    }
-    if dice.chance(30) {
         p.warm_up = SimSpan::from_millis(300);
     }
     super::journeys::tests::add_some(dice, &mut p);
@@ -466,6 +465,14 @@ pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
     let queues = p.consumers.iter().any(|c| matches!(c.dispatch, Dispatch::Queue(_)));
     if !queues && dice.chance(40) {
         fail_brokers(dice, &mut p);
+    }
+    if dice.chance(30) {
+        p.changes.push(random_deploy(dice));
+    }
+    for consumer in &mut p.consumers {
+        if let Dispatch::Log(log) = &mut consumer.dispatch {
+            log.fetch_max_wait = SimSpan::from_millis(dice.pick(&[5, 50, 500]));
+        }
     }
     p
 }

@@ -172,6 +172,8 @@ pub struct LogDispatch {
     pub network: Dist,
     /// Most records that one poll returns. `u32::MAX`: no limit.
     pub max_poll_records: u32,
+    /// How long a fetch waits at a broker before it is answered with nothing, so that it can ask for more.
+    pub fetch_max_wait: SimSpan,
     /// Most bytes of one partition in one fetch response, in records of the mean size.
     pub max_fetch_records: u32,
     /// Whether every effect is committed at once (else: at the next poll).

@@ -156,7 +156,7 @@ pub const PARTITIONERS: &[&str] = &[
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 74] = [
+pub const VALUES: [(&str, Kind, &str); 75] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("assignment_interval", Kind::Span, "least time between two assignments, where the bus assigns"),
@@ -199,6 +199,7 @@ pub const VALUES: [(&str, Kind, &str); 74] = [
     ),
     ("delivery_timeout", Kind::Span, "from handing a message to the client until it has failed for good"),
     ("election", Kind::Dist, "from a decision about leaders until all nodes follow it"),
+    ("fetch_max_wait", Kind::Span, "how long a fetch waits for a record before it asks for other partitions, too"),
     ("fixed_members", FLAG, "whether a member has an identity of its own, for which its seat in the group is kept"),
     ("fsync", Kind::Dist, "sync to disk; delays the acknowledgement only"),
     ("heartbeat", Kind::Span, "time between heartbeats of a member"),

@@ -407,6 +407,7 @@ fn dispatch(kind: &Kind<'_>) -> Dispatch {
         Discipline::Log => Dispatch::Log(LogDispatch {
             network: kind.network.clone(),
             max_poll_records: kind.values.count32("max_poll_records"),
+            fetch_max_wait: kind.values.span("fetch_max_wait"),
             max_fetch_records: u32::MAX,
             commit_each: kind.values.flag("commit_each"),
             request_timeout: kind.values.span("request_timeout"),

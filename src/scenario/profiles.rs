@@ -177,7 +177,7 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
         "progress_timeout" => group,
         "bus_assignor" | "bus_heartbeat" | "bus_session_timeout" => says("membership", "incremental"),
         "assignment_interval" | "fixed_members" | "initial_delay" | "initial_delay_grows" => false,
-        "max_poll_records" | "max_fetch_bytes" | "commit_each" => has(Discipline::Log),
+        "max_poll_records" | "fetch_max_wait" | "max_fetch_bytes" | "commit_each" => has(Discipline::Log),
         "prefetch" | "connection_timeout" | "reconnect" => has(Discipline::Queue),
         _ => true,
     }

@@ -25,6 +25,7 @@ mod groups;
 mod journeys;
 mod kafka;
 mod layers;
+mod liveness;
 mod metamorphic;
 mod metrics;
 mod outbox;

@@ -67,6 +67,9 @@ fn every_metric_of_the_catalogue_is_measured() {
     let outbox = json!({ "poll": "5ms", "batch": 100 });
     scenario["producers"]["feed"] = json!({ "arrivals": { "poisson": "5/s" }, "handler": handler, "outbox": outbox });
     scenario["services"]["web"]["outbox"] = json!({ "cdc": "1ms" });
+    let name = scenario["consumers"].as_object().unwrap().keys().next().unwrap().clone();
+    scenario["consumers"][&name]["startup"] = "10ms".into();
+    scenario["changes"] = json!([ { "at": "1s", "target": format!("consumers.{name}"), "action": "deploy" } ]);
     let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in &catalogue() {
         let section = &summary.metrics[metric.section];

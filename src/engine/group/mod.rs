@@ -318,6 +318,11 @@ impl Group {
                     return self.roster.wait(member, now);
                 }
                 self.roster.ready(member);
+                if !wanted && self.core.members[member].paused_until > now {
+                    // Another process: what stands still is the one before.
+                    self.core.members[member].paused_until = 0;
+                    self.core.process_ends(member, now);
+                }
                 self.core.members[member].wanted = true;
                 // One that a crash holds down joins when it is started again.
                 if !wanted && self.core.members[member].is_up() {

@@ -32,6 +32,7 @@ use super::meter::Conclusion;
 use super::{Core, Lag};
 use crate::engine::log::Log;
 use crate::plan::{BatchPlan, ConsumerPlan, LogDispatch, Membership, Plan, Reset, Settle, WorkerOrder};
+use crate::random::Stream;
 
 /// Polled dispatch of one group.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub(super) struct Polled {
 #[derive(Clone, Debug)]
 struct Config {
     request_timeout: u64,
+    /// How long a fetch waits for a record while there is more to ask for.
+    fetch_max_wait: u64,
     max_poll: usize,
     max_fetch: u64,
     commit_each: bool,
@@ -72,6 +75,7 @@ impl Polled {
         let rounds = Rounds::new(&consumer.membership, core);
         let config = Config {
             request_timeout: dispatch.request_timeout.0.max(1),
+            fetch_max_wait: dispatch.fetch_max_wait.0.max(1),
             max_poll: dispatch.max_poll_records as usize,
             max_fetch: u64::from(dispatch.max_fetch_records).max(1),
             commit_each: dispatch.commit_each,
@@ -98,7 +102,9 @@ impl Polled {
         let count = core.members.len();
         let mut polled = Self {
             lanes: lanes.collect(),
-            members: (0..count).map(|_| Member::new(config.workers)).collect(),
+            members: (0..count)
+                .map(|member| Member::new(config.workers, first_settled(core, config.settle, member)))
+                .collect(),
             due: vec![u64::MAX; count],
             wake: consumer.schedule.map_or(u64::MAX, |schedule| schedule.offset.0),
             seen: 0,
@@ -109,7 +115,7 @@ impl Polled {
         };
         let live: Vec<usize> = (0..count).filter(|member| core.members[*member].is_up()).collect();
         live.iter().for_each(|member| polled.members[*member].in_group = true);
-        polled.give(core, &live, 0);
+        polled.give(core, &live, &live, 0);
         polled.rounds.targets.target.clone_from(&polled.rounds.held);
         for member in live {
             polled.due[member] = 0;
@@ -204,6 +210,10 @@ impl Polled {
             && state.lanes.iter().any(|lane| self.lanes[*lane].committed < self.lanes[*lane].polled)
         {
             due = due.min(state.not_seen(state.auto_at));
+        }
+        // It goes on when it wakes, with whatever it has been given meanwhile.
+        if conditions.paused_until > 0 {
+            due = due.min(state.not_seen(conditions.paused_until));
         }
         if due == u64::MAX { due } else { due.max(conditions.paused_until) }
     }
@@ -316,9 +326,11 @@ impl Polled {
         Lag { records, oldest: first.map(|first| log_lane.at(first).created) }
     }
 
-    /// Lowest offset that is still needed: the oldest that is not settled, or whose handler has not come back.
+    /// Lowest offset that is still needed: the oldest that is not settled, or that a handler or a queue before one holds.
     pub(super) fn keep(&self, lane: usize) -> u64 {
-        let held = self.members.iter().flat_map(|member| member.held_offsets(lane)).min();
+        // Members of the group hold nothing that is settled, unless it is settled before it is done.
+        let early = self.config.settle != Settle::After;
+        let held = self.members.iter().flat_map(|member| member.held_offsets(lane, early)).min();
         self.lanes[lane].marks_from.min(held.unwrap_or(u64::MAX)).min(self.lanes[lane].committed)
     }
 
@@ -344,4 +356,13 @@ impl Polled {
             }
         }
     }
+}
+
+/// When a member that has been there since before the run settles by its timer for the first time: processes were not all
+/// started at one time.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and below the interval")]
+fn first_settled(core: &Core, settle: Settle, member: usize) -> u64 {
+    let Settle::Timer(interval) = settle else { return 0 };
+    let phases = Stream::named(core.seed, &format!("{}/settle", core.name));
+    (phases.unit(member as u64) * interval.0 as f64) as u64
 }

@@ -18,6 +18,8 @@ pub(super) struct Scope {
     stored: Vec<bool>,
     /// By consumer: whether what becomes of an event there matters, and which part its effect is, as a bit.
     consumers: Vec<(bool, u64)>,
+    /// Whether its handlers call, hold or await something, and matter.
+    works: Vec<bool>,
     /// By service: which part of it is what it does, and what it commits.
     services: Vec<(u64, u64)>,
     /// The part that the beginning is.
@@ -74,7 +76,10 @@ impl Scope {
             let matter = readers.filter(|(_, (matters, _))| *matters).count();
             u32::try_from(matter).expect("consumers fit 32 bits") + u32::from(stored[topic.0 as usize])
         };
+        let works =
+            consumers.iter().zip(&plan.consumers).map(|((matters, _), plan)| *matters && !plan.handler.is_simple());
         Self {
+            works: works.collect(),
             origins: vec![false; plan.producers.len() + plan.services.len()],
             producers: plan.producers.len(),
             weights: topics().map(weight).collect(),
@@ -112,9 +117,10 @@ impl Scope {
         }
     }
 
-    /// For how much counts what a consumer does at the station of services.
+    /// For how much counts what a consumer does at the station of services: one that calls nobody does nothing there of which
+    /// something is left when its handler ends, wherever that runs.
     pub(super) fn work(&self, consumer: ConsumerId) -> i64 {
-        i64::from(self.consumers[consumer.0 as usize].0)
+        i64::from(self.works[consumer.0 as usize])
     }
 
     /// How many more parts of events are under way after this, or how many fewer.

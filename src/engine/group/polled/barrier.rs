@@ -34,7 +34,7 @@ impl Polled {
             State::Preparing(deadline) if deadline <= now => {
                 self.rounds.forming = (0, false);
                 self.expel_absent(now);
-                self.check_barrier(core, logs, now);
+                self.all_have_joined(core, logs, now);
             }
             State::Preparing(_) if (1..=now).contains(&self.rounds.forming.0) => {
                 let (at, more) = self.rounds.forming;
@@ -52,11 +52,16 @@ impl Polled {
         }
         let complete = self.members.iter().all(|member| !member.in_group || member.joined);
         if complete && !self.rounds.waits_for_the_dead() {
-            let round = self.rounds.round(core);
-            self.rounds.state = State::Completing(now.saturating_add(round));
-            if round == 0 {
-                self.hand_out(core, logs, now);
-            }
+            self.all_have_joined(core, logs, now);
+        }
+    }
+
+    /// All have joined that will.
+    fn all_have_joined(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
+        let round = self.rounds.round(core);
+        self.rounds.state = State::Completing(now.saturating_add(round));
+        if round == 0 {
+            self.hand_out(core, logs, now);
         }
     }
 
@@ -92,6 +97,7 @@ impl Polled {
         self.commit_now(core, member, now);
         let state = &mut self.members[member];
         (state.joined, state.noticed, state.rejoins) = (true, false, false);
+        state.notice_at = u64::MAX;
         self.prepare(core, logs, now);
         Turn::Again
     }
@@ -109,13 +115,17 @@ impl Polled {
         self.rounds.completed += 1;
         core.meter.rebalances += 1;
         let live: Vec<usize> = (0..self.members.len()).filter(|member| self.members[*member].in_group).collect();
+        // Whoever is gone, and still believed in, keeps or gets a share that nobody reads.
+        let mut roster = live.clone();
+        roster.extend(self.rounds.believed_in());
+        roster.sort_unstable();
         if self.rounds.protocol == Protocol::Cooperative {
-            self.adjust(core, &live);
+            self.adjust(core, &live, &roster);
         } else {
             for lane in 0..self.lanes.len() {
                 self.rewound(core, lane);
             }
-            self.give(core, &live, now);
+            self.give(core, &live, &roster, now);
         }
         for member in live {
             self.pump(core, logs, member, now);
@@ -124,25 +134,24 @@ impl Polled {
     }
 
     /// Tells members what they have from now on, of which what another has is nobody's for another round.
-    fn adjust(&mut self, core: &Core, live: &[usize]) {
-        let owners = self.assigned(core, live, &self.rounds.held);
+    fn adjust(&mut self, core: &Core, live: &[usize], roster: &[usize]) {
+        let owners = self.assigned(core, roster, &self.rounds.held);
+        let lives = |member: usize| live.binary_search(&member).is_ok();
         for member in live {
             let state = &mut self.members[*member];
             (state.joined, state.noticed, state.notice_at) = (false, false, u64::MAX);
         }
         for (lane, owner) in owners.into_iter().enumerate() {
-            let holder = self.rounds.held[lane].filter(|holder| live.binary_search(holder).is_ok());
+            let holder = self.rounds.held[lane].filter(|holder| roster.binary_search(holder).is_ok());
+            let moves = holder.is_some() && holder != owner;
+            self.rounds.held[lane] = owner.filter(|_| !moves);
             match (holder, owner) {
-                (Some(holder), _) if holder != owner.unwrap_or(usize::MAX) => {
-                    self.rounds.held[lane] = None;
+                (Some(holder), _) if moves && lives(holder) => {
                     self.demand(holder, lane);
                     self.members[holder].rejoins = true;
                 }
-                (_, None) => self.rounds.held[lane] = None,
-                (_, Some(owner)) => {
-                    self.rounds.held[lane] = Some(owner);
-                    self.offer(owner, lane);
-                }
+                (_, Some(owner)) if !moves && lives(owner) => self.offer(owner, lane),
+                _ => {}
             }
         }
     }

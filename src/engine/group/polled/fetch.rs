@@ -68,6 +68,10 @@ impl Polled {
         }
         for at in 0..self.members[member].sessions.len() {
             let session = &mut self.members[member].sessions[at];
+            if let Fetch::Parked { from } = session.fetch {
+                self.wait_no_longer(core, logs, (member, at), from, now);
+            }
+            let session = &mut self.members[member].sessions[at];
             if session.fetch != Fetch::Idle {
                 continue;
             }
@@ -82,10 +86,22 @@ impl Polled {
         }
     }
 
+    /// A fetch that waits for some partitions while another is to be asked for is answered when its wait is over, the first
+    /// or, since it asks for nothing else until then, a later one: they follow each other from `from` on.
+    fn wait_no_longer(&mut self, core: &Core, logs: &[&Log], (member, session): (usize, usize), from: u64, now: u64) {
+        let session = &mut self.members[member].sessions[session];
+        let wanting = session.lanes.iter().filter(|lane| self.lanes[**lane].wants_more()).count();
+        if session.ends == u64::MAX && wanting > session.asked.len() {
+            let waits = now.saturating_sub(from).div_ceil(self.config.fetch_max_wait).max(1);
+            session.ends = from.saturating_add(waits.saturating_mul(self.config.fetch_max_wait));
+            session.due = stirs_at(&self.lanes, self.leaders.as_deref(), core, logs, session, from).at();
+        }
+    }
+
     /// A fetch request waits at its broker from `from` on.
     fn park(&mut self, core: &Core, logs: &[&Log], member: usize, session: usize, from: u64) {
         let session = &mut self.members[member].sessions[session];
-        session.fetch = Fetch::Parked { from };
+        (session.fetch, session.ends) = (Fetch::Parked { from }, u64::MAX);
         session.due = stirs_at(&self.lanes, self.leaders.as_deref(), core, logs, session, from).at();
     }
 
@@ -152,7 +168,7 @@ fn stirs_at(
     session: &Session,
     from: u64,
 ) -> Stir {
-    let answer = answered_at(lanes, core, logs, &session.asked, from);
+    let answer = answered_at(lanes, core, logs, &session.asked, from).min(session.ends);
     leaders.map_or(Stir::Answered(answer), |leaders| leaders.stirs(session, from, answer))
 }
 

@@ -29,9 +29,9 @@ impl Polled {
         owners.into_iter().map(|owner| owner.map(|place| who[place])).collect()
     }
 
-    /// Makes `live` the owners of all partitions; each starts at the committed position.
-    pub(super) fn give(&mut self, core: &Core, live: &[usize], now: u64) {
-        let owners = self.assigned(core, live, &self.rounds.held);
+    /// Shares all partitions out among the `roster`, of which `live` take theirs up, each at the committed position.
+    pub(super) fn give(&mut self, core: &Core, live: &[usize], roster: &[usize], now: u64) {
+        let owners = self.assigned(core, roster, &self.rounds.held);
         for member in live {
             self.disown(*member);
             let state = &mut self.members[*member];
@@ -40,8 +40,8 @@ impl Polled {
             state.disconnect();
         }
         for (lane, owner) in owners.iter().enumerate() {
-            match owner {
-                Some(owner) => self.grant(*owner, lane, now),
+            match owner.filter(|owner| live.binary_search(owner).is_ok()) {
+                Some(owner) => self.grant(owner, lane, now),
                 None => self.lanes[lane].assign(None),
             }
         }

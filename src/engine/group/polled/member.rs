@@ -32,6 +32,8 @@ pub(super) struct Session {
     /// Partitions that the fetch asks for, each from an offset on; once it is answered, those of which the response brings
     /// something, each up to an offset.
     pub(super) asked: Vec<(usize, u64)>,
+    /// While its fetch is parked and another partition is to be asked for: when it is answered though there is nothing.
+    pub(super) ends: u64,
 }
 
 /// A fetch request's state.
@@ -48,7 +50,7 @@ pub(super) enum Fetch {
 impl Session {
     /// A connection to a broker that leads nothing yet.
     pub(super) fn new(broker: usize) -> Self {
-        Self { broker, lanes: Vec::new(), fetch: Fetch::Idle, due: u64::MAX, asked: Vec::new() }
+        Self { broker, lanes: Vec::new(), fetch: Fetch::Idle, due: u64::MAX, asked: Vec::new(), ends: u64::MAX }
     }
 }
 
@@ -95,7 +97,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(workers: u32) -> Self {
+    pub(super) fn new(workers: u32, auto_at: u64) -> Self {
         Self {
             in_group: false,
             zombie: false,
@@ -118,7 +120,7 @@ impl Member {
             idle: (0..workers).map(Reverse).collect(),
             ends: BinaryHeap::new(),
             blocked: false,
-            auto_at: 0,
+            auto_at,
             polled_at: 0,
             looked_at: 0,
         }
@@ -201,10 +203,11 @@ impl Member {
         self.runs.iter_mut().flatten().for_each(|run| run.shift(by));
     }
 
-    /// Offsets of one partition that handlers and queues of this member hold.
-    pub(super) fn held_offsets(&self, lane: usize) -> impl Iterator<Item = u64> + '_ {
+    /// Offsets of one partition that handlers of this member hold, and its queues, where it is not in the group or `all` count.
+    pub(super) fn held_offsets(&self, lane: usize, all: bool) -> impl Iterator<Item = u64> + '_ {
         let runs = self.runs.iter().flatten().flat_map(Run::items);
-        let foreign = if self.in_group { None } else { Some(self.ready.iter().chain(self.claims.values().flatten())) };
+        let foreign =
+            if self.in_group && !all { None } else { Some(self.ready.iter().chain(self.claims.values().flatten())) };
         runs.chain(foreign.into_iter().flatten()).filter(move |item| item.lane == lane).map(|item| item.offset)
     }
 }

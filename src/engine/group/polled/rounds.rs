@@ -228,15 +228,24 @@ impl Polled {
         }
     }
 
-    /// The rebalance has waited long enough: it goes on without those who are not there.
+    /// The rebalance has waited long enough: it goes on without those who are not there. Seats that are kept are kept until
+    /// their sessions run out.
     pub(super) fn expel_absent(&mut self, now: u64) {
         for member in 0..self.members.len() {
             if self.members[member].in_group && !self.members[member].joined {
-                self.exclude(member, now);
+                if self.rounds.fixed {
+                    self.rounds.keep_seat(member, now);
+                    self.estrange(member, now);
+                } else {
+                    self.exclude(member, now);
+                }
             }
         }
-        for silent in std::mem::take(&mut self.rounds.silent) {
-            self.rounds.free(silent.who);
+        if !self.rounds.fixed {
+            let (gone, here) = std::mem::take(&mut self.rounds.silent).into_iter().partition(|silent| silent.dead);
+            self.rounds.silent = here;
+            let gone: Vec<Silent> = gone;
+            gone.into_iter().for_each(|silent| self.rounds.free(silent.who));
         }
     }
 
