@@ -413,6 +413,53 @@ const CASES: &[Case] = &[
         "deploy-of-a-schema",
         &[("changes", "changes: [ { at: 1m, target: consumers.email, action: { deploy: { schema: 2 } } } ]")],
     ),
+    (
+        "replay-ahead",
+        &[("changes", "changes: [ { at: 5m, target: consumers.email, action: { replay: { from: 5m } } } ]")],
+    ),
+    (
+        "replay-before-the-start",
+        &[("changes", "changes: [ { at: 5m, target: consumers.email, action: { replay: { from: -1m } } } ]")],
+    ),
+    (
+        "replay-after-the-end",
+        &[("changes", "changes: [ { at: 10m, target: consumers.email, action: { replay: { from: 5m } } } ]")],
+    ),
+    ("replay-without-from", &[("changes", "changes: [ { at: 5m, target: consumers.email, action: replay } ]")]),
+    (
+        "replay-for",
+        &[(
+            "changes",
+            "changes: [ { at: 5m, for: 1m, target: consumers.email, action: { replay: { from: earliest } } } ]",
+        )],
+    ),
+    (
+        "replay-producer",
+        &[("changes", "changes: [ { at: 5m, target: producers.shop, action: { replay: { from: 1m } } } ]")],
+    ),
+    (
+        "replay-of-a-member",
+        &[("changes", "changes: [ { at: 5m, target: consumers.email.members.1, action: { replay: { from: 1m } } } ]")],
+    ),
+    (
+        "replay-to-nothing",
+        &[("changes", "changes: [ { at: 5m, target: consumers.email, action: { replay: { form: 1m } } } ]")],
+    ),
+    (
+        "replay-retry-topics",
+        &[
+            ("service_time", "retry: { mode: retry_topic, attempts: 3, backoff: [1s, 5s] }"),
+            ("changes", "changes: [ { at: 5m, target: consumers.email, action: { replay: { from: 1m } } } ]"),
+        ],
+    ),
+    (
+        "replay-queue",
+        &[
+            ("profile", "profile: rabbitmq-classic"),
+            ("orders:", "orders:"),
+            ("changes", "changes: [ { at: 5m, target: consumers.email, action: { replay: { from: 1m } } } ]"),
+        ],
+    ),
     // Expectations.
     ("expect-no-operator", &[("expect", "expect: [ email.latency.p99 ]")]),
     ("expect-unknown-thing", &[("expect", "expect: [ emial.latency.p99 < 2s ]")]),

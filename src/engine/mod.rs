@@ -37,6 +37,8 @@ mod upstream;
 #[cfg(test)]
 mod machines;
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
 mod retries;
 #[cfg(test)]
 mod systems;

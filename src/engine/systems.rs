@@ -286,6 +286,7 @@ pub(super) fn random_system(dice: &mut Dice) -> Plan {
     let relay = random_relay_fault(dice, &p);
     p.faults.extend(relay.filter(|_| dice.chance(70)));
     super::retries::add_some(&mut Dice(dice.0), &mut p);
+    super::replays::add_some(&mut Dice(dice.0 ^ 1), &mut p);
     p
 }
 

@@ -403,6 +403,7 @@ pub(super) fn fail_brokers(dice: &mut Dice, p: &mut Plan) {
 pub(super) fn random_plan(dice: &mut Dice) -> Plan {
     let mut p = bare_plan(dice);
     super::retries::add_some(&mut Dice(dice.0), &mut p);
+    super::replays::add_some(&mut Dice(dice.0 ^ 1), &mut p);
     p
 }
 

@@ -43,6 +43,8 @@ pub enum Doubt {
     Requeue,
     /// What failed is tried again from a retry topic.
     RetryTopic,
+    /// It reads again what it has done.
+    Replay,
     /// Each handler call takes a batch: how large it becomes depends on the queue.
     HandlerBatches,
     /// Reading by polls: what is fetched waits until what was polled before is done.
@@ -97,6 +99,7 @@ impl Doubt {
             Self::Breakdowns => "handlers that hang, or take their process with them".into(),
             Self::Requeue => "where in the queue failed events come back".into(),
             Self::RetryTopic => "that in a retry topic who is due waits behind who is not".into(),
+            Self::Replay => "that it goes back and reads again".into(),
             Self::HandlerBatches => "that batches grow while their handler is busy".into(),
             Self::Polls => "that what is fetched waits until what was polled before is done".into(),
             Self::Runaway => "that what goes in a circle becomes more each time".into(),
@@ -146,6 +149,9 @@ impl Known<'_> {
         }
         if policy.failure.hang > 0.0 || policy.failure.crash > 0.0 {
             found.push(Doubt::Breakdowns);
+        }
+        if plan.replays(self.index).next().is_some() {
+            found.push(Doubt::Replay);
         }
         if self.handling.deliveries > 1.0 {
             match policy.retry.mode {

@@ -38,6 +38,8 @@ pub enum TwiceCause {
     HandedOutAgain,
     /// It was published to a retry topic, and its record, or another such copy, was handled too.
     RetryTopic,
+    /// Its consumer went back and read it again.
+    Replayed,
 }
 
 /// Why an event took effect late.
@@ -51,6 +53,8 @@ pub enum LateCause {
     RetryTopic,
     /// A handler that was cut off had it first.
     HandedOutAgain,
+    /// It was given up at first, and took effect when its consumer went back and read it again.
+    Replayed,
     /// Another handler was faster.
     Overtaken,
 }
@@ -80,10 +84,12 @@ impl Defect {
             Self::Twice(TwiceCause::PublishedAgain) => ("twice", "published_again"),
             Self::Twice(TwiceCause::HandedOutAgain) => ("twice", "handed_out_again"),
             Self::Twice(TwiceCause::RetryTopic) => ("twice", "retry_topic"),
+            Self::Twice(TwiceCause::Replayed) => ("twice", "replayed"),
             Self::Late(LateCause::StoredLate) => ("late", "stored_late"),
             Self::Late(LateCause::Retried) => ("late", "retried"),
             Self::Late(LateCause::RetryTopic) => ("late", "retry_topic"),
             Self::Late(LateCause::HandedOutAgain) => ("late", "handed_out_again"),
+            Self::Late(LateCause::Replayed) => ("late", "replayed"),
             Self::Late(LateCause::Overtaken) => ("late", "overtaken"),
         }
     }

@@ -1,10 +1,10 @@
 //! What goes wrong with whom and when, and what operators do.
 
-use super::{BusId, ConsumerId, Party, ProducerId, ResourceId, ServiceId, TopicId};
+use super::{BusId, ConsumerId, Party, Plan, ProducerId, ResourceId, ServiceId, TopicId};
 use crate::dist::Dist;
 use crate::time::{SimSpan, SimTime};
 
-/// An injected cause.
+/// An injected cause, or something that operators do once and that is followed like one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultPlan {
     /// Name for reports: as given, or `slow consumers.email`.
@@ -105,6 +105,9 @@ pub enum Effect {
     BlackHole,
     /// Service takes so many times as long at first, and less and less until the fault's end.
     ColdStart(f64),
+    /// Operators stop the group, set its positions back to what they were at a time of the run, though never ahead, and start
+    /// it again.
+    Replay(SimTime),
 }
 
 impl Effect {
@@ -112,7 +115,13 @@ impl Effect {
     #[must_use]
     pub fn may_act(&self) -> bool {
         match self {
-            Self::Crash | Self::Pause | Self::Quota(_) | Self::Partition | Self::BlackHole | Self::PowerLoss => true,
+            Self::Crash
+            | Self::Pause
+            | Self::Quota(_)
+            | Self::Partition
+            | Self::BlackHole
+            | Self::PowerLoss
+            | Self::Replay(_) => true,
             Self::Slow(factor) | Self::Burst(factor) | Self::ColdStart(factor) => (factor - 1.0).abs() > 0.0,
             Self::Fail(share) | Self::Drop(share) | Self::Duplicate(share) | Self::LostResponse(share) => *share > 0.0,
             Self::Poison(events) => *events > 0,
@@ -154,4 +163,16 @@ pub struct DeployPlan {
     pub max_surge: u32,
     /// How long a process that is told to stop may take before it is killed.
     pub grace: SimSpan,
+}
+
+impl Plan {
+    /// When the positions of a consumer are set back, and to what time.
+    pub fn replays(&self, consumer: usize) -> impl Iterator<Item = (SimTime, SimTime)> {
+        let own =
+            move |fault: &&FaultPlan| matches!(fault.target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
+        self.faults.iter().filter(own).filter_map(|fault| match fault.effect {
+            Effect::Replay(from) => fault.at.constant().map(|at| (SimTime(SimSpan::from_nanos_f64(at).0), from)),
+            _ => None,
+        })
+    }
 }

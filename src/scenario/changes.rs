@@ -1,17 +1,18 @@
-//! Changes: what operators do, to whom and when.
+//! Changes: what operators do, to whom and when (to set positions back is in `replays.rs`).
 
 use super::diagnostics::{Diagnostic, nearest};
 use super::faults::{Things, beyond_the_end, target_of};
 use super::producers::MAX_PROCESSES;
 use super::reader::{Choice, Fields, Reader, items};
+use super::replays;
 use super::tree::{Entry, Node, Place};
 use crate::plan::{Action, ChangePlan, ConsumerPlan, DeployPlan, FaultTarget, Members};
 use crate::time::{SimSpan, SimTime};
 use crate::units;
 
 /// Actions, and those of the format that this version does not have.
-const ACTIONS: [&str; 2] = ["scale", "deploy"];
-const NOT_YET: [&str; 5] = ["workers", "partitions", "replay", "pause", "redrive"];
+const ACTIONS: [&str; 3] = ["scale", "deploy", "replay"];
+const NOT_YET: [&str; 4] = ["workers", "partitions", "pause", "redrive"];
 
 /// Reads `changes`.
 pub(super) fn changes(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<ChangePlan> {
@@ -19,7 +20,7 @@ pub(super) fn changes(reader: &mut Reader, node: &Node, things: &Things<'_>) -> 
 }
 
 fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -> Option<ChangePlan> {
-    if node.is_null() {
+    if node.is_null() || replays::is_one(node) {
         return None;
     }
     let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;

@@ -34,6 +34,7 @@ mod outbox;
 mod producers;
 mod profiles;
 mod reader;
+mod replays;
 mod resources;
 mod retention;
 mod retries;

@@ -34,6 +34,10 @@ pub(super) enum Control {
     FailOff(Whom, usize),
     /// So many of the next events that it takes never succeed.
     Poison(Whom, u64),
+    /// What a replay of this number reads again is visible from now on.
+    Hold(usize),
+    /// Operators stop the group, to set its positions back.
+    Replay(usize),
     /// The group shall have so many members.
     Scale(u32),
     /// A version is rolled out.
@@ -129,6 +133,10 @@ impl Timeline {
         }
         for (at, deploy) in plan.deploys(consumer) {
             self.push(at.0, Control::Deploy(deploy));
+        }
+        for (number, (at, from)) in plan.replays(consumer).enumerate() {
+            self.push(from.0, Control::Hold(number));
+            self.push(at.0, Control::Replay(number));
         }
     }
 

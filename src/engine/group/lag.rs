@@ -129,6 +129,9 @@ fn windows(plan: &Plan, setup: &Setup, number: usize) -> Vec<Window> {
     };
     let ready = group.and_then(|group| control::restarts(plan, setup, group).remove(&number));
     let late = |n: usize, from: u64, to: u64| {
+        if let (Effect::Replay(_), Some(group)) = (&fault.effect, group) {
+            return to.saturating_add(full_stop(plan, &plan.consumers[group]));
+        }
         if let Some(struck) = setup.clusters.struck.get(&number) {
             return struck.over(n).max(to);
         }
@@ -192,6 +195,17 @@ fn regrouping(plan: &Plan, policy: &ConsumerPlan) -> u64 {
         Protocol::Incremental => round.saturating_mul(2).saturating_add(assignment_interval.0),
     };
     rounds.saturating_add(poll)
+}
+
+/// How long a group takes, usually at most, until it reads again after operators have stopped all of it: seats that are kept
+/// are waited for, and processes start in twice their mean time.
+fn full_stop(plan: &Plan, policy: &ConsumerPlan) -> u64 {
+    let startup = SimSpan::from_nanos_f64(2.0 * policy.startup.mean()).0;
+    let group = policy.membership.group().map_or(0, |group| {
+        let seats = if group.fixed { group.session_timeout.0 } else { 0 };
+        seats.saturating_add(group.initial_delay.0).saturating_add(regrouping(plan, policy))
+    });
+    group.saturating_add(startup)
 }
 
 /// The period of a lag that rises and falls in turn, a little more; 0: it does not. Lag is at its level before when it has

@@ -5,6 +5,8 @@
 pub(super) struct MemberConditions {
     /// Part of the group's wanted size.
     pub(super) wanted: bool,
+    /// Operators have stopped the group, and not started this process again.
+    pub(super) stopped: bool,
     /// Crashes that hold it down.
     pub(super) down: u32,
     /// Service takes so many times as long: the product of all slow-downs.
@@ -25,6 +27,7 @@ impl MemberConditions {
     pub(super) fn new(wanted: bool) -> Self {
         Self {
             wanted,
+            stopped: false,
             down: 0,
             slow: 1.0,
             slows: Vec::new(),
@@ -37,7 +40,7 @@ impl MemberConditions {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.wanted && self.down == 0
+        self.wanted && !self.stopped && self.down == 0
     }
 
     /// The product of all factors, in the order of the faults (the same rounding whatever came first).

@@ -40,6 +40,8 @@ pub(super) struct Times {
     pub(super) success: u64,
     /// Whether it is one of a record of a retry topic.
     pub(super) retried: bool,
+    /// Whether the group has gone back to read it again.
+    pub(super) replayed: bool,
     /// Its end.
     pub(super) done: u64,
 }
@@ -287,6 +289,7 @@ impl Meter {
         if let Some(earlier) = earlier.or(known) {
             let state = &self.slots[slot];
             let cause = match copies {
+                _ if times.replayed => TwiceCause::Replayed,
                 _ if same => TwiceCause::HandedOutAgain,
                 Some(Copies { retried: true, .. }) => TwiceCause::RetryTopic,
                 _ if state.relayed[state.code.publisher(record.event)] => TwiceCause::PublishedAgain,
@@ -337,6 +340,8 @@ impl Meter {
                 let since = times.done.saturating_sub(late.time());
                 let cause = if times.retried {
                     LateCause::RetryTopic
+                } else if times.replayed {
+                    LateCause::Replayed
                 } else if times.first.is_some() {
                     LateCause::HandedOutAgain
                 } else if times.success > times.start {
@@ -448,7 +453,7 @@ impl Meter {
             return;
         }
         debug_assert!(
-            matches!(how, Conclusion::DeadLettered | Conclusion::Discarded | Conclusion::Lost(_)),
+            matches!(how, Conclusion::DeadLettered | Conclusion::Discarded | Conclusion::Skipped | Conclusion::Lost(_)),
             "{how:?} cannot be taken back"
         );
         *entry_of(&mut self.ledger, how) -= 1;

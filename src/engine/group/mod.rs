@@ -306,6 +306,19 @@ impl Group {
                 self.roster.deploy(plan, now);
                 self.roll_on(logs, now);
             }
+            Control::Hold(number) => self.of_polled(|polled, core| polled.hold(core, logs, number, now)),
+            Control::Replay(number) => {
+                self.of_polled(|polled, core| polled.replay(core, logs, number, now));
+            }
+        }
+    }
+
+    fn of_polled(&mut self, act: impl FnOnce(&mut Polled, &mut Core)) {
+        match &mut self.discipline {
+            Discipline::Polled(polled) => act(polled, &mut self.core),
+            Discipline::Serial(_) | Discipline::Queue(_) => {
+                unreachable!("only what is polled has positions to set back")
+            }
         }
     }
 
@@ -376,7 +389,8 @@ impl Group {
     fn crash(&mut self, logs: &[&Log], now: u64, member: usize) {
         let state = &mut self.core.members[member];
         // One that is not wanted any more may still have something to finish.
-        let lives = state.down == 0 && (state.wanted || each!(&self.discipline, it => it.lingers(member)));
+        let lives =
+            state.down == 0 && ((state.wanted && !state.stopped) || each!(&self.discipline, it => it.lingers(member)));
         state.down += 1;
         // A pause ends with the process that stood still.
         state.paused_until = 0;
@@ -476,6 +490,7 @@ fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
         && consumer.batch.is_none()
         && consumer.schedule.is_none()
         && consumer.dead_letter.is_none()
+        && plan.replays(index).next().is_none()
         && core.fates.wants_all()
         && core.fates.blocks()
         && core.fates.program.is_silent()

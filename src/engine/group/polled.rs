@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `lane.rs` and `member.rs` are the state of one partition and of one member. Who belongs to the group is in `rounds.rs`;
-//! partitions change hands (`hands.rs`) behind a barrier (`barrier.rs`), or as the bus tells each member (`incremental.rs`).
+//! partitions change hands (`hands.rs`) behind a barrier (`barrier.rs`), or as the bus tells each member (`incremental.rs`). A
+//! replay stops them all (`replay.rs`).
 
 mod barrier;
 mod copies;
@@ -17,7 +18,9 @@ mod incremental;
 mod lane;
 mod leaders;
 mod member;
+mod past;
 mod poll;
+mod replay;
 mod rounds;
 mod work;
 
@@ -26,6 +29,7 @@ use std::collections::BTreeSet;
 use lane::Lane;
 use leaders::{BROKERS, Leaders};
 use member::Member;
+use replay::Replays;
 use rounds::Rounds;
 
 use super::meter::Conclusion;
@@ -43,6 +47,7 @@ pub(super) struct Polled {
     /// When each member next does something.
     due: Vec<u64>,
     rounds: Rounds,
+    replays: Replays,
     /// Who leads, where nodes fail.
     leaders: Option<Box<Leaders>>,
     /// Next wake of a scheduled consumer.
@@ -112,6 +117,7 @@ impl Polled {
             config,
             leaders: Leaders::new(core, dispatch).map(Box::new),
             rounds,
+            replays: Replays::default(),
         };
         let live: Vec<usize> = (0..count).filter(|member| core.members[*member].is_up()).collect();
         live.iter().for_each(|member| polled.members[*member].in_group = true);
@@ -151,6 +157,7 @@ impl Polled {
                 self.step(core, logs, who, now);
                 self.due[who] = self.due_of(core, who);
             }
+            self.go_back_if_alone(core, logs, now);
         }
     }
 
@@ -331,7 +338,11 @@ impl Polled {
         // Members of the group hold nothing that is settled, unless it is settled before it is done.
         let early = self.config.settle != Settle::After;
         let held = self.members.iter().flat_map(|member| member.held_offsets(lane, early)).min();
-        self.lanes[lane].marks_from.min(held.unwrap_or(u64::MAX)).min(self.lanes[lane].committed)
+        self.lanes[lane]
+            .marks_from
+            .min(held.unwrap_or(u64::MAX))
+            .min(self.lanes[lane].committed)
+            .min(self.lanes[lane].hold)
     }
 
     /// Settles the accounts of what was not finished.
@@ -348,6 +359,7 @@ impl Polled {
                 let how = match mark {
                     None if offset < self.lanes[lane].marks_from => continue,
                     Some(mark) if mark.concluded => continue,
+                    None if self.lanes[lane].is_past(offset) => continue,
                     _ if running.contains(&(lane, offset)) => Conclusion::InFlight,
                     _ => log_lane.taken(offset, end.saturating_sub(1)).map_or(Conclusion::Waiting, Conclusion::Lost),
                 };

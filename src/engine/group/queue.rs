@@ -447,7 +447,7 @@ impl Queue {
                 core.meter.retract(slot, &record, given_up.how);
             }
             let (start, success) = (run.start, run.success);
-            let times = Times { first, arrived, start, success, retried: false, done: now };
+            let times = Times { first, arrived, start, success, retried: false, replayed: false, done: now };
             let earlier = (state.effected > 0).then_some(state.effected);
             let result = core.meter.effect(slot, &record, extra, times, earlier);
             state.concluded = true;

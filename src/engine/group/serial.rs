@@ -507,6 +507,7 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
         start: begun.start,
         success: begun.success,
         retried: false,
+        replayed: false,
         done: begun.done,
     };
     core.meter.effect(slot, record, extra, times, None)

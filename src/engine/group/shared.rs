@@ -212,6 +212,12 @@ impl Core {
         now.saturating_add(self.rounding.up(self.startup.whole(&mut draws, About::default())).max(1))
     }
 
+    /// Operators start a process again that they had stopped, for the `number`-th time (from 1); when it is ready.
+    pub(super) fn start_again(&self, member: usize, number: u64, now: u64) -> u64 {
+        let mut draws = self.restarts.part((1 << 32) + member as u64).at(number);
+        now.saturating_add(self.rounding.up(self.startup.whole(&mut draws, About::default())))
+    }
+
     /// A process is gone, with all that its clients had not sent and all that it had begun in the mesh.
     pub(super) fn process_ends(&mut self, member: usize, now: u64) {
         self.outputs.abandon(member, now);
@@ -246,6 +252,13 @@ impl Core {
     pub(super) fn restart_itself(&mut self, member: usize, now: u64) -> bool {
         self.note_available(now);
         self.members[member].down -= 1;
+        self.members[member].is_up()
+    }
+
+    /// A process that operators have started again is ready; whether it is to join.
+    pub(super) fn go_on_after_stop(&mut self, member: usize, now: u64) -> bool {
+        self.note_available(now);
+        self.members[member].stopped = false;
         self.members[member].is_up()
     }
 

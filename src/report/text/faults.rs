@@ -219,7 +219,11 @@ fn when(fault: &Value, runs: u32) -> String {
     match first {
         None => "never struck".into(),
         Some((from, to)) => {
-            let window = format!("{} to {}", show::axis_seconds(from), show::axis_seconds(to));
+            let window = if to > from {
+                format!("{} to {}", show::axis_seconds(from), show::axis_seconds(to))
+            } else {
+                format!("at {}", show::axis_seconds(from))
+            };
             let per_run = count / f64::from(runs.max(1));
             if per_run > 1.0 { format!("{} times a run, first {window}", show::count_of(per_run)) } else { window }
         }

@@ -4,7 +4,7 @@ use super::Style;
 use super::paint::{Tone, labelled};
 use crate::experiment::{Explained, event_name};
 use crate::outcome::{Chapter, DeliveryResult, LossCause, Told};
-use crate::plan::Plan;
+use crate::plan::{Effect, Plan};
 use crate::report::show;
 use crate::time::{SimSpan, SimTime};
 
@@ -123,7 +123,11 @@ fn faults(plan: &Plan, explained: &Explained) -> Vec<(SimTime, Tone, String)> {
             let whom = whom.map_or_else(String::new, |number| format!(", number {number}"));
             let more =
                 if more > 0 && place + 1 == MOST_OF_ONE { format!(", and {more} times more") } else { String::new() };
-            let line = format!("fault {}{whom}, for {}{more}", fault.name, span((*to - *from).0));
+            let line = if let Effect::Replay(_) = fault.effect {
+                format!("operators stop the group, to set its positions back: {}", fault.name)
+            } else {
+                format!("fault {}{whom}, for {}{more}", fault.name, span((*to - *from).0))
+            };
             lines.push((*from, Tone::Strong, line));
         }
     }

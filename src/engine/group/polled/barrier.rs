@@ -82,7 +82,7 @@ impl Polled {
             (state.in_group, state.joined) = (false, false);
             self.depart(core, logs, member, now);
         } else if std::mem::take(&mut state.zombie) {
-            if core.members[member].wanted {
+            if core.members[member].is_up() {
                 self.join(core, logs, member, now);
             }
         } else {

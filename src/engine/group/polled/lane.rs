@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::past::Past;
 use crate::engine::group::meter::{GivenUp, Handed, Meter};
 use crate::engine::group::run::Item;
 
@@ -31,6 +32,9 @@ pub(super) struct Lane {
     pub(super) recalled: u64,
     marks: VecDeque<Mark>,
     pub(super) marks_from: u64,
+    /// What is read again later is not forgotten: all from this on, and what has come of it.
+    pub(super) hold: u64,
+    past: Past,
     /// Where deliveries are recorded one by one: when positions were settled whose delivery had not ended.
     pub(super) settled_early: BTreeMap<u64, u64>,
 }
@@ -46,6 +50,15 @@ pub(super) struct Mark {
     pub(super) effected: u64,
     pub(super) attempts: u32,
     pub(super) trace: u32,
+    /// It was settled, and the group has gone back before it and is not done with it again.
+    pub(super) replayed: bool,
+}
+
+impl Mark {
+    /// Of a record that has taken effect at a time.
+    pub(super) fn effected(at: u64) -> Self {
+        Self { first: Some(Handed { arrived: at, start: at }), concluded: true, effected: at, ..Self::default() }
+    }
 }
 
 impl Lane {
@@ -67,6 +80,8 @@ impl Lane {
             recalled: 0,
             marks: VecDeque::new(),
             marks_from: 0,
+            hold: u64::MAX,
+            past: Past::default(),
             settled_early: BTreeMap::new(),
         }
     }
@@ -101,7 +116,8 @@ impl Lane {
     pub(super) fn mark(&mut self, offset: u64) -> &mut Mark {
         let at = usize::try_from(offset - self.marks_from).expect("marks are bounded by what is in hand");
         while at >= self.marks.len() {
-            self.marks.push_back(Mark::default());
+            let next = self.marks_from + self.marks.len() as u64;
+            self.marks.push_back(self.past.recall(next));
         }
         &mut self.marks[at]
     }
@@ -131,15 +147,43 @@ impl Lane {
         }
     }
 
-    /// Forgets what is both settled and concluded.
+    /// Forgets what is both settled and concluded, and not to be done again.
     pub(super) fn forget(&mut self, meter: &mut Meter) {
         while self.marks_from < self.committed
-            && let Some(mark) = self.marks.pop_front_if(|mark| mark.concluded)
+            && let Some(mark) = self.marks.pop_front_if(|mark| mark.concluded && !mark.replayed)
         {
-            self.marks_from += 1;
-            if let Some(given_up) = mark.given_up {
+            if self.marks_from >= self.hold {
+                // What was there of an earlier replay may end before what is held for the next.
+                self.past.forget(self.marks_from.min(self.hold));
+                self.past.note(self.marks_from, mark);
+            } else if let Some(given_up) = mark.given_up {
                 meter.never_done(given_up);
             }
+            self.marks_from += 1;
         }
+        self.past.forget(self.marks_from.min(self.hold));
+    }
+
+    /// The position goes back to `to`, while nobody has anything in hand: what will be read again and did not simply take
+    /// effect.
+    pub(super) fn rewind(&mut self, to: u64) -> impl Iterator<Item = (u64, &mut Mark)> {
+        for (offset, mark) in (self.marks_from..).zip(self.marks.drain(..)) {
+            self.past.note(offset, mark);
+        }
+        self.past.settled = self.past.settled.max(self.committed);
+        self.marks_from = self.marks_from.min(to);
+        self.committed = to;
+        // A scheduled consumer takes it when it next wakes.
+        if self.awake != u64::MAX {
+            self.awake = self.awake.min(to);
+        }
+        self.assign(None);
+        self.past.kept_from(to)
+    }
+
+    /// Whether a record of which there is no mark is done with all the same: its group has gone back before it, and has not
+    /// come to it again.
+    pub(super) fn is_past(&self, offset: u64) -> bool {
+        self.past.recall(offset).concluded
     }
 }

@@ -144,6 +144,7 @@ impl Polled {
         let missed = gone.map(Conclusion::Lost);
         if let Some(how) = missed.or(unwanted.then_some(Conclusion::Filtered)) {
             let mark = state.mark(item.offset);
+            mark.replayed = false;
             if !std::mem::replace(&mut mark.concluded, true) {
                 if missed.is_some() && !record.is_copied() {
                     // A handler of an earlier owner may have it in hands, and be done with it yet.

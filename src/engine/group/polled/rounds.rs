@@ -35,6 +35,8 @@ pub(super) struct Rounds {
     silent: Vec<Silent>,
     /// Processes that crashed by themselves, and when they are ready again.
     restarts: Vec<(u64, usize)>,
+    /// Processes that operators start again after they had stopped the group, and when they are ready.
+    pub(super) starts: Vec<(u64, usize)>,
     /// When members that have taken their seats again hear what they have.
     returns: Vec<(u64, usize)>,
     pub(super) completed: u64,
@@ -95,6 +97,7 @@ impl Rounds {
             forming: (0, false),
             silent: Vec::new(),
             restarts: Vec::new(),
+            starts: Vec::new(),
             returns: Vec::new(),
             completed: 0,
             held: vec![None; core.lanes.len()],
@@ -113,7 +116,12 @@ impl Rounds {
         };
         let silent = self.silent.iter().map(|silent| silent.expelled_at).min().unwrap_or(u64::MAX);
         let first = |of: &[(u64, usize)]| of.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
-        silent.min(first(&self.restarts)).min(first(&self.returns)).min(state).min(self.targets.due)
+        silent
+            .min(first(&self.restarts))
+            .min(first(&self.starts))
+            .min(first(&self.returns))
+            .min(state)
+            .min(self.targets.due)
     }
 
     /// Whether a rebalance stops everybody.
@@ -213,6 +221,11 @@ impl Polled {
         if let Some(at) = self.rounds.restarts.iter().position(|(due, _)| *due <= now) {
             let (_, member) = self.rounds.restarts.remove(at);
             if core.restart_itself(member, now) {
+                self.join(core, logs, member, now);
+            }
+        } else if let Some(at) = self.rounds.starts.iter().position(|(due, _)| *due <= now) {
+            let (_, member) = self.rounds.starts.remove(at);
+            if core.go_on_after_stop(member, now) {
                 self.join(core, logs, member, now);
             }
         } else if let Some(at) = self.rounds.silent.iter().position(|silent| silent.expelled_at <= now) {

@@ -158,8 +158,9 @@ impl Polled {
             let instant = self.config.instant && item.first.is_none();
             let arrived = if instant { record.visible } else { item.arrived };
             let retried = core.retries.holds(item.lane);
-            let times =
-                Times { first: item.first, arrived, start: run.start, success: run.success, retried, done: now };
+            let replayed = mark.is_some_and(|mark| mark.replayed);
+            let (start, success) = (run.start, run.success);
+            let times = Times { first: item.first, arrived, start, success, retried, replayed, done: now };
             core.meter.effect(slot, &record, extra, times, earlier)
         } else if run.copying == Copying::Stored {
             DeliveryResult::Retried
@@ -177,9 +178,12 @@ impl Polled {
         if known {
             let mark = self.lanes[item.lane].mark(item.offset);
             mark.trace = trace;
+            mark.replayed = false;
             let given_up = |how| Some(GivenUp::new(how, slot, &record, extra));
             match result {
                 DeliveryResult::Effect => (mark.effected, mark.given_up) = (now.max(1), None),
+                // A window counts from the last effect.
+                DeliveryResult::DuplicateEffect => mark.effected = now.max(1),
                 DeliveryResult::DeadLettered => mark.given_up = given_up(Conclusion::DeadLettered),
                 DeliveryResult::Discarded if !mark.concluded => {
                     mark.given_up = given_up(Conclusion::Discarded);
@@ -255,10 +259,21 @@ impl Polled {
     /// A record in hand whose position has been committed will not come again.
     pub(super) fn lost_if_committed(&mut self, core: &mut Core, logs: &[&Log], item: Item) {
         let state = &mut self.lanes[item.lane];
-        if item.offset < state.committed && state.known(item.offset).is_some_and(|mark| !mark.concluded) {
-            state.mark(item.offset).concluded = true;
+        if item.offset >= state.committed || state.known(item.offset).is_none() {
+            return;
+        }
+        state.mark(item.offset).replayed = false;
+        if !state.mark(item.offset).concluded {
             let Subject { slot, record, extra } = core.subject(logs, item.lane, item.offset);
-            core.meter.miss(slot, &record, extra, Conclusion::Skipped);
+            let read_again = item.offset >= state.hold && !record.is_copied();
+            let mark = state.mark(item.offset);
+            mark.concluded = true;
+            if read_again {
+                mark.given_up = Some(GivenUp::new(Conclusion::Skipped, slot, &record, extra));
+                core.meter.conclude(slot, &record, Conclusion::Skipped);
+            } else {
+                core.meter.miss(slot, &record, extra, Conclusion::Skipped);
+            }
             state.forget(&mut core.meter);
         }
     }
