@@ -1,8 +1,7 @@
 //! Replay: operators stop a group, set its positions back to what they were at a time, and start it again.
 //!
-//! A bus sets positions back only while nobody reads (`kafka-consumer-groups --reset-offsets` refuses otherwise), so a replay
-//! costs what a full stop costs: every member finishes what it has polled, settles and leaves; what the group still believes
-//! in is waited for; then all processes are started, and join.
+//! A bus sets positions back only while nobody reads, so a replay costs what a full stop costs: every member finishes what
+//! it has polled, settles and leaves; what the group still believes in is waited for; then all processes are started, and join.
 //!
 //! What is to be read again is kept in the log from its visibility on, and so is what has come of it (`past.rs`): an effect
 //! makes the next one a second, and what was given up is open again.
