@@ -70,7 +70,7 @@ const WITH_FACTS: [&str; 2] = ["producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 115] = [
+const PATTERNS: [(&str, &str, Unit, bool); 119] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -88,6 +88,8 @@ const PATTERNS: [(&str, &str, Unit, bool); 115] = [
     ("consumers", "throughput", Unit::Rate, true),
     ("consumers", "ledger.{created,rejected,indeterminate,publishing,stored}", Unit::Count, false),
     ("consumers", "ledger.unpublished", Unit::Count, false),
+    ("consumers", "ledger.aborted", Unit::Count, false),
+    ("consumers", "aborted_reads", Unit::Count, false),
     ("consumers", "ledger.{effected,filtered,acked_lost,expired,skipped,discarded,dead_lettered}", Unit::Count, false),
     ("consumers", "ledger.{waiting,in_flight}", Unit::Count, false),
     ("consumers", "duplicates.{log,deliveries,effects,suppressed}", Unit::Count, false),
@@ -159,6 +161,8 @@ const PATTERNS: [(&str, &str, Unit, bool); 115] = [
     ("services", "publish.latency.count", Unit::Count, false),
     ("services", "publish.rate", Unit::Rate, false),
     ("services", "publish.{rejected,indeterminate,publishing,retries}", Unit::Count, false),
+    ("consumers", "transactions.{begun,committed,aborted,refused,timed_out,fenced,open}", Unit::Count, false),
+    ("producers", "transactions.{begun,committed,aborted,refused,timed_out,fenced,open}", Unit::Count, false),
     (HANDLERS, "awaits.{begun,left,open}", Unit::Count, false),
     (HANDLERS, "awaits.{arrived,refused,timeouts}.count", Unit::Count, false),
     (HANDLERS, "awaits.{arrived,refused,timeouts}.share", Unit::Share, false),

@@ -107,6 +107,27 @@ pub struct HandlerOutcome {
     pub sagas: SagaLedger,
     /// What they waited for.
     pub awaits: AwaitLedger,
+    /// Their transactions of a bus.
+    pub transactions: TransactionLedger,
+}
+
+/// How transactions since the warm-up ended: `begun = committed + aborted + refused + timed_out + fenced + open`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionLedger {
+    /// Begun.
+    pub begun: u64,
+    /// All that was published in them counts.
+    pub committed: u64,
+    /// Given up by their handlers, which had failed.
+    pub aborted: u64,
+    /// Given up because the positions were refused: others have the records.
+    pub refused: u64,
+    /// Given up by the coordinator, which had waited too long for their end.
+    pub timed_out: u64,
+    /// Left open by a process that ended, and given up for the one after it.
+    pub fenced: u64,
+    /// Without an end when the run ended.
+    pub open: u64,
 }
 
 /// Waits for events that descend from what the handler is about.
@@ -199,6 +220,8 @@ pub struct ConsumerOutcome {
     pub duplicates_effects: u64,
     /// Duplicates that the idempotence window stopped.
     pub duplicates_suppressed: u64,
+    /// First effects of events whose transaction was aborted.
+    pub aborted_reads: u64,
     /// Hand-overs to a handler.
     pub deliveries: u64,
     /// Handler attempts, and those that failed.
@@ -524,7 +547,8 @@ pub struct IntervalOutcome {
 
 /// Where every measured event of a subscription ended. The books close:
 /// `created = rejected + indeterminate + unpublished + publishing + stored` and
-/// `stored = effected + filtered + acked_lost + expired + skipped + discarded + dead_lettered + waiting + in_flight`.
+/// `stored = effected + filtered + aborted + acked_lost + expired + skipped + discarded + dead_lettered + waiting +
+/// in_flight`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Events published for the subscription's topics.
@@ -543,6 +567,8 @@ pub struct Ledger {
     pub effected: u64,
     /// Not for this subscription (types, keys).
     pub filtered: u64,
+    /// Passed over, because its transaction was aborted.
+    pub aborted: u64,
     /// Taken from the log before its effect: the bus lost it.
     pub acked_lost: u64,
     /// Deleted before it was read.

@@ -15,7 +15,7 @@ mod steady;
 
 pub use buses::{
     Acks, Batching, BusPlan, ClientBuffer, ClientPlan, FailoverPlan, KeyHash, Keyless, Partitioning, PublishRetry,
-    RetentionPlan, StorePolicy, TopicPlan,
+    RetentionPlan, StorePolicy, TopicPlan, TransactionPlan,
 };
 pub use consumers::{
     Assignor, Backoff, BatchPlan, ConsumerPlan, Dispatch, FailurePlan, GroupPlan, IdempotencePlan, LogDispatch,
@@ -255,6 +255,16 @@ impl Plan {
             || self.services.iter().any(|it| tells(&it.handler, &it.clients))
     }
 
+    /// Whether a consumer reads events that are published in transactions of the bus.
+    #[must_use]
+    pub fn reads_of_transactions(&self, consumer: usize) -> bool {
+        let topics = &self.consumers[consumer].subscribes;
+        let mut found = false;
+        let mut see = |step: &Step| found |= matches!(step, Step::Publish(publish) if topics.contains(&publish.to));
+        self.handlers().filter_map(Handler::transaction).flatten().for_each(|step| step.visit(&mut see));
+        found
+    }
+
     /// The handler of a party.
     #[must_use]
     pub fn handler_of_party(&self, party: Party) -> &Handler {
@@ -311,7 +321,7 @@ impl Plan {
             Step::Parallel { branches, .. } => {
                 branches.iter().map(|steps| self.mean_of(steps, depth)).fold(0.0, f64::max)
             }
-            Step::Hold { steps, .. } => self.mean_of(steps, depth),
+            Step::Hold { steps, .. } | Step::Transaction(steps) => self.mean_of(steps, depth),
             Step::Saga(saga) => saga.parts.iter().map(|(act, _)| self.mean_of(act, depth)).sum(),
         };
         steps.iter().map(of).sum()

@@ -200,7 +200,47 @@ const CASES: &[Case] = &[
     ("keys-of-no-keys", &[("key:", ""), ("members", "members: 3\nkeys: 30%")]),
     ("handler-and-short", &[("members", "handler: [ { work: 1ms } ]")]),
     ("unknown-step", &[("service_time", "handler: [ { wrk: 1ms } ]")]),
-    ("step-not-built", &[("service_time", "handler: [ { transaction: [] } ]")]),
+    ("transaction-of-nothing", &[("service_time", "handler: [ { transaction: [] } ]")]),
+    (
+        "transaction-in-a-transaction",
+        &[("service_time", "handler: [ { transaction: [ { transaction: [ { publish: orders } ] } ] } ]")],
+    ),
+    (
+        "transaction-beside-others",
+        &[("service_time", "handler: [ { parallel: [ { transaction: [ { publish: orders } ] }, { work: 1ms } ] } ]")],
+    ),
+    (
+        "transaction-of-a-consumer",
+        &[(
+            "service_time",
+            "workers: 3\nsettle: before\nhandler: [ { transaction: [ { publish: orders } ] }, { work: 1ms } ]",
+        )],
+    ),
+    (
+        "transaction-without-idempotence",
+        &[(
+            "publishes",
+            "handler: [ { transaction: [ { publish: orders } ] } ]\nsettings: { acks: 1, transactional.id: shop }",
+        )],
+    ),
+    (
+        "transaction-too-long",
+        &[(
+            "publishes",
+            "handler: [ { transaction: [ { publish: orders } ] } ]\nsettings: { transaction.timeout.ms: 1000000 }",
+        )],
+    ),
+    (
+        "transaction-of-a-queue",
+        &[
+            ("profile", "profile: rabbitmq-classic"),
+            ("publishes", "handler: [ { transaction: [ { publish: orders } ] } ]"),
+        ],
+    ),
+    (
+        "transaction-and-outbox",
+        &[("publishes", "handler: [ { transaction: [ { publish: orders } ] } ]\noutbox: { cdc: 5ms }")],
+    ),
     ("choice-weights", &[("service_time", "handler: [ { choose: [ { weight: 30%, do: [ { work: 1ms } ] } ] } ]")]),
     (
         "keys-of-not-built",
@@ -225,7 +265,7 @@ const CASES: &[Case] = &[
             ("key:", ""),
         ],
     ),
-    ("producer-calls", &[("publishes", "handler: [ { call: fraud }, { transaction: [] } ]")]),
+    ("producer-calls", &[("publishes", "handler: [ { call: fraud } ]")]),
     (
         "producer-holds-no-key",
         &[
@@ -564,7 +604,7 @@ const SERVICE_CASES: &[Case] = &[
         "saga-undo-after-pivot",
         &[("- work", "- saga: { steps: [ { do: [ { call: email } ], undo: [ { call: email } ] } ], pivot: 0 }")],
     ),
-    ("step-of-a-service-not-built", &[("- work", "- transaction: []")]),
+    ("transaction-of-a-service", &[("- work", "- transaction: [ { work: 1ms } ]")]),
     ("await-undeclared", &[("- work", "- await: { event: orders }")]),
     ("await-nothing", &[("- work", "- await: { timeout: 1s }")]),
     (

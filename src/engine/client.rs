@@ -43,6 +43,8 @@ pub(super) struct Message {
     pub(super) bytes: u32,
     /// Who waits for the acknowledgement, if anyone.
     pub(super) waiter: Option<u32>,
+    /// The transaction that it is part of; 0: none.
+    pub(super) transaction: u32,
 }
 
 /// What a client tells its owner.
@@ -189,6 +191,11 @@ impl Client {
         }
     }
 
+    /// Whether a message is measured.
+    pub(super) fn measures(&self, message: &Message) -> bool {
+        message.created >= self.setup.warm_up
+    }
+
     /// The event number of the publisher's n-th event.
     pub(super) fn event(&self, sequence: u32) -> u32 {
         self.setup.event(sequence)
@@ -213,8 +220,18 @@ impl Client {
 
     /// Takes one message at `now`; without room in the buffer it waits in front of it.
     pub(super) fn publish(&mut self, now: u64, message: Message, port: &mut Port) {
-        port.taken(&message, now);
-        let lane = self.choose_lane(&message, now);
+        let lane = self.place(now, &message, port);
+        self.publish_to(lane, now, message, port);
+    }
+
+    /// Takes one message, to be published later to the partition that is chosen for it.
+    pub(super) fn place(&mut self, now: u64, message: &Message, port: &mut Port) -> u32 {
+        port.taken(message, now);
+        self.choose_lane(message, now)
+    }
+
+    /// Publishes a message that has been placed.
+    pub(super) fn publish_to(&mut self, lane: u32, now: u64, message: Message, port: &mut Port) {
         let Some(buffer) = self.setup.plan.buffer else { return self.enter(lane, message, now, port) };
         if self.blocked.is_empty() && self.has_room(&buffer, lane, &message) {
             return self.enter(lane, message, now, port);
@@ -279,6 +296,16 @@ impl Client {
         }
         if full || !self.lanes[lane as usize].ready.is_empty() {
             self.send_lane(lane, now, port);
+        }
+    }
+
+    /// No batch waits for company any more.
+    pub(super) fn flush(&mut self, now: u64, port: &mut Port) {
+        for lane in 0..self.setup.partitions {
+            if self.lanes[lane as usize].open.is_some() {
+                self.close(lane);
+                self.send_lane(lane, now, port);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What groups and the mesh tell each other about handlers that a group begins and the mesh runs.
 //!
 //! ```text
-//! group --begin, cut off, pause, slow, dead letter--> mesh --ended--> group
+//! group --begin, cut off, pause, slow, dead letter, positions--> mesh --ended, asks--> group
 //! ```
 //!
 //! A group keeps all that is delivery: who takes which record when, and what follows from the end of an attempt. The mesh
@@ -18,8 +18,17 @@ pub(super) enum Doom {
     Fails,
     /// It has failed so.
     Failed,
+    /// It fails after its own first work, and its process ends with it.
+    Crashes,
     /// It never comes back from its own first work.
     Hangs,
+}
+
+impl Doom {
+    /// Whether it is to fail.
+    pub(super) fn fails(self) -> bool {
+        matches!(self, Self::Fails | Self::Crashes)
+    }
 }
 
 /// One attempt at a record, or at a batch.
@@ -52,6 +61,10 @@ pub(super) enum Job {
     Slow(f64),
     /// It publishes a dead letter: topic, key, type, journey.
     DeadLetter(usize, u32, u16, Lineage),
+    /// Its process is there again.
+    Start,
+    /// The positions that an attempt (by worker and number) has sent in its transaction are taken, or refused.
+    Positions(u32, u64, bool),
 }
 
 /// How an attempt has ended.
@@ -63,9 +76,13 @@ pub(super) enum How {
     Failed,
     /// It failed by itself, as it was to.
     ByItself,
+    /// It is not over: its transaction is to end, and asks for the positions to be taken.
+    Asks,
+    /// The positions were refused, and what it has published is given up.
+    Refused,
 }
 
-/// What the mesh tells a group: an attempt is over.
+/// What the mesh tells a group: an attempt is over, or about to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     pub(super) member: usize,

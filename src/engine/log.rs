@@ -1,6 +1,7 @@
 //! The stored records of one topic, by partition, shared by all groups that read it.
 
 use super::lineage::Lineage;
+use super::stable::Stable;
 use crate::outcome::LossCause;
 
 /// No key.
@@ -88,6 +89,17 @@ impl EventCode {
     }
 }
 
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its records count.
+    Committed,
+    /// They do not.
+    Aborted,
+    /// Nor does what of it may still come: whoever had begun it does not know.
+    Fenced,
+}
+
 /// Records that are not there any more for who reads from a time on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hole {
@@ -109,9 +121,53 @@ pub(super) struct Lane {
     holes: Vec<Hole>,
     /// What lies before an offset has been deleted, from a time on; both in order.
     starts: Vec<(u64, u64)>,
+    /// What transactions hide, where there are any.
+    stable: Option<Box<Stable>>,
 }
 
 impl Lane {
+    /// One in which transactions write.
+    pub(super) fn transactional() -> Self {
+        Self { stable: Some(Box::default()), ..Self::default() }
+    }
+
+    /// When readers see the record at `offset`: of those who wait for transactions to be committed, `u64::MAX` as long as
+    /// it is not known. None: it is not there yet.
+    #[inline]
+    pub(super) fn seen_at(&self, offset: u64, committed_only: bool) -> Option<u64> {
+        let visible = self.get(offset)?.visible;
+        match &self.stable {
+            Some(stable) if committed_only => Some(stable.released(offset)),
+            _ => Some(visible),
+        }
+    }
+
+    /// As [`Lane::visible_end`], for readers who may wait for transactions to be committed.
+    pub(super) fn seen_end(&self, from: u64, time: u64, committed_only: bool) -> u64 {
+        match &self.stable {
+            Some(stable) if committed_only => stable.end(from, time),
+            _ => self.visible_end(from, time),
+        }
+    }
+
+    /// Whether the transaction of the record at `offset` was aborted, as far as is known; none: it is not known.
+    pub(super) fn aborted(&self, offset: u64) -> Option<bool> {
+        self.stable.as_ref().map_or(Some(false), |stable| stable.aborted(offset))
+    }
+
+    /// How many records of a range belong to transactions that were aborted.
+    pub(super) fn aborted_within(&self, from: u64, to: u64) -> u64 {
+        self.stable.as_ref().map_or(0, |stable| stable.aborted_within(from, to))
+    }
+
+    /// A transaction ends here with a marker that readers may see from `visible` on.
+    pub(super) fn mark(&mut self, transaction: u32, end: End, visible: u64) {
+        let visible = visible.max(self.last_visible());
+        if let Some(stable) = &mut self.stable {
+            stable.mark(transaction, end, visible, &self.records);
+        }
+    }
+
     /// Offset of the first record that is kept.
     pub(super) fn base(&self) -> u64 {
         self.base
@@ -166,8 +222,11 @@ impl Lane {
         }
     }
 
-    /// Appends one record with its extra.
-    pub(super) fn push(&mut self, record: Record, extra: Extra) {
+    /// Appends one record with its extra, in a transaction (0: in none).
+    pub(super) fn push(&mut self, record: Record, extra: Extra, transaction: u32) {
+        if let Some(stable) = &mut self.stable {
+            stable.push(self.base + self.records.len() as u64, record.visible, transaction);
+        }
         self.records.push(record);
         self.extras.push(extra);
     }
@@ -219,9 +278,10 @@ impl Lane {
         (to - from - gone, (first < to).then_some(first))
     }
 
-    /// The last record's visibility, 0 if there never was one.
+    /// The visibility of what was appended last, 0 if there never was anything.
     pub(super) fn last_visible(&self) -> u64 {
-        self.records.last().map_or(0, |record| record.visible)
+        let record = self.records.last().map_or(0, |record| record.visible);
+        self.stable.as_ref().map_or(record, |stable| stable.last_mark().max(record))
     }
 
     /// Gives up what lies before `keep`, when that is more than half of it (else moving would cost more than it frees).
@@ -237,6 +297,9 @@ impl Lane {
             }
             self.base += self.dead as u64;
             let base = self.base;
+            if let Some(stable) = &mut self.stable {
+                stable.trim(base);
+            }
             self.holes.retain(|hole| hole.to > base);
             let passed = self.starts.partition_point(|(_, start)| *start <= base);
             self.starts.drain(..passed.saturating_sub(1));

@@ -30,6 +30,7 @@ mod retention;
 mod schedule;
 mod setup;
 mod source;
+mod stable;
 mod timeline;
 mod topic;
 mod upstream;
@@ -44,6 +45,8 @@ mod retries;
 mod systems;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transactions;
 
 use group::{Group, GroupOptions};
 use join::Join;
@@ -555,7 +558,7 @@ fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
     let l = &outcome.ledger;
     let published = l.rejected + l.indeterminate + l.unpublished + l.publishing + l.stored;
     let given_up = l.acked_lost + l.expired + l.skipped + l.discarded + l.dead_lettered;
-    let ends = l.effected + l.filtered + given_up + l.waiting + l.in_flight;
+    let ends = l.effected + l.filtered + l.aborted + given_up + l.waiting + l.in_flight;
     if l.created != published || l.stored != ends || l.effected != outcome.latency.count() {
         let effects = outcome.latency.count();
         return Err(RunError::Broken(format!(
@@ -575,22 +578,24 @@ fn check_books(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
 
 /// Every loss, second effect and late event has one cause.
 fn check_causes(name: &str, outcome: &ConsumerOutcome) -> Result<(), RunError> {
-    let (mut lost, mut twice, mut late) = (0, 0, 0);
+    let (mut lost, mut twice, mut late, mut aborted) = (0, 0, 0, 0);
     for (defect, seen) in &outcome.defects {
         let sum = match defect {
             Defect::Lost(_) => &mut lost,
             Defect::Twice(_) => &mut twice,
             Defect::Late(_) => &mut late,
+            Defect::AbortedRead => &mut aborted,
         };
         *sum += seen.count;
     }
-    let causes = [lost, twice, late];
-    let defects = [outcome.lost.values().sum(), outcome.duplicates_effects, outcome.order.violations];
+    let causes = [lost, twice, late, aborted];
+    let lost = outcome.lost.values().sum();
+    let defects = [lost, outcome.duplicates_effects, outcome.order.violations, outcome.aborted_reads];
     if causes == defects {
         Ok(())
     } else {
         Err(RunError::Broken(format!(
-            "of {name}, lost, done twice and late events are {defects:?}, those with a cause {causes:?}"
+            "of {name}, lost, done twice, late and aborted events are {defects:?}, those with a cause {causes:?}"
         )))
     }
 }

@@ -85,6 +85,8 @@ pub(super) struct TopicSetup {
     pub(super) followed: bool,
     /// Whether records carry extras.
     pub(super) rich: bool,
+    /// Whether some are published in transactions.
+    pub(super) transactional: bool,
     /// Who publishes, in order of publisher number.
     pub(super) who: Vec<Publisher>,
     /// Consumers that read it.
@@ -376,6 +378,7 @@ fn topic_setup(plan: &Plan, topic: usize) -> TopicSetup {
         judged: false,
         followed: false,
         rich: false,
+        transactional: plan.handlers().any(|handler| publishes_in(handler.transaction().unwrap_or(&[]), id)),
         first_roots: Vec::new(),
         retries: !retrying.is_empty(),
         readers: readers.chain(retrying).collect(),
@@ -395,8 +398,14 @@ pub(super) fn publisher_name(plan: &Plan, who: Publisher) -> &str {
 
 /// Whether a handler publishes to a topic.
 fn publishes(handler: &Handler, topic: TopicId) -> bool {
+    publishes_in(&handler.steps, topic)
+}
+
+/// Whether some of these steps publish to a topic.
+fn publishes_in(steps: &[Step], topic: TopicId) -> bool {
     let mut found = false;
-    handler.visit(&mut |step| found |= matches!(step, Step::Publish(publish) if publish.to == topic));
+    let mut see = |step: &Step| found |= matches!(step, Step::Publish(publish) if publish.to == topic);
+    steps.iter().for_each(|step| step.visit(&mut see));
     found
 }
 

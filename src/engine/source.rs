@@ -620,6 +620,7 @@ impl General {
                 event_type,
                 bytes,
                 waiter: waits.then_some(number),
+                transaction: 0,
             };
             client.publish(now, message, port);
         }

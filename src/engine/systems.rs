@@ -4,7 +4,7 @@
 use super::RunOptions;
 use super::tests::{Dice, bare_plan, direct_client, outcome, producer, random_client, random_dist, same};
 use crate::dist::{Arrivals, Dist};
-use crate::outcome::{Defect, TwiceCause};
+use crate::outcome::{Defect, TransactionLedger, TwiceCause};
 use crate::plan::*;
 use crate::time::SimSpan;
 
@@ -283,11 +283,65 @@ pub(super) fn random_system(dice: &mut Dice) -> Plan {
         let fault = random_fault(dice, &p, n);
         p.faults.push(fault);
     }
+    add_transactions(&mut Dice(dice.0 ^ 0x7A), &mut p);
     let relay = random_relay_fault(dice, &p);
     p.faults.extend(relay.filter(|_| dice.chance(70)));
     super::retries::add_some(&mut Dice(dice.0), &mut p);
     super::replays::add_some(&mut Dice(dice.0 ^ 1), &mut p);
     p
+}
+
+/// Whether a step runs nothing beside it.
+fn stands_alone(step: &Step) -> bool {
+    let mut alone = true;
+    step.visit(&mut |step| alone &= !matches!(step, Step::Parallel { .. } | Step::Saga(_) | Step::Await(_)));
+    alone
+}
+
+/// Transactions of some who publish, and readers who wait until these are committed.
+fn add_transactions(dice: &mut Dice, p: &mut Plan) {
+    let transact = |dice: &mut Dice, handler: &mut Handler, clients: &mut Vec<(TopicId, ClientPlan)>| {
+        let publishes = |step: &Step| matches!(step, Step::Publish(_));
+        let Some(at) = handler.steps.iter().position(publishes).filter(|_| dice.chance(60)) else { return };
+        let mut inside: Vec<Step> = handler.steps.drain(at..).filter(stands_alone).collect();
+        if dice.chance(40) {
+            inside.push(Step::Work(random_dist(dice, MS)));
+        }
+        if dice.chance(40) {
+            inside.push(inside[0].clone());
+        }
+        for step in &mut inside {
+            if let Step::Publish(publish) = step {
+                publish.wait_for_ack = publish.otherwise.is_some() || dice.chance(50);
+            }
+        }
+        handler.steps.push(Step::Transaction(inside));
+        let plan = TransactionPlan {
+            timeout: SimSpan::from_millis(dice.pick(&[30, 100, 400])),
+            scan: SimSpan::from_millis(dice.pick(&[10, 70])),
+            same_id: dice.chance(70),
+            backoff: SimSpan::from_millis(dice.pick(&[1, 4])),
+        };
+        for (_, client) in clients {
+            (client.acks, client.idempotent) = (Acks::All, true);
+            client.transactions = Some(plan);
+        }
+    };
+    for producer in p.producers.iter_mut().filter(|producer| producer.outbox.is_none()) {
+        transact(dice, &mut producer.handler, &mut producer.clients);
+    }
+    for consumer in &mut p.consumers {
+        let polls = matches!(consumer.dispatch, Dispatch::Log(_));
+        if polls && consumer.retry_topics.is_none() && !consumer.handler.waits() {
+            let workers = std::mem::replace(&mut consumer.workers, 1);
+            let settle = std::mem::replace(&mut consumer.settle, Settle::After);
+            transact(dice, &mut consumer.handler, &mut consumer.clients);
+            if consumer.handler.transaction().is_none() {
+                (consumer.workers, consumer.settle) = (workers, settle);
+            }
+        }
+        consumer.committed_only = polls && dice.chance(50);
+    }
 }
 
 fn system(case: u64) -> Plan {
@@ -311,7 +365,7 @@ fn schedules_give_the_same_bytes_with_services() {
 /// What happens in these systems, so that their sameness says something.
 #[test]
 fn much_happens_in_random_systems() {
-    let mut seen = [0; 22];
+    let mut seen = [0; 29];
     for case in 0..600 {
         let outcome = outcome(&system(case), &RunOptions { seed: case + 1, ..RunOptions::default() });
         let mut note = |what: usize, count: u64| seen[what] += count;
@@ -349,6 +403,13 @@ fn much_happens_in_random_systems() {
         note(20, outcome.consumers.iter().map(|it| it.ledger.unpublished).sum());
         let again = Defect::Twice(TwiceCause::PublishedAgain);
         note(21, outcome.consumers.iter().filter_map(|it| it.defects.get(&again)).map(|seen| seen.count).sum());
+        note(27, outcome.consumers.iter().map(|it| it.ledger.aborted).sum());
+        note(28, outcome.consumers.iter().map(|it| it.aborted_reads).sum());
+        let handlers = outcome.consumers.iter().filter_map(|it| it.handler.as_ref());
+        for books in handlers.chain(producers.clone().filter_map(|it| it.handler.as_ref())).map(|it| it.transactions) {
+            let TransactionLedger { committed, aborted, refused, timed_out, fenced, .. } = books;
+            (22..).zip([committed, aborted, refused, timed_out, fenced]).for_each(|(what, count)| note(what, count));
+        }
         note(10, producers.map(|producer| producer.failed).sum());
         note(11, outcome.resources.iter().map(|resource| resource.left).sum());
     }

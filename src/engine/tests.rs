@@ -62,6 +62,7 @@ pub(super) fn direct_client() -> ClientPlan {
             backoff_max: SimSpan::from_millis(20),
         },
         refresh: REFRESH,
+        transactions: None,
     }
 }
 
@@ -114,6 +115,7 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
         dead_letter: None,
         idempotent: None,
         settle: Settle::After,
+        committed_only: false,
         dispatch: Dispatch::Log(LogDispatch {
             network: Dist::Constant(0.0),
             max_poll_records: u32::MAX,

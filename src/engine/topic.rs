@@ -10,7 +10,7 @@ pub(super) use port::{Append, NotStored, Port};
 
 use super::earliest::Earliest;
 use super::journeys::{Delta, News, Notes};
-use super::log::{Column, EventCode, Extra, Lane, Log, Record};
+use super::log::{Column, End, EventCode, Extra, Lane, Log, Record};
 use super::retention::Retention;
 use super::setup::{Setup, TopicSetup};
 use crate::outcome::{Chapter, LossCause, Story, Told, TopicOutcome};
@@ -63,6 +63,8 @@ pub(super) struct Topic {
     /// The event that is watched, by its number in the log, and what there is to tell of it.
     watched: Option<u32>,
     story: Story,
+    /// Where it was published in a transaction: its partition, and the number of that.
+    watched_in: Option<(usize, u32)>,
 }
 
 impl Inbox {
@@ -172,8 +174,9 @@ impl Topic {
     pub(super) fn new(setup: &Setup, index: usize, retention: Option<Retention>) -> Self {
         let (follow, warm_up, watched) = (&setup.follow, setup.warm_up, setup.watched);
         let setup = &setup.topics[index];
+        let lane = if setup.transactional { Lane::transactional() } else { Lane::default() };
         let log = Log {
-            lanes: vec![Lane::default(); setup.partitions as usize],
+            lanes: vec![lane; setup.partitions as usize],
             code: EventCode::new(setup.publishers),
             created: vec![Column::default(); if setup.readers.len() > 1 { setup.publishers } else { 0 }],
             void: std::collections::BTreeSet::new(),
@@ -195,6 +198,7 @@ impl Topic {
                 .filter(|watched| watched.topic as usize == index)
                 .map(|watched| EventCode::new(setup.publishers).event(watched.publisher, watched.number)),
             story: Story::new(),
+            watched_in: None,
         }
     }
 
@@ -275,7 +279,15 @@ impl Topic {
     fn release_rich(&mut self, pending: &mut Pending<Append>, lane: usize, until: u64) -> u64 {
         pending.take(until, |appends| {
             let log = &mut self.log.lanes[lane];
-            for Append { append, mut record, extra, lost, bytes, .. } in appends.iter().copied() {
+            for Append { append, mut record, extra, lost, bytes, transaction, ends, .. } in appends.iter().copied() {
+                if let Some(end) = ends {
+                    log.mark(transaction, end, record.visible);
+                    if self.watched_in == Some((lane, transaction)) {
+                        let told = Told::Decided(end == End::Committed);
+                        self.story.push(Chapter { at: SimTime(append), told });
+                    }
+                    continue;
+                }
                 record.visible = record.visible.max(log.last_visible());
                 if let Some(retention) = &mut self.retention {
                     while retention.next_of(lane) <= append {
@@ -292,8 +304,9 @@ impl Topic {
                 if self.watched == Some(EventCode::plain(record.event)) {
                     let place = (u32::try_from(lane).expect("partitions fit 32 bits"), log.end());
                     tell_stored(&mut self.story, &record, append, place, lost);
+                    self.watched_in = Some((lane, transaction));
                 }
-                log.push(record, extra);
+                log.push(record, extra, transaction);
                 let first = !record.is_copied()
                     || !std::mem::replace(self.copied.entry(EventCode::plain(record.event)).or_default(), true);
                 if first {
@@ -319,7 +332,8 @@ impl Topic {
     pub(super) fn pending(&self, inbox: &Inbox) -> u64 {
         let plain = inbox.plain.iter().flat_map(Pending::iter).filter(|r| r.created >= self.warm_up).count();
         let mut copied = std::collections::BTreeSet::new();
-        let rich = inbox.rich.iter().flat_map(Pending::iter).map(|append| append.record).filter(|r| {
+        let rich = inbox.rich.iter().flat_map(Pending::iter).filter(|append| append.ends.is_none());
+        let rich = rich.map(|append| append.record).filter(|r| {
             let event = EventCode::plain(r.event);
             r.created >= self.warm_up
                 && (!r.is_copied() || (self.copied.get(&event) != Some(&true) && copied.insert(event)))

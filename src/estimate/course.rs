@@ -49,6 +49,7 @@ impl<'p> Course<'_, 'p> {
                 let well = self.follow(steps, reach);
                 well + self.instead(otherwise.as_ref(), reach - well)
             }
+            Step::Transaction(steps) => self.follow(steps, reach),
             Step::Saga(saga) => {
                 let mut at = reach;
                 for (part, (act, _)) in saga.parts.iter().enumerate() {

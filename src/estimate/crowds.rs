@@ -243,7 +243,7 @@ fn own_work(steps: &[Step]) -> f64 {
         Step::Wait(_) | Step::Call(_) | Step::Publish(_) | Step::Await(_) => 0.0,
         Step::Choose(branches) => branches.iter().map(|(share, steps)| share * own_work(steps)).sum(),
         Step::Parallel { branches, .. } => branches.iter().map(|branch| own_work(branch)).fold(0.0, f64::max),
-        Step::Hold { steps, .. } => own_work(steps),
+        Step::Hold { steps, .. } | Step::Transaction(steps) => own_work(steps),
         Step::Saga(saga) => saga.parts.iter().map(|(act, _)| own_work(act)).sum(),
     };
     steps.iter().map(of).sum()

@@ -47,6 +47,8 @@ pub enum Doubt {
     Replay,
     /// Each handler call takes a batch: how large it becomes depends on the queue.
     HandlerBatches,
+    /// What is published in a transaction is hidden until that has ended.
+    Hidden,
     /// Reading by polls: what is fetched waits until what was polled before is done.
     Polls,
     /// Events or requests that go in a circle become more each time.
@@ -101,6 +103,7 @@ impl Doubt {
             Self::RetryTopic => "that in a retry topic who is due waits behind who is not".into(),
             Self::Replay => "that it goes back and reads again".into(),
             Self::HandlerBatches => "that batches grow while their handler is busy".into(),
+            Self::Hidden => "that what is published in a transaction is hidden until that has ended".into(),
             Self::Polls => "that what is fetched waits until what was polled before is done".into(),
             Self::Runaway => "that what goes in a circle becomes more each time".into(),
             Self::Hedges => "second attempts that are sent before there is an answer".into(),
@@ -142,6 +145,14 @@ impl Known<'_> {
                     note(&mut found, Doubt::Waves(plan.consumers[at].name.clone()));
                 }
                 _ => {}
+            }
+            let handler = match input.publisher {
+                Publisher::Producer(at) => &plan.producers[at].handler,
+                Publisher::Consumer(at) => &plan.consumers[at].handler,
+                Publisher::Service(at) => &plan.services[at].handler,
+            };
+            if policy.committed_only && handler.transaction().is_some() {
+                note(&mut found, Doubt::Hidden);
             }
             if input.publishing.clump > 1.2 {
                 note(&mut found, Doubt::Batches(input.publishing.clump));

@@ -70,12 +70,32 @@ impl<'p> Model<'p> {
                 Moments::kth(&each, *quorum as usize)
             }
             Step::Hold { of, steps, .. } => self.grant(*of)?.plus(self.time(steps, whose)?),
+            Step::Transaction(steps) => self.time(steps, whose)?.plus(self.coordination(steps, whose)),
             Step::Await(step) => return Err(Untimed::Event(self.plan.topics[step.event.0 as usize].name.clone())),
             Step::Saga(saga) => {
                 let parts = saga.parts.iter().map(|(act, _)| act);
                 parts.into_iter().try_fold(Moments::ZERO, |sum, act| Ok(sum.plus(self.time(act, whose)?)))?
             }
         })
+    }
+
+    /// What a transaction asks of its coordinator, each a round trip with a write: to take in a partition (here for each
+    /// publish step), the positions of a consumer (twice), and its end.
+    fn coordination(&self, steps: &[Step], whose: Whose<'_>) -> Moments {
+        let mut published = Vec::new();
+        let mut see = |step: &Step| {
+            if let Step::Publish(publish) = step {
+                published.push(publish.to.0 as usize);
+            }
+        };
+        steps.iter().for_each(|step| step.visit(&mut see));
+        let Some(topic) = published.first() else { return Moments::ZERO };
+        let store = &self.plan.topics[*topic].store;
+        let [network, append, replicate] =
+            [&store.network, &store.append, &store.replicate].map(|time| Moments::of(time, &[]));
+        let request = network.plus(append).plus(replicate).plus(network);
+        let positions = if matches!(whose.publisher, Publisher::Consumer(_)) { 2 } else { 0 };
+        (0..published.len() + positions + 1).fold(Moments::ZERO, |sum, _| sum.plus(request))
     }
 
     /// From a call to its good answer, failed attempts before it included.

@@ -270,6 +270,7 @@ fn producer() -> ProducerPlan {
             backoff_max: SimSpan::ZERO,
         },
         refresh: Refresh { age: SimSpan::FOREVER, backoff: SimSpan::ZERO, backoff_max: SimSpan::ZERO },
+        transactions: None,
     };
     let publish = PublishStep {
         to: TopicId(0),
@@ -319,6 +320,7 @@ fn consumer(name: &str, workers: u32, key_order: Result<(), String>) -> Consumer
         dead_letter: None,
         idempotent: None,
         settle: Settle::After,
+        committed_only: false,
         dispatch: Dispatch::Queue(QueueDispatch {
             network: Dist::Constant(0.0),
             prefetch: 1,

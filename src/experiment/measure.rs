@@ -248,6 +248,9 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
             "effects": seen.duplicates_effects, "suppressed": seen.duplicates_suppressed,
         }),
     );
+    if plan.reads_of_transactions(index) {
+        put("aborted_reads", seen.aborted_reads.into());
+    }
     put("lost", lost(seen));
     if !seen.defects.is_empty() {
         put("causes", causes(plan, seen));
@@ -412,6 +415,9 @@ fn ledger(plan: &Plan, index: usize, seen: &ConsumerOutcome) -> Value {
     });
     if let Some(ledger) = ledger.as_object_mut().filter(|_| plan.reads_of_facts(index)) {
         ledger.insert("unpublished".into(), books.unpublished.into());
+    }
+    if let Some(ledger) = ledger.as_object_mut().filter(|_| plan.reads_of_transactions(index)) {
+        ledger.insert("aborted".into(), books.aborted.into());
     }
     ledger
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::outcome::{
     AwaitLedger, CallLedger, ConsumerOutcome, Crowd, Ended, FaultOutcome, FlowOutcome, HandlerOutcome, LagOutcome,
     Ledger, OrderOutcome, Outcome, PartitionLag, PartitionsHit, ProducerOutcome, ReadOutcome, ResourceOutcome,
-    SagaLedger, ServiceInterval, ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, UserLedger,
-    VisitLedger,
+    SagaLedger, ServiceInterval, ServiceOutcome, StageSums, StorageOutcome, TopicOutcome, Touched, TransactionLedger,
+    UserLedger, VisitLedger,
 };
 use crate::plan::Plan;
 use crate::stats::Course;
@@ -271,6 +271,7 @@ impl ConsumerOutcome {
         self.duplicates_deliveries += other.duplicates_deliveries;
         self.duplicates_effects += other.duplicates_effects;
         self.duplicates_suppressed += other.duplicates_suppressed;
+        self.aborted_reads += other.aborted_reads;
         self.deliveries += other.deliveries;
         self.attempts += other.attempts;
         self.failures += other.failures;
@@ -327,6 +328,19 @@ impl HandlerOutcome {
         }
         self.sagas.merge(other.sagas);
         self.awaits.merge(&other.awaits);
+        self.transactions.merge(other.transactions);
+    }
+}
+
+impl TransactionLedger {
+    fn merge(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.committed += other.committed;
+        self.aborted += other.aborted;
+        self.refused += other.refused;
+        self.timed_out += other.timed_out;
+        self.fenced += other.fenced;
+        self.open += other.open;
     }
 }
 
@@ -484,6 +498,7 @@ impl Ledger {
         self.stored += other.stored;
         self.effected += other.effected;
         self.filtered += other.filtered;
+        self.aborted += other.aborted;
         self.acked_lost += other.acked_lost;
         self.expired += other.expired;
         self.skipped += other.skipped;

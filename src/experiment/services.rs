@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::measure::{distribution, facts, level, publishing, ratio, seconds};
 use super::pool::Pooled;
 use crate::outcome::{
-    AwaitLedger, CallLedger, Crowd, HandlerOutcome, SagaLedger, ServiceInterval, UserLedger, VisitLedger,
+    AwaitLedger, CallLedger, Crowd, HandlerOutcome, SagaLedger, ServiceInterval, TransactionLedger, UserLedger,
+    VisitLedger,
 };
 use crate::plan::{Handler, Plan, Step, called};
 
@@ -120,7 +121,18 @@ pub(super) fn handled(plan: &Plan, handler: &Handler, seen: &HandlerOutcome) -> 
     if !handler.awaited().is_empty() {
         metrics.push(("awaits", awaits(&seen.awaits)));
     }
+    if handler.transaction().is_some() {
+        metrics.push(("transactions", transactions(&seen.transactions)));
+    }
     metrics
+}
+
+/// Transactions by their end.
+fn transactions(seen: &TransactionLedger) -> Value {
+    json!({
+        "begun": seen.begun, "committed": seen.committed, "aborted": seen.aborted, "refused": seen.refused,
+        "timed_out": seen.timed_out, "fenced": seen.fenced, "open": seen.open,
+    })
 }
 
 /// Waits for events by their end; shares are of those with an end of their own.

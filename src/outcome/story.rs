@@ -25,6 +25,8 @@ pub enum Defect {
     Twice(TwiceCause),
     /// It took effect after a later event of its key and publisher.
     Late(LateCause),
+    /// It took effect, and its transaction was aborted.
+    AbortedRead,
 }
 
 /// Why an event took effect again.
@@ -91,6 +93,7 @@ impl Defect {
             Self::Late(LateCause::HandedOutAgain) => ("late", "handed_out_again"),
             Self::Late(LateCause::Replayed) => ("late", "replayed"),
             Self::Late(LateCause::Overtaken) => ("late", "overtaken"),
+            Self::AbortedRead => ("aborted_read", "read_uncommitted"),
         }
     }
 }
@@ -235,8 +238,12 @@ pub enum Told {
     },
     /// Its position was committed, or it was acknowledged.
     Settled(u32),
+    /// The transaction that it was published in has ended; whether it was committed.
+    Decided(bool),
     /// A consumer does not want it.
     Unwanted(u32),
+    /// A consumer passes over it, because its transaction was aborted.
+    PassedOver(u32),
     /// A consumer will never take it, and why.
     Missed(u32, LossCause),
     /// The run ended before a consumer was done with it; whether a handler had it.

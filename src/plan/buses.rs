@@ -165,6 +165,21 @@ pub struct ClientPlan {
     pub retry: PublishRetry,
     /// How it learns of new leaders.
     pub refresh: Refresh,
+    /// How the transactions of its handlers end; none: its bus has none.
+    pub transactions: Option<TransactionPlan>,
+}
+
+/// Transactions of a bus, as one client has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionPlan {
+    /// The coordinator ends one that has been open for longer.
+    pub timeout: SimSpan,
+    /// It looks for these so often.
+    pub scan: SimSpan,
+    /// Whether a process has the id of the one before it, and so ends what that has left open when it starts.
+    pub same_id: bool,
+    /// Wait before the next attempt to begin, where the coordinator is not done with the one before.
+    pub backoff: SimSpan,
 }
 
 /// Client-side batching, per partition.

@@ -39,6 +39,8 @@ pub struct ConsumerPlan {
     pub idempotent: Option<IdempotencePlan>,
     /// When a delivery is recorded as done.
     pub settle: Settle,
+    /// Whether it sees what is published in transactions only once they are committed.
+    pub committed_only: bool,
     /// How records reach the members.
     pub dispatch: Dispatch,
     /// How members are known, lost and replaced.

@@ -43,6 +43,18 @@ impl Handler {
         found
     }
 
+    /// Its transaction of the bus, if it has one.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&[Step]> {
+        let mut found = None;
+        self.visit(&mut |step| {
+            if let Step::Transaction(steps) = step {
+                found = Some(steps.as_slice());
+            }
+        });
+        found
+    }
+
     /// The topics whose events it awaits, in the order of its steps.
     #[must_use]
     pub fn awaited(&self) -> Vec<TopicId> {
@@ -98,6 +110,8 @@ pub enum Step {
     Saga(SagaStep),
     /// Waits for an event that descends from what the handler is about.
     Await(AwaitStep),
+    /// A transaction of the bus: what is published in it, and of a consumer what it has read, become visible together.
+    Transaction(Vec<Step>),
 }
 
 /// What is done in place of a step that has failed; none: the handler fails.
@@ -207,6 +221,7 @@ impl Step {
             Self::Call(call) => call.otherwise.iter().collect(),
             Self::Parallel { branches, otherwise, .. } => branches.iter().chain(otherwise).collect(),
             Self::Hold { steps, otherwise, .. } => std::iter::once(steps).chain(otherwise).collect(),
+            Self::Transaction(steps) => vec![steps],
             Self::Saga(saga) => saga.parts.iter().flat_map(|(act, undo)| [act, undo]).chain(&saga.otherwise).collect(),
         };
         lists.into_iter().map(Vec::as_slice).collect()
@@ -222,6 +237,7 @@ impl Step {
             Self::Call(call) => call.otherwise.iter_mut().collect(),
             Self::Parallel { branches, otherwise, .. } => branches.iter_mut().chain(otherwise).collect(),
             Self::Hold { steps, otherwise, .. } => std::iter::once(steps).chain(otherwise).collect(),
+            Self::Transaction(steps) => vec![steps],
             Self::Saga(saga) => {
                 saga.parts.iter_mut().flat_map(|(act, undo)| [act, undo]).chain(&mut saga.otherwise).collect()
             }

@@ -156,7 +156,7 @@ pub const PARTITIONERS: &[&str] = &[
 const FLAG: Kind = Kind::Word(&["true", "false"]);
 
 /// The neutral values that profiles give, sorted by name, with what they mean.
-pub const VALUES: [(&str, Kind, &str); 75] = [
+pub const VALUES: [(&str, Kind, &str); 81] = [
     ("acks", Kind::Word(&["none", "leader", "all"]), "which copy a publish acknowledgement speaks of"),
     ("append", Kind::Dist, "append at the leader"),
     ("assignment_interval", Kind::Span, "least time between two assignments, where the bus assigns"),
@@ -208,6 +208,11 @@ pub const VALUES: [(&str, Kind, &str); 75] = [
     ("ignore_keys", FLAG, "whether keys do not choose partitions"),
     ("initial_delay", Kind::Span, "how long an empty group waits for company"),
     ("initial_delay_grows", FLAG, "whether it waits as long again where more have come meanwhile"),
+    (
+        "isolation",
+        Kind::Word(&["uncommitted", "committed"]),
+        "whether a reader sees what is published in transactions before they are committed",
+    ),
     ("join", Kind::Dist, "one join and sync round of a rebalance"),
     ("lag_limit", Kind::Span, "a copy that has not caught up for so long is not in sync any more"),
     ("leader_check", Kind::Span, "time between two looks for partitions that are led by another than their first copy"),
@@ -261,6 +266,15 @@ pub const VALUES: [(&str, Kind, &str); 75] = [
         "events without a key go to one partition for so long, whatever the partitioner; 0s: as the partitioner says",
     ),
     ("store_every", Kind::Span, "time between two positions that a relay stores"),
+    ("transaction_backoff", Kind::Span, "wait of a client whose last transaction is not done yet"),
+    ("transaction_max_timeout", Kind::Span, "longest `transaction_timeout` that a bus allows"),
+    ("transaction_scan", Kind::Span, "time between two looks for transactions that are open for too long"),
+    ("transaction_timeout", Kind::Span, "a transaction that is open for longer is ended; without it there are none"),
+    (
+        "transactional_id",
+        Kind::Word(&["kept", "random"]),
+        "whether a process has the id of the one before it (`kept`), and ends what that has left open, or a new one",
+    ),
     ("unclean_election", FLAG, "whether a copy that is not in sync may lead when no other can"),
     ("unsynced", Kind::Dist, "age of the oldest records that are not on a node's disk yet"),
     ("visible", Kind::Word(&["appended", "replicated"]), "when a record may be seen"),

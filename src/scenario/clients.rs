@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::buses::Buses;
 use super::diagnostics::{Diagnostic, listed, nearest};
+use super::groups;
 use super::profiles;
 use super::reader::{Fields, Reader};
 use super::settings::{self, Overrides, Table, Values};
@@ -77,6 +78,9 @@ pub(super) fn of(
     publishing(reader, fields, (buses, &profiles), topics, None).0
 }
 
+/// Values of the bus itself that decide about transactions.
+const OF_COORDINATORS: [&str; 2] = ["transaction_max_timeout", "transaction_scan"];
+
 /// Client settings for each topic that is published to; and what the table `own` (a consumer's) gets of them.
 pub(super) fn publishing(
     reader: &mut Reader,
@@ -98,7 +102,10 @@ pub(super) fn publishing(
     let by_bus: Vec<ClientPlan> = used
         .iter()
         .zip(&overrides)
-        .map(|(bus, over)| checked_client(reader, &Values { profile: &profiles[bus], over }, at, &path))
+        .map(|(bus, over)| {
+            let over = &groups::with(over.clone(), &buses.list[*bus], &OF_COORDINATORS);
+            checked_client(reader, &Values { profile: &profiles[bus], over }, at, &path)
+        })
         .collect();
     let of_topic = |topic: &TopicId| {
         used.iter().position(|bus| *bus == buses.at(*topic).bus).map(|index| (*topic, by_bus[index].clone()))
@@ -141,6 +148,12 @@ fn client(values: &Values<'_>) -> ClientPlan {
             backoff_max: values.span("retry_backoff_max"),
         },
         refresh: refresh(values),
+        transactions: values.has("transaction_timeout").then(|| plan::TransactionPlan {
+            timeout: values.span("transaction_timeout"),
+            scan: values.span("transaction_scan"),
+            same_id: values.word("transactional_id") != "random",
+            backoff: values.span("transaction_backoff"),
+        }),
     }
 }
 
@@ -189,6 +202,7 @@ fn checked_client(reader: &mut Reader, values: &Values<'_>, at: Place, path: &st
         check.idempotence(&mut client);
     }
     check.timeouts(&mut client);
+    check.transactions();
     check.buffer(&client);
     if client.max_in_flight == Some(0) {
         let name = check.official("max_in_flight");
@@ -271,6 +285,17 @@ impl<'v> Check<'_, 'v> {
             let raised = units::write_duration(least);
             self.note(&format!("{delivery} is raised to {raised} ({linger} and {request} together)"));
             client.retry.delivery_timeout = least;
+        }
+    }
+
+    fn transactions(&mut self) {
+        let [most, timeout] = ["transaction_max_timeout", "transaction_timeout"].map(|name| self.values.span(name));
+        if timeout > most {
+            let (longest, name) = (units::write_duration(most), self.official("transaction_timeout"));
+            let message = format!("`{name}` is more than the brokers allow, which is {longest}");
+            let error = Diagnostic::at(self.place(&["transaction_timeout"]), message);
+            let help = "lower it, or raise `transaction.max.timeout.ms` of the bus";
+            self.reader.error(error.label("the coordinator refuses this").help(help));
         }
     }
 

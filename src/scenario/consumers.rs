@@ -11,6 +11,7 @@ use super::producers::MAX_PROCESSES;
 use super::reader::{Fields, Reader, items};
 use super::retries;
 use super::settings::{self, Overrides, Table, Values};
+use super::transactions;
 use super::tree::{Entry, Node, Place};
 use crate::dist::Dist;
 use crate::plan::{
@@ -123,12 +124,9 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let retry = retries::retry(reader, &mut fields, &kind);
     let settle = settle(reader, &mut fields, &kind, &over);
     let startup = startup(reader, &mut fields, profile);
-    if values.place("auto_settle_every").is_some() && !matches!(settle, Settle::Timer(_)) {
-        let name = profile.official(Scope::Consumer, "auto_settle_every");
-        let why = "positions are committed after the effect; `settle: auto` uses the timer";
-        reader.without_effect(&fields.path_of("settings"), name, why);
-    }
+    note_idle_timer(reader, &fields, &values, settle);
     refuse_unseen_hangs(reader, &mut fields, own.failure, &values, entry.place);
+    let transaction = transactions::check(reader, &mut fields, &own.handler, &clients, buses);
     fields.finish(reader);
     let plan = ConsumerPlan {
         name: entry.key.clone(),
@@ -147,14 +145,25 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         dead_letter: own.dead_letter,
         idempotent: own.idempotent,
         settle,
+        committed_only: values.word("isolation") == "committed",
         dispatch: dispatch(&kind),
         membership: groups::membership(&values),
         startup,
         clients,
         key_order: Ok(()),
     };
+    transactions::check_consumer(reader, &plan, transaction, (bus, buses));
     let max_fetch_bytes = values.count("max_fetch_bytes");
     readable.then_some(Read { plan, place: entry.place, bus, keys: own.keys, max_fetch_bytes, group: own.group })
+}
+
+/// Notes a timer for settling that is set and not used.
+fn note_idle_timer(reader: &mut Reader, fields: &Fields<'_>, values: &Values<'_>, settle: Settle) {
+    if values.place("auto_settle_every").is_some() && !matches!(settle, Settle::Timer(_)) {
+        let name = values.profile.official(Scope::Consumer, "auto_settle_every");
+        let why = "positions are committed after the effect; `settle: auto` uses the timer";
+        reader.without_effect(&fields.path_of("settings"), name, why);
+    }
 }
 
 /// A handler that hangs where nothing notices it would stop its group.

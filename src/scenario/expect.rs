@@ -314,6 +314,12 @@ fn missing_of_handler(plan: &Plan, section: &str, name: &str, keys: &[&str]) -> 
         ["ledger", "unpublished"] if !plan.reads_of_facts(plan.consumers.iter().position(|it| it.name == name)?) => {
             Some(format!("who publishes to what `{name}` reads commits no fact: nobody has a step `local_commit`"))
         }
+        ["aborted_reads"] | ["ledger", "aborted"]
+            if !plan.reads_of_transactions(plan.consumers.iter().position(|it| it.name == name)?) =>
+        {
+            Some(format!("nobody publishes in a `transaction` what `{name}` reads"))
+        }
+        ["transactions", ..] if handler.transaction().is_none() => Some(format!("`{name}` has no step `transaction`")),
         ["awaits", ..] if !has(&|step| matches!(step, Step::Await(_))) => Some(format!("`{name}` awaits no event")),
         ["saga", ..] if !has(&|step| matches!(step, Step::Saga(_))) => Some(format!("`{name}` has no saga")),
         ["created" | "publish", ..] if service.is_some_and(|service| service.clients.is_empty()) => {

@@ -12,8 +12,13 @@ use crate::time::SimSpan;
 const OF_THE_BUS: [&str; 4] = ["assignment_interval", "bus_heartbeat", "bus_session_timeout", "initial_delay"];
 
 /// What the settings of a consumer change, with what those of its bus say about groups.
-pub(super) fn with_bus(mut over: Overrides, bus: &Bus) -> Overrides {
-    for name in OF_THE_BUS {
+pub(super) fn with_bus(over: Overrides, bus: &Bus) -> Overrides {
+    with(over, bus, &OF_THE_BUS)
+}
+
+/// As they are, with these values of the bus itself.
+pub(super) fn with(mut over: Overrides, bus: &Bus, names: &[&'static str]) -> Overrides {
+    for name in names.iter().copied() {
         if let Some(given) = bus.given(name) {
             over.insert(name, given.clone());
         }

@@ -13,10 +13,8 @@ use crate::plan::{FailurePlan, Handler, Otherwise, PublishStep, Step, TopicId};
 use crate::units;
 
 /// Steps of every handler.
-const STEPS: [&str; 10] =
-    ["work", "wait", "publish", "choose", "call", "parallel", "hold", "local_commit", "saga", "await"];
-/// Steps of the format that this version does not have.
-const NOT_YET: [&str; 1] = ["transaction"];
+const STEPS: [&str; 11] =
+    ["work", "wait", "publish", "choose", "call", "parallel", "hold", "local_commit", "saga", "await", "transaction"];
 
 /// What the steps of a handler may name.
 #[derive(Clone, Copy)]
@@ -79,10 +77,6 @@ pub(super) fn steps(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &
 pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &str, depth: u32) -> Option<Step> {
     let choice = Choice::of(reader, node, "a step", "work: 5ms")?;
     let (name, place) = choice.name(node);
-    if NOT_YET.contains(&name) {
-        reader.not_yet(place, &format!("the step `{name}`"));
-        return None;
-    }
     let Choice::Map(entry) = choice else {
         unknown_step(reader, name, place);
         return None;
@@ -99,6 +93,7 @@ pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &s
         "local_commit" => distributions::read(reader, node, Of::Time).map(Step::Commit),
         "saga" => nesting::saga(reader, node, place, known, path, depth),
         "await" => awaits::read(reader, node, place, known, path, depth).map(Step::Await),
+        "transaction" => Some(Step::Transaction(steps(reader, node, known, path, depth + 1))),
         _ => {
             unknown_step(reader, name, place);
             None
@@ -107,7 +102,7 @@ pub(super) fn step(reader: &mut Reader, node: &Node, known: &Known<'_>, path: &s
 }
 
 fn unknown_step(reader: &mut Reader, name: &str, place: Place) {
-    let near = nearest(name, STEPS.into_iter().chain(NOT_YET));
+    let near = nearest(name, STEPS);
     let help = match near {
         Some(near) if near != name => format!("did you mean `{near}`?"),
         _ if name == "else" => "`else` is a key of the step before it: `call: { to: fraud, else: [] }`".into(),

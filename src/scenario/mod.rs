@@ -46,6 +46,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod transactions;
 mod tree;
 
 use std::path::Path;

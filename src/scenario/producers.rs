@@ -9,6 +9,7 @@ use super::handlers::{self, Known};
 use super::keys;
 use super::outbox;
 use super::reader::{Fields, Reader};
+use super::transactions;
 use super::tree::{Entry, Node};
 use crate::dist::{Arrivals, Dist};
 use crate::plan::{Handler, KeyPlan, ProducerPlan};
@@ -65,6 +66,7 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
     if let Some(entry) = fields.entry("outbox").filter(|_| outbox.is_some()) {
         outbox::check_clients(reader, entry.place, &clients);
     }
+    transactions::check(reader, &mut fields, &handler, &clients, known.buses);
     fields.finish(reader);
     Some(ProducerPlan {
         name: entry.key.clone(),

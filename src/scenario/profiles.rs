@@ -165,6 +165,10 @@ fn is_required(name: &str, profile: &BusProfile) -> bool {
     match name {
         "auto_settle" | "auto_settle_every" | "batch_bytes" | "buffer_bytes" | "idempotent_in_flight" => false,
         "replication" | "metadata_age" | "store_every" => false,
+        "isolation" | "transaction_timeout" | "transactional_id" => false,
+        "transaction_backoff" | "transaction_max_timeout" | "transaction_scan" => {
+            profile.values.contains_key("transaction_timeout")
+        }
         "offset_reset" | "retention_bytes" | "retention_check" | "segment_age" | "segment_bytes" => false,
         "broker_heartbeat" | "broker_session_timeout" | "broker_startup" | "catch_up" | "election" | "unsynced" => {
             pulled

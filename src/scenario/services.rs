@@ -13,6 +13,7 @@ use super::producers::{self, MAX_PROCESSES};
 use super::profiles;
 use super::reader::{Fields, Reader};
 use super::settings;
+use super::transactions;
 use super::tree::{Entry, Node, Place, Value};
 use crate::dist::Dist;
 use crate::plan::{Balance, KeyPlan, Plan, ServicePlan, Step, TransportPlan};
@@ -75,6 +76,7 @@ fn service(reader: &mut Reader, entry: &Entry, known: &Known<'_>, servers: &mut 
     refuse_idle_settings(reader, &mut fields, !topics.is_empty());
     let startup = startup(reader, &mut fields, &server);
     let outbox = outbox::read(reader, &mut fields, &mut handler);
+    transactions::refuse(reader, &mut fields, &handler);
     let clients = clients::of(reader, &mut fields, known.buses, &topics);
     if let Some(entry) = fields.entry("outbox").filter(|_| outbox.is_some()) {
         outbox::check_clients(reader, entry.place, &clients);

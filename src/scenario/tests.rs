@@ -510,8 +510,13 @@ fn vendor_settings_take_both_ways_of_writing() {
     assert_eq!(auto.consumers[0].settle, Settle::Timer(SimSpan::from_seconds(1)));
     let asked = loaded(&small("kafka", ", settings: { enable.auto.commit: true }", "")).plan;
     assert_eq!(asked.consumers[0].settle, Settle::Timer(SimSpan::from_seconds(5)));
-    let noted = loaded(&small("kafka", ", settings: { isolation.level: read_committed }", ""));
-    assert_eq!(noted.explained.without_effect[0].0, "consumers.email.settings.isolation.level");
+    let noted = loaded(&small("kafka", ", settings: { fetch.max.bytes: 100 }", ""));
+    assert_eq!(noted.explained.without_effect[0].0, "consumers.email.settings.fetch.max.bytes");
+    let reads = |text: &str| loaded(&small("kafka", text, "")).plan.consumers[0].committed_only;
+    let [committed, all] = ["read_committed", "read_uncommitted"]
+        .map(|level| reads(&format!(", settings: {{ isolation.level: {level} }}")));
+    assert!(committed && !all && !reads(""));
+    assert!(reads(", client: librdkafka"), "as its default is");
 }
 
 #[test]

@@ -70,6 +70,9 @@ fn every_metric_of_the_catalogue_is_measured() {
     let name = scenario["consumers"].as_object().unwrap().keys().next().unwrap().clone();
     scenario["consumers"][&name]["startup"] = "10ms".into();
     scenario["changes"] = json!([ { "at": "1s", "target": format!("consumers.{name}"), "action": "deploy" } ]);
+    let atomic = json!([ { "transaction": [ { "publish": "later" } ] } ]);
+    scenario["producers"]["atomic"] = json!({ "arrivals": { "poisson": "2/s" }, "handler": atomic });
+    scenario["consumers"]["exact"] = json!({ "subscribes": "dead", "handler": atomic });
     let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in &catalogue() {
         let section = &summary.metrics[metric.section];

@@ -352,6 +352,7 @@ fn append_batch(batch: &Batch, append: u64, visible: u64, lost: Option<(u64, Los
         let record = Record { visible, created: message.created, key: message.key, event };
         let sent = batch.sent.unwrap_or(message.created).max(message.created);
         let extra = Extra { sent, lineage: message.lineage, event_type: message.event_type };
-        port.appends.push(Append { append, record, extra, lane: batch.lane, bytes: message.bytes, lost });
+        let (bytes, transaction) = (message.bytes, message.transaction);
+        port.appends.push(Append { append, record, extra, lane: batch.lane, bytes, lost, transaction, ends: None });
     }
 }

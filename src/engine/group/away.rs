@@ -63,7 +63,8 @@ impl Run {
         let watched = core.progress_timeout;
         let (doom, ends_at) = match self.end {
             End::Success => (Doom::None, u64::MAX),
-            End::Failed | End::Crash => (Doom::Fails, u64::MAX),
+            End::Failed => (Doom::Fails, u64::MAX),
+            End::Crash => (Doom::Crashes, u64::MAX),
             End::Hang => (Doom::Hangs, now.saturating_add(watched)),
         };
         self.ends_at = ends_at;
@@ -80,8 +81,16 @@ impl Run {
         let away = self.away.as_mut().filter(|away| away.number == number && away.state == State::Out)?;
         away.state = State::Back(how);
         // What fails in no time and is tried again at once would be so for ever at one instant.
-        self.ends_at = if how == How::Done { now } else { now.max(self.success + 1) };
+        self.ends_at = if matches!(how, How::Done | How::Asks) { now } else { now.max(self.success + 1) };
         Some(self.ends_at)
+    }
+
+    /// The positions that its transaction has sent are taken, or refused: the attempt goes on in the mesh.
+    pub(super) fn answer_positions(&mut self, core: &mut Core, (member, worker): (usize, u32), taken: bool, now: u64) {
+        let away = self.away.as_mut().expect("its attempts run in the mesh");
+        away.state = State::Out;
+        self.committed = taken;
+        core.tell(member, now, Job::Positions(worker, away.number, taken));
     }
 
     /// Goes on after an attempt, or with the next.
@@ -91,6 +100,8 @@ impl Run {
             // It hangs, and whoever watches it has waited long enough.
             State::Out => return Next::Done,
             State::Back(How::Done) => return Next::Done,
+            State::Back(How::Asks) => return Next::Asks,
+            State::Back(How::Refused) => return Next::Refused,
             State::Back(How::Failed) => self.end = End::Failed,
             State::Back(How::ByItself) => {}
             State::Resting => {

@@ -59,6 +59,8 @@ pub(super) enum Conclusion {
     Acknowledged,
     Discarded,
     DeadLettered,
+    /// Its transaction was aborted: for who waits for that it has never been.
+    Aborted,
     Filtered,
     Effected,
 }
@@ -71,7 +73,9 @@ impl Conclusion {
             Self::Skipped => Some(LossCause::CommittedBeforeEffect),
             Self::Acknowledged => Some(LossCause::AckedBeforeEffect),
             Self::Discarded => Some(LossCause::AttemptsExhausted),
-            Self::Waiting | Self::InFlight | Self::DeadLettered | Self::Filtered | Self::Effected => None,
+            Self::Waiting | Self::InFlight | Self::DeadLettered | Self::Aborted | Self::Filtered | Self::Effected => {
+                None
+            }
         }
     }
 }
@@ -111,6 +115,7 @@ pub(in crate::engine) struct Meter {
     pub(super) duplicates_deliveries: u64,
     pub(super) duplicates_effects: u64,
     pub(super) duplicates_suppressed: u64,
+    aborted_reads: u64,
     pub(super) deliveries: u64,
     pub(super) attempts: u64,
     pub(super) failures: u64,
@@ -218,6 +223,7 @@ impl Meter {
             duplicates_deliveries: 0,
             duplicates_effects: 0,
             duplicates_suppressed: 0,
+            aborted_reads: 0,
             deliveries: 0,
             attempts: 0,
             failures: 0,
@@ -428,6 +434,15 @@ impl Meter {
         }
     }
 
+    /// An effect was of an event whose transaction has been aborted since, or had been.
+    pub(super) fn aborted_read(&mut self, slot: usize, record: &Record, done: u64) {
+        if record.created >= self.warm_up {
+            self.aborted_reads += 1;
+            let example = self.slots[slot].example(record, done);
+            self.defects.entry(Defect::AbortedRead).or_default().note(example);
+        }
+    }
+
     fn note_loss(&mut self, cause: LossCause, example: Example) {
         *self.lost.entry(cause).or_default() += 1;
         self.defects.entry(Defect::Lost(cause)).or_default().note(example);
@@ -488,6 +503,7 @@ impl Meter {
             Conclusion::Waiting => Told::Left(consumer, false),
             Conclusion::InFlight => Told::Left(consumer, true),
             Conclusion::Filtered => Told::Unwanted(consumer),
+            Conclusion::Aborted => Told::PassedOver(consumer),
             // A handler ended so, or there was an effect.
             Conclusion::Discarded | Conclusion::DeadLettered | Conclusion::Effected => return,
             Conclusion::Lost(_) | Conclusion::Skipped | Conclusion::Acknowledged => {
@@ -565,6 +581,7 @@ impl Meter {
         outcome.duplicates_deliveries = self.duplicates_deliveries;
         outcome.duplicates_effects = self.duplicates_effects;
         outcome.duplicates_suppressed = self.duplicates_suppressed;
+        outcome.aborted_reads = self.aborted_reads;
         outcome.deliveries = self.deliveries;
         outcome.attempts = self.attempts;
         outcome.failures = self.failures;
@@ -588,6 +605,7 @@ fn entry_of(ledger: &mut Ledger, how: Conclusion) -> &mut u64 {
         Conclusion::Lost(_) => &mut ledger.acked_lost,
         Conclusion::Waiting => &mut ledger.waiting,
         Conclusion::InFlight => &mut ledger.in_flight,
+        Conclusion::Aborted => &mut ledger.aborted,
         Conclusion::Filtered => &mut ledger.filtered,
         Conclusion::Effected => &mut ledger.effected,
         Conclusion::DeadLettered => &mut ledger.dead_lettered,

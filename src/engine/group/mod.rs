@@ -404,6 +404,7 @@ impl Group {
     fn restart(&mut self, logs: &[&Log], now: u64, member: usize) {
         self.core.members[member].down -= 1;
         if self.core.members[member].is_up() {
+            self.core.tell(member, now, Job::Start);
             self.joined(logs, now, member);
         }
     }
@@ -498,6 +499,7 @@ fn is_serial(plan: &Plan, index: usize, core: &Core) -> bool {
         && consumer.failure.crash <= 0.0
         && core.wire.is_clean()
         && core.clusters.iter().all(Option::is_none)
+        && !core.transactional
         && consumer.subscribes.iter().all(|topic| plan.topics[topic.0 as usize].retention.is_none())
         // Which event is the next to be taken, and so poisoned, depends on all members together.
         && !plan.faults.iter().any(|fault| {

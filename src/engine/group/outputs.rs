@@ -96,7 +96,8 @@ impl Outputs {
         let out = self.ports.iter_mut().find(|out| out.topic == topic).expect("a port for every topic published to");
         let sequence = out.port.number(now, now >= self.warm_up)?;
         let event = out.setup.event(sequence);
-        let message = Message { event, sequence, key, created: now, lineage, event_type, bytes, waiter };
+        let message =
+            Message { event, sequence, key, created: now, lineage, event_type, bytes, waiter, transaction: 0 };
         out.clients[member].publish(now, message, &mut out.port);
         Some(sequence)
     }

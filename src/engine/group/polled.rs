@@ -20,8 +20,10 @@ mod leaders;
 mod member;
 mod past;
 mod poll;
+mod positions;
 mod replay;
 mod rounds;
+mod undecided;
 mod work;
 
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ use leaders::{BROKERS, Leaders};
 use member::Member;
 use replay::Replays;
 use rounds::Rounds;
+use undecided::Undecided;
 
 use super::meter::Conclusion;
 use super::{Core, Lag};
@@ -54,6 +57,7 @@ pub(super) struct Polled {
     wake: u64,
     seen: u64,
     woken: Vec<u32>,
+    undecided: Undecided,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +77,7 @@ struct Config {
     every: Option<u64>,
     reset: Reset,
     dead_letter: Option<usize>,
+    committed_only: bool,
 }
 
 impl Polled {
@@ -97,6 +102,7 @@ impl Polled {
             every: consumer.schedule.map(|schedule| schedule.every.0.max(1)),
             reset: dispatch.reset,
             dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
+            committed_only: consumer.committed_only,
         };
         let lanes = core.lanes.iter().map(|id| {
             let topic = &plan.topics[core.topics[id.slot]];
@@ -114,6 +120,7 @@ impl Polled {
             wake: consumer.schedule.map_or(u64::MAX, |schedule| schedule.offset.0),
             seen: 0,
             woken: Vec::new(),
+            undecided: Undecided::default(),
             config,
             leaders: Leaders::new(core, dispatch).map(Box::new),
             rounds,
@@ -165,7 +172,8 @@ impl Polled {
         if self.wake == now {
             self.wake = now.saturating_add(self.config.every.unwrap_or(u64::MAX));
             for lane in 0..self.lanes.len() {
-                let end = core.log_lane(logs, lane).visible_end(self.lanes[lane].committed, now);
+                let from = self.lanes[lane].committed;
+                let end = core.log_lane(logs, lane).seen_end(from, now, core.committed_only);
                 self.lanes[lane].awake = self.lanes[lane].awake.max(end);
             }
             for member in 0..self.members.len() {
@@ -328,8 +336,11 @@ impl Polled {
     /// Records not settled of one partition at `now`, and the creation of the oldest.
     pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
         let committed = self.lanes[lane].committed;
-        let end = log_lane.visible_end(committed, now);
-        let (records, first) = log_lane.there(committed, end, now);
+        let end = log_lane.seen_end(committed, now, self.config.committed_only);
+        let (mut records, first) = log_lane.there(committed, end, now);
+        if self.config.committed_only {
+            records = records.saturating_sub(log_lane.aborted_within(committed, end));
+        }
         Lag { records, oldest: first.map(|first| log_lane.at(first).created) }
     }
 
@@ -343,10 +354,12 @@ impl Polled {
             .min(held.unwrap_or(u64::MAX))
             .min(self.lanes[lane].committed)
             .min(self.lanes[lane].hold)
+            .min(self.undecided.keep(lane))
     }
 
     /// Settles the accounts of what was not finished.
     pub(super) fn finish(&mut self, core: &mut Core, logs: &[&Log], end: u64) {
+        self.decide(core, logs);
         let mut running = BTreeSet::new();
         for run in self.members.iter().flat_map(|member| member.runs.iter().flatten()) {
             core.busy += u128::from(end.saturating_sub(run.busy_from));

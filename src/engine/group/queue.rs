@@ -388,6 +388,7 @@ impl Queue {
         match run.go_on(core, logs, (member, worker), now) {
             Next::At(at) => self.schedule(at, Due::Work { member, worker, tag: run.item.tag }),
             Next::Told => {}
+            Next::Asks | Next::Refused => unreachable!("queues have no transactions"),
             Next::Done => return self.complete(core, logs, (member, worker), run, now),
         }
         if run.is_away() {

@@ -108,11 +108,13 @@ impl Core {
     pub(super) fn subject(&self, logs: &[&Log], lane: usize, offset: u64) -> Subject {
         match self.origin(logs, lane, offset) {
             Some(origin) => origin.subject,
-            None => Subject {
-                slot: self.lanes[lane].slot,
-                record: *self.log_lane(logs, lane).at(offset),
-                extra: self.extra(logs, lane, offset),
-            },
+            None => {
+                let mut record = *self.log_lane(logs, lane).at(offset);
+                if self.committed_only {
+                    record.visible = self.seen_at(logs, lane, offset);
+                }
+                Subject { slot: self.lanes[lane].slot, record, extra: self.extra(logs, lane, offset) }
+            }
         }
     }
 

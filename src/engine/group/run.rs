@@ -51,6 +51,8 @@ pub(super) struct Run {
     /// The copy of its event for a retry topic, and when the attempt failed.
     pub(super) copying: Copying,
     pub(super) copy_failed: u64,
+    /// The positions of its records are committed, in its transaction.
+    pub(super) committed: bool,
 }
 
 /// Where the copy of a handler's event for a retry topic is.
@@ -74,6 +76,10 @@ pub(super) enum Next {
     Told,
     /// Nothing: it is done.
     Done,
+    /// An answer to its transaction: whether the positions of its records are taken.
+    Asks,
+    /// Nothing: its transaction was refused, and others have its records.
+    Refused,
 }
 
 impl Run {
@@ -121,6 +127,7 @@ impl Run {
             away: None,
             copying: Copying::None,
             copy_failed: 0,
+            committed: false,
         };
         if core.delegates {
             run.away = Some(Box::new(Away::new(ids, about, extra.lineage, counted, conditions.poisoned)));

@@ -57,6 +57,10 @@ pub(in crate::engine) struct Core {
     /// By slot: the topic's bus, where its nodes fail.
     pub(super) clusters: Vec<Option<Arc<Cluster>>>,
     pub(super) held: Held,
+    /// Whether it sees what is published in transactions only once they are committed.
+    pub(super) committed_only: bool,
+    /// Whether some of what it reads is published in transactions.
+    pub(super) transactional: bool,
     /// Longest time without progress, of a handler that never returns or of a member between two polls.
     pub(super) progress_timeout: u64,
     pub(super) startup: Dist,
@@ -132,6 +136,8 @@ impl Core {
             wire: wire(plan, setup, index, members as usize),
             clusters: topics.iter().map(|topic| setup.clusters.topics.get(topic).cloned()).collect(),
             held: Held::default(),
+            committed_only: consumer.committed_only,
+            transactional: topics.iter().any(|topic| setup.topics[*topic].transactional),
             progress_timeout: consumer.membership.group().map_or(u64::MAX, |group| group.rebalance_timeout.0),
             startup: consumer.startup.clone(),
             restarts: Stream::named(setup.seed, &format!("{}/restart", consumer.name)),
@@ -148,6 +154,13 @@ impl Core {
     pub(super) fn log_lane<'a>(&self, logs: &[&'a Log], lane: usize) -> &'a Lane {
         let id = self.lanes[lane];
         &logs[id.slot].lanes[id.partition as usize]
+    }
+
+    /// When a record that has been handed out was seen.
+    #[inline]
+    pub(super) fn seen_at(&self, logs: &[&Log], lane: usize, offset: u64) -> u64 {
+        let seen = self.log_lane(logs, lane).seen_at(offset, self.committed_only);
+        seen.expect("what is handed out is in the log")
     }
 
     /// What a record carries beside what every reader needs.
@@ -252,7 +265,11 @@ impl Core {
     pub(super) fn restart_itself(&mut self, member: usize, now: u64) -> bool {
         self.note_available(now);
         self.members[member].down -= 1;
-        self.members[member].is_up()
+        let up = self.members[member].is_up();
+        if up {
+            self.tell(member, now, Job::Start);
+        }
+        up
     }
 
     /// A process that operators have started again is ready; whether it is to join.
@@ -284,7 +301,7 @@ impl Core {
         self.held.release(slot, record.key);
         if self.meter.traces() {
             let mut trace = self.meter.trace_of(slot, id.partition, item.offset, &record);
-            trace.visible = SimTime(self.log_lane(logs, item.lane).at(item.offset).visible);
+            trace.visible = SimTime(self.seen_at(logs, item.lane, item.offset));
             trace.retry = self.retries.number(slot, id.slot);
             (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
             return self.meter.trace(trace);

@@ -1,5 +1,6 @@
 //! Who runs handlers: processes of one kind, with their program, their streams and what they publish.
 
+use super::coordinator::Coordinator;
 use super::crowd::Crowding;
 use super::outbox::Outbox;
 use super::program::{Compiler, Program};
@@ -21,6 +22,8 @@ pub(super) struct Actor {
     pub(super) outputs: Outputs,
     /// Through which its handlers publish, if it has one.
     pub(super) outbox: Option<Box<Outbox>>,
+    /// Of its transactions, if it has any.
+    pub(super) coordinator: Option<Box<Coordinator>>,
     /// Whether its handlers have local transactions; and whether they publish beside them, by themselves.
     pub(super) commits: bool,
     pub(super) writes_twice: bool,
@@ -131,6 +134,10 @@ impl Actor {
     ) -> Self {
         let outbox = Outbox::new(compiler.plan(), setup, who.party(), name);
         let commits = handler.commits();
+        let clients = setup.clients.iter().filter(|((publisher, _), _)| *publisher == who);
+        let transactions = clients.filter_map(|(_, client)| client.plan.transactions).next();
+        let stream = Stream::named(setup.seed, &format!("{name}/transactions"));
+        let coordinator = Coordinator::new(compiler.plan(), handler, transactions, (stream, setup.rounding), instances);
         let consumer = matches!(who, Publisher::Consumer(_));
         Self {
             writes_twice: commits && !consumer && outbox.is_none(),
@@ -140,6 +147,7 @@ impl Actor {
             failure: FailurePlan::default(),
             outputs: Outputs::new(setup, who, instances, outbox.is_some()),
             outbox: outbox.map(Box::new),
+            coordinator: coordinator.map(Box::new),
             streams: Streams::new(setup.seed, name),
             outcome: ServiceOutcome { course: setup.course.clone(), ..ServiceOutcome::default() },
             windows: Vec::new(),

@@ -25,6 +25,7 @@ impl Mesh {
         self.audit_calls(&coming)?;
         self.audit_awaits()?;
         self.audit_outboxes()?;
+        self.audit_transactions()?;
         self.audit_resources(end)
     }
 
@@ -94,8 +95,13 @@ impl Mesh {
         let forked: BTreeSet<StrandKey> =
             self.forks.values().filter(|fork| !fork.decided).map(|fork| fork.parent).collect();
         let published: BTreeSet<StrandKey> = self.waiters.values().copied().collect();
+        let inside: BTreeSet<StrandKey> = self.transactions.values().filter_map(|it| it.waiting).collect();
         let wakes = |key: &StrandKey| {
-            coming.strands.contains(key) || waits.contains(key) || forked.contains(key) || published.contains(key)
+            inside.contains(key)
+                || coming.strands.contains(key)
+                || waits.contains(key)
+                || forked.contains(key)
+                || published.contains(key)
         };
         for (key, strand) in &self.strands {
             let hangs = strand.fork.is_none() && self.visits[strand.visit].doom == Doom::Hangs;

@@ -10,7 +10,6 @@ use super::program::{Block, What};
 use super::strand::Kind;
 use super::{Mesh, StrandKey, VisitKey};
 use crate::engine::client::Message;
-use crate::engine::delegate::Doom;
 use crate::engine::handler::{choice, chosen};
 use crate::engine::journeys::News;
 use crate::engine::lineage::Lineage;
@@ -30,7 +29,7 @@ impl Mesh {
     pub(super) fn end_transaction(&mut self, key: StrandKey, now: u64) -> bool {
         let strand = &self.strands[key];
         let (of, main) = (strand.visit, strand.fork.is_none() && strand.saga().is_none());
-        if main && self.visits[of].doom == Doom::Fails {
+        if main && self.visits[of].doom.fails() {
             return true;
         }
         self.visits[of].fact = Some(now);
@@ -64,8 +63,17 @@ impl Mesh {
         let it = &mut self.actors[visit.actor];
         let outbox = it.outbox.as_mut().expect("it has an outbox");
         for &(key, event_type, bytes) in drawn {
-            let message =
-                Message { event: 0, sequence: 0, key, created: now, lineage, event_type, bytes, waiter: None };
+            let message = Message {
+                event: 0,
+                sequence: 0,
+                key,
+                created: now,
+                lineage,
+                event_type,
+                bytes,
+                waiter: None,
+                transaction: 0,
+            };
             visit.rows.push(outbox.write(port, message));
         }
         // Without a transaction of its own each row is one.
@@ -122,7 +130,7 @@ impl Mesh {
                 chosen(branches, unit).is_some_and(|block| self.foresee(of, *block, 0, found))
             }
             What::Fork(blocks, _) => blocks.iter().any(|block| self.foresee(of, *block, 0, found)),
-            What::Hold(_, body) => self.foresee(of, *body, 0, found),
+            What::Hold(_, body) | What::Transaction(body) => self.foresee(of, *body, 0, found),
             What::Saga(saga) => it.program.sagas[*saga].parts.iter().any(|(act, _)| self.foresee(of, *act, 0, found)),
             What::Call(_) | What::Await(_) => false,
         })

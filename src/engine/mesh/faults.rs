@@ -194,6 +194,7 @@ impl Mesh {
         self.actors[actor].instances[instance].pauses.end(now);
         self.actors[actor].outputs.stand_still(instance, now);
         let dropped = self.drop_unsent(actor, instance, now);
+        self.orphan(actor, instance, now);
         if self.actors[actor].outbox.as_ref().is_some_and(|outbox| outbox.host == Some(instance)) {
             self.lose_relay(actor, now);
         }

@@ -28,6 +28,7 @@ impl Mesh {
             it.intervals_at(created).for_each(|interval| interval.users.open += u64::from(user));
         }
         self.close_outboxes();
+        self.close_transactions();
         for actor in &mut self.actors {
             let sagas = &mut actor.outcome.handler.sagas;
             sagas.open = sagas.begun - sagas.completed - sagas.compensated - sagas.stuck;

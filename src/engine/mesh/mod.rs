@@ -19,6 +19,7 @@ mod awaits;
 mod calendar;
 mod caller;
 mod calls;
+mod coordinator;
 mod crowd;
 mod facts;
 mod faults;
@@ -35,6 +36,7 @@ mod server;
 mod strand;
 #[cfg(test)]
 pub(super) mod tests;
+mod transactions;
 mod users;
 mod visit;
 
@@ -54,6 +56,7 @@ use program::{Compiler, Site};
 use resource::{Resource, Wait};
 use server::Server;
 use strand::Strand;
+use transactions::Transaction;
 use users::Users;
 use visit::{Root, Visit};
 
@@ -106,6 +109,12 @@ enum Event {
     Seen(StrandKey, u32, Result<(), ()>),
     /// A handler has waited too long for an event: the number of the wait.
     Unseen(StrandKey, u32),
+    /// The coordinator of a transaction has answered.
+    Coordinated(u32),
+    /// All that was published in a transaction that is to end may be answered.
+    Flushed(u32),
+    /// The coordinator looks whether a transaction has been open for too long.
+    Expired(u32),
     /// A resource may grant again.
     Refresh(u32),
     /// An instance that stood still goes on.
@@ -163,6 +172,9 @@ pub(super) struct Mesh {
     /// Strands that wait for acknowledgements, by the number that their messages carry.
     waiters: BTreeMap<u32, StrandKey>,
     next_waiter: u32,
+    /// Transactions of a bus that are not over, and how many there were.
+    transactions: BTreeMap<u32, Transaction>,
+    begun_transactions: u32,
     /// What groups have told: when, of which member, what.
     jobs: VecDeque<(u64, (usize, usize), Job)>,
     /// What groups are to be told: whose, when, what.
@@ -221,6 +233,8 @@ impl Mesh {
             listening: BTreeMap::new(),
             waiters: BTreeMap::new(),
             next_waiter: 0,
+            transactions: BTreeMap::new(),
+            begun_transactions: 0,
             calendar: Calendar::default(),
             awaited: 0,
             asking: 0,
@@ -271,6 +285,8 @@ impl Mesh {
         match job {
             Job::Begin(begin) => self.begin_attempt((actor, member), &begin, now),
             Job::CutOff => self.cut_off(actor, member, now),
+            Job::Start => self.fence((actor, member), now),
+            Job::Positions(worker, run, taken) => self.positions((actor, member), (worker, run), taken, now),
             Job::Pause(until) => self.pause((actor, member), until, now),
             Job::Slow(factor) => self.actors[actor].instances[member].slows = vec![(0, factor)],
             Job::DeadLetter(topic, key, event_type, lineage) => {
@@ -349,6 +365,9 @@ impl Mesh {
             Event::GiveUp(wait) => self.give_up(wait, now),
             Event::Seen(strand, number, how) => self.seen(strand, number, how, now),
             Event::Unseen(strand, number) => self.unseen(strand, number, now),
+            Event::Coordinated(id) => self.coordinated(id, now),
+            Event::Flushed(id) => self.flushed(id, now),
+            Event::Expired(id) => self.expired(id, now),
             Event::Refresh(resource) => self.grant_next(resource as usize, now),
             Event::Resume(actor, instance) => self.start_next(actor as usize, instance as usize, now),
         }
@@ -371,7 +390,8 @@ impl Mesh {
             Event::Retry(call) | Event::Hedge(call) => self.strands[self.calls.get(call)?.strand].visit,
             Event::Cancelled(visit) => visit,
             Event::GiveUp(wait) => self.strands[self.waits.get(wait)?.strand].visit,
-            Event::Deliver(_) | Event::Refresh(_) | Event::Resume(..) => return None,
+            Event::Coordinated(id) | Event::Flushed(id) => return self.process_of_transaction(id),
+            Event::Deliver(_) | Event::Refresh(_) | Event::Resume(..) | Event::Expired(_) => return None,
         };
         self.visits.get(visit).map(|visit| (visit.actor, visit.instance))
     }
@@ -384,7 +404,8 @@ impl Mesh {
     /// Measured events of each topic that sit in clients, not appended.
     pub(super) fn unsent(&self) -> Vec<(usize, u64)> {
         let clients = self.actors.iter().flat_map(|actor| actor.outputs.unsent(self.warm_up));
-        clients.chain(self.in_outboxes()).collect()
+        let adding = self.in_transactions().map(|(_, topic, count)| (topic, count));
+        clients.chain(self.in_outboxes()).chain(adding).collect()
     }
 
     /// Whether something that begins at this time is measured.

@@ -33,6 +33,8 @@ pub(super) enum What {
     Fork(Vec<Block>, usize),
     /// Holds a resource, by index, while a block runs.
     Hold(usize, Block),
+    /// A block in a transaction of the bus.
+    Transaction(Block),
     /// A saga, by number.
     Saga(usize),
     /// Waits for an event, by number.
@@ -198,6 +200,10 @@ impl Work<'_, '_> {
             Step::Hold { of, steps, otherwise } => {
                 let body = self.block(steps);
                 Op { what: What::Hold(of.0 as usize, body), otherwise: self.otherwise(otherwise) }
+            }
+            Step::Transaction(steps) => {
+                let body = self.block(steps);
+                plain(What::Transaction(body))
             }
             Step::Saga(plan) => {
                 let saga = self.saga(plan);

@@ -10,7 +10,7 @@ use crate::dist::About;
 use crate::engine::client::{Answer, Client, Message};
 use crate::engine::lineage::Lineage;
 use crate::engine::setup::{Publisher, Setup};
-use crate::engine::topic::{Inbox, NotStored, Port};
+use crate::engine::topic::{Append, Inbox, NotStored, Port};
 use crate::outcome::ProducerOutcome;
 
 /// Ports and clients of one actor.
@@ -120,6 +120,42 @@ impl Outputs {
         self.ports[port].port.not_stored.push((sequence, measured, NotStored::Unpublished));
     }
 
+    /// A client takes a message that is to be published in a transaction: the partition that is chosen for it.
+    fn place(&mut self, port: usize, instance: usize, message: &Message, now: u64) -> u32 {
+        let out = &mut self.ports[port];
+        out.clients[instance].place(now, message, &mut out.port)
+    }
+
+    /// A process publishes messages that have been placed: by port and partition.
+    pub(super) fn publish_placed(&mut self, instance: usize, placed: Vec<(usize, u32, Message)>, now: u64) {
+        for (port, lane, message) in placed {
+            let out = &mut self.ports[port];
+            out.clients[instance].publish_to(lane, now, message, &mut out.port);
+        }
+    }
+
+    /// A process waits for no company any more.
+    pub(super) fn flush(&mut self, instance: usize, now: u64) {
+        self.ports.iter_mut().for_each(|out| out.clients[instance].flush(now, &mut out.port));
+    }
+
+    /// A marker is written to a partition.
+    pub(super) fn mark(&mut self, port: usize, marker: Append) {
+        self.ports[port].port.appends.push(marker);
+    }
+
+    /// A message that has been placed is never published.
+    pub(super) fn void(&mut self, port: usize, message: &Message, now: u64) {
+        let out = &mut self.ports[port];
+        let measured = out.clients.first().is_some_and(|client| client.measures(message));
+        out.port.void(message, measured, NotStored::Rejected, now);
+    }
+
+    /// The topic of a port.
+    pub(super) fn topic_of(&self, port: usize) -> usize {
+        self.ports[port].topic
+    }
+
     /// The port of a topic.
     pub(super) fn port_of(&self, topic: usize) -> usize {
         self.ports.iter().position(|out| out.topic == topic).expect("a port for every topic published to")
@@ -199,20 +235,33 @@ impl Mesh {
             return false;
         }
         let waits = publishing.plan.wait_for_ack;
+        let transaction = self.transaction_of(key);
+        if transaction.is_some_and(|id| self.is_dead(id)) {
+            // Its client hears that the coordinator has given it up.
+            self.schedule(now, super::Event::Wake(key, Err(())));
+            return true;
+        }
         let waiter = waits.then(|| {
             self.next_waiter = self.next_waiter.wrapping_add(1);
             self.next_waiter
         });
         let it = &mut self.actors[visit.actor];
-        let (publishing, out) = (&it.program.publishes[step], &mut it.outputs.ports[port]);
-        let mut sent = Vec::new();
+        let publishing = &it.program.publishes[step];
+        let (mut sent, mut placed) = (Vec::new(), Vec::new());
         for n in 0..copies {
             let (event_key, event_type, bytes) = publishing.draw(number, n, inherited);
+            let out = &mut it.outputs.ports[port];
             let Some(sequence) = out.port.number(created, measured) else { break };
             let event = out.clients[instance].event(sequence);
-            let message = Message { event, sequence, key: event_key, created, lineage, event_type, bytes, waiter };
+            let transaction = transaction.unwrap_or(0);
+            let (key, created) = (event_key, created);
+            let message = Message { event, sequence, key, created, lineage, event_type, bytes, waiter, transaction };
             it.outcome.publish.created += u64::from(measured && is_service);
-            out.clients[instance].publish(now, message, &mut out.port);
+            if transaction > 0 {
+                placed.push((port, it.outputs.place(port, instance, &message, now), message));
+            } else {
+                out.clients[instance].publish(now, message, &mut out.port);
+            }
             sent.push((port, sequence));
         }
         let actor = visit.actor;
@@ -222,6 +271,10 @@ impl Mesh {
             self.waiters.insert(waiter, key);
             let strand = &mut self.strands[key];
             (strand.acks, strand.unacknowledged) = (sent, false);
+        }
+        if let Some(id) = transaction.filter(|_| sent > 0) {
+            let has_all = self.publish_in(id, placed, (!waits).then_some(key), now);
+            return waits || !has_all;
         }
         // What is answered at once wakes its strand by the calendar, so that it has begun to wait by then.
         self.collect(actor, now);
@@ -240,7 +293,17 @@ impl Mesh {
         let out = &mut outputs.ports[port];
         let Some(sequence) = out.port.number(now, now >= self.warm_up) else { return };
         let event = out.clients[member].event(sequence);
-        let message = Message { event, sequence, key, created: now, lineage, event_type, bytes: 1024, waiter: None };
+        let message = Message {
+            event,
+            sequence,
+            key,
+            created: now,
+            lineage,
+            event_type,
+            bytes: 1024,
+            waiter: None,
+            transaction: 0,
+        };
         out.clients[member].publish(now, message, &mut out.port);
         self.collect(actor, now);
     }
@@ -259,7 +322,7 @@ impl Mesh {
 
     /// Takes the answers that the clients of an actor have.
     pub(super) fn collect(&mut self, actor: usize, now: u64) {
-        let (mut woken, mut relayed) = (Vec::new(), Vec::new());
+        let (mut woken, mut relayed, mut inside) = (Vec::new(), Vec::new(), Vec::new());
         let it = &mut self.actors[actor];
         let relay = it.outputs.relay;
         for out in &mut it.outputs.ports {
@@ -271,12 +334,18 @@ impl Mesh {
                 for (at, message, answer) in client.answers.drain(..) {
                     let measured = message.created >= self.warm_up;
                     count_answer(&mut it.outcome.publish, answer, measured, at - message.created);
+                    if message.transaction > 0 {
+                        inside.push((message.transaction, matches!(answer, Answer::Acknowledged)));
+                    }
                     woken.extend(message.waiter.map(|waiter| (waiter, matches!(answer, Answer::Acknowledged))));
                 }
             }
         }
         for answer in relayed {
             self.relayed(actor, answer, now);
+        }
+        for (id, acknowledged) in inside {
+            self.answered_in(id, acknowledged, now);
         }
         for (waiter, acknowledged) in woken {
             let Some(key) = self.waiters.get(&waiter).copied() else { continue };

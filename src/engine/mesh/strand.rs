@@ -59,6 +59,8 @@ pub(super) enum Kind {
     Part { saga: usize, run: usize, part: usize, tries: u32 },
     /// Undoes a part of a saga.
     Undo { saga: usize, run: usize, part: usize },
+    /// In a transaction of a bus, by its number.
+    Transaction(u32),
 }
 
 impl Strand {
@@ -139,7 +141,7 @@ impl Mesh {
             let (actor, main, in_saga) = (visit.actor, strand.fork.is_none(), strand.saga().is_some());
             let Some(level) = strand.stack.last_mut() else {
                 return match visit.doom {
-                    Doom::Fails if main => self.fail_by_itself(key, now),
+                    Doom::Fails | Doom::Crashes if main => self.fail_by_itself(key, now),
                     _ => self.over(key, Ok(()), now),
                 };
             };
@@ -154,7 +156,7 @@ impl Mesh {
                 match visit.doom {
                     Doom::None | Doom::Failed => {}
                     Doom::Hangs => return,
-                    Doom::Fails => return self.fail_by_itself(key, now),
+                    Doom::Fails | Doom::Crashes => return self.fail_by_itself(key, now),
                 }
             }
             visit.worked |= main && spends;
@@ -204,6 +206,10 @@ impl Mesh {
                 }
                 None => true,
             },
+            What::Transaction(body) => {
+                self.begin_transaction(key, *body, now);
+                false
+            }
             What::Saga(number) => {
                 self.begin_saga(key, *number, now);
                 false
@@ -268,6 +274,10 @@ impl Mesh {
                 self.release(resource, of, since, now);
                 true
             }
+            Kind::Transaction(id) => {
+                self.commit(key, id, now);
+                false
+            }
             Kind::Part { saga, run, part, .. } => {
                 self.next_part(key, saga, run, part);
                 true
@@ -321,14 +331,20 @@ impl Mesh {
                     }
                 }
                 Kind::Undo { run, .. } => self.stuck(key, run),
+                Kind::Transaction(id) => return self.abort(key, id, now),
             }
         }
     }
 
     /// A handler fails as it was to.
     fn fail_by_itself(&mut self, key: StrandKey, now: u64) {
-        self.visits[self.strands[key].visit].doom = Doom::Failed;
-        self.give_up_strand(key, now);
+        let doom = &mut self.visits[self.strands[key].visit].doom;
+        let crashes = std::mem::replace(doom, Doom::Failed) == Doom::Crashes;
+        // A process that ends with it does not end its transaction.
+        let Some(id) = self.transaction_of(key).filter(|_| !crashes) else { return self.give_up_strand(key, now) };
+        self.unwind(key, now);
+        self.strands[key].stack.clear();
+        self.abort(key, id, now);
     }
 
     /// A strand ends before its end, and all that it holds is let go: its handler has failed, or nobody wants it any more.
@@ -369,7 +385,7 @@ impl Mesh {
             match level.kind {
                 Kind::Holding { resource, key: of, since } => self.release(resource, of, since, now),
                 Kind::Part { run, .. } | Kind::Undo { run, .. } => self.stuck(key, run),
-                Kind::Main | Kind::Chosen | Kind::Otherwise => {}
+                Kind::Main | Kind::Chosen | Kind::Otherwise | Kind::Transaction(_) => {}
             }
         }
     }

@@ -91,6 +91,8 @@ pub(super) struct Visit {
     pub(super) asked: u64,
     /// When its caller shall come again, if it was turned away and told so.
     pub(super) again: Option<u64>,
+    /// Its transaction was refused: others have its records.
+    pub(super) refused: bool,
     /// Since when the business fact exists, where a commit made it.
     pub(super) fact: Option<u64>,
     /// Rows that are not committed; where there is no outbox, events published before the fact (by port and number), and publish
@@ -130,6 +132,7 @@ impl Visit {
             known: Vec::new(),
             asked: 0,
             again: None,
+            refused: false,
             fact: None,
             rows: Vec::new(),
             early: Vec::new(),
@@ -433,6 +436,7 @@ impl Mesh {
             Asker::Group { worker, run } => {
                 let how = match how {
                     Ok(()) => How::Done,
+                    Err(_) if visit.refused => How::Refused,
                     Err(_) if visit.doom == Doom::Failed => How::ByItself,
                     Err(_) => How::Failed,
                 };

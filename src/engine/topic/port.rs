@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::client::Message;
 use crate::engine::journeys::{Follow, News, Notes};
-use crate::engine::log::{EventCode, Extra, Record};
+use crate::engine::log::{End, EventCode, Extra, Record};
 use crate::engine::setup::ClientSetup;
 use crate::outcome::{Chapter, LossCause, Story, Told};
 use crate::plan::TopicId;
@@ -25,6 +25,20 @@ pub(in crate::engine) struct Append {
     pub(in crate::engine) bytes: u32,
     /// When it is lost from the log, and what that is called.
     pub(in crate::engine) lost: Option<(u64, LossCause)>,
+    /// The transaction that it is part of; 0: none.
+    pub(in crate::engine) transaction: u32,
+    /// It is no record, but ends its transaction so.
+    pub(in crate::engine) ends: Option<End>,
+}
+
+impl Append {
+    /// The marker that ends a transaction in a partition: when it is appended, and when readers may see it.
+    pub(in crate::engine) fn marker(lane: u32, transaction: u32, end: End, (append, visible): (u64, u64)) -> Self {
+        // Of what is appended at one time it comes last.
+        let record = Record { visible, created: append, key: u32::MAX, event: u32::MAX };
+        let (extra, bytes, lost) = (Extra::default(), 0, None);
+        Self { append, record, extra, lane, bytes, lost, transaction, ends: Some(end) }
+    }
 }
 
 /// How an event ended that was never stored.

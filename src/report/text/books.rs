@@ -9,13 +9,14 @@ use crate::report::show;
 use crate::summary::Summary;
 
 /// The ledger's entries: name in the tree, title. `stored` is left out: it is the sum of those from `effected` on.
-const ENTRIES: [(&str, &str); 13] = [
+const ENTRIES: [(&str, &str); 14] = [
     ("rejected", "rejected"),
     ("indeterminate", "no answer"),
     ("unpublished", "unpublished"),
     ("publishing", "under way"),
     ("effected", "effected"),
     ("filtered", "filtered"),
+    ("aborted", "aborted"),
     ("acked_lost", "lost by bus"),
     ("expired", "expired"),
     ("skipped", "skipped"),
@@ -120,9 +121,12 @@ fn not_stored(consumer: &Thing<'_>, style: Style) -> String {
 fn causes(consumer: &Thing<'_>, style: Style) -> String {
     let all = consumer.metrics.get("causes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mut out = String::new();
-    for (defect, label, tone) in
-        [("lost", "  lost", Tone::Bad), ("twice", "  done twice", Tone::Bad), ("late", "  out of order", Tone::Quiet)]
-    {
+    for (defect, label, tone) in [
+        ("lost", "  lost", Tone::Bad),
+        ("twice", "  done twice", Tone::Bad),
+        ("late", "  out of order", Tone::Quiet),
+        ("aborted_read", "  aborted", Tone::Bad),
+    ] {
         let of = all.iter().filter(|cause| cause.get("defect").and_then(Value::as_str) == Some(defect));
         let said: Vec<String> = of.filter_map(cause).collect();
         if !said.is_empty() {

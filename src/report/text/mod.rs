@@ -59,6 +59,7 @@ pub fn render(summary: &Summary, style: Style) -> String {
         services::resources(summary, style),
         services::sagas(summary, style),
         services::awaits(summary, style),
+        services::transactions(summary, style),
         latency::latency(summary, style),
         latency::stages(summary, style),
         flow::lag(summary, style),

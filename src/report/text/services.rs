@@ -182,6 +182,28 @@ pub(super) fn sagas(summary: &Summary, style: Style) -> String {
     section("Sagas", about, &table.content(style), style)
 }
 
+/// What became of transactions of a bus.
+pub(super) fn transactions(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("begun"),
+        always("committed"),
+        if_any("aborted"),
+        if_any("refused"),
+        if_any("timed out"),
+        if_any("fenced"),
+        if_any("open"),
+    ]);
+    for who in with_handlers(summary).filter(|who| who.map(&["transactions"]).is_some()) {
+        let entry = |name: &str, bad: bool| counted(&who, &["transactions", name], bad);
+        let (begun, committed, aborted) = (entry("begun", false), entry("committed", false), entry("aborted", false));
+        let (refused, open) = (entry("refused", false), entry("open", false));
+        let (timed_out, fenced) = (entry("timed_out", true), entry("fenced", false));
+        table.row(who.name, [begun, committed, aborted, refused, timed_out, fenced, open]);
+    }
+    let about = "refused: others had the records; fenced: left open, and ended by the next process";
+    section("Transactions", about, &table.content(style), style)
+}
+
 /// What became of waits for events.
 pub(super) fn awaits(summary: &Summary, style: Style) -> String {
     let mut table = Table::new([

@@ -40,7 +40,7 @@ fn time(at: SimTime) -> String {
 
 fn tone(told: Told) -> Tone {
     match told {
-        Told::Gone(_) | Told::Missed(..) | Told::GivenUp(_) => Tone::Bad,
+        Told::Gone(_) | Told::Missed(..) | Told::GivenUp(_) | Told::Decided(false) => Tone::Bad,
         Told::Ended { result: DeliveryResult::DuplicateEffect | DeliveryResult::Discarded, .. } => Tone::Bad,
         _ => Tone::Plain,
     }
@@ -76,6 +76,9 @@ fn sentence(plan: &Plan, story: &[Chapter], chapter: Chapter) -> String {
         }
         Told::Ended { consumer: index, result } => format!("{}: {}", consumer(index), end(result)),
         Told::Settled(index) => format!("{}: settled", consumer(index)),
+        Told::Decided(true) => "its transaction is committed: it counts".into(),
+        Told::Decided(false) => "its transaction is aborted: it does not count".into(),
+        Told::PassedOver(index) => format!("{}: passes over it, for its transaction is aborted", consumer(index)),
         Told::Unwanted(index) => format!("{}: not wanted", consumer(index)),
         Told::Missed(index, cause) => format!("{}: will never take it: {}", consumer(index), loss(cause)),
         Told::Left(index, true) => format!("{}: still in hand when the run ended", consumer(index)),

@@ -11,7 +11,7 @@ pub(super) const MANY: u64 = 64;
 
 impl Polled {
     /// Members whose parked fetches may now be answered are due at another time.
-    pub(super) fn notice(&mut self, core: &Core, logs: &[&Log]) {
+    pub(super) fn notice(&mut self, core: &mut Core, logs: &[&Log]) {
         let appended = logs.iter().map(|log| log.appended).sum();
         if appended == self.seen {
             return;
@@ -21,6 +21,9 @@ impl Polled {
             self.recall(core, logs);
         }
         self.seen = appended;
+        if core.transactional {
+            self.decide(core, logs);
+        }
         for member in 0..self.members.len() {
             if self.look_at_fetches(core, logs, member) {
                 self.due[member] = self.due_of(core, member);
@@ -126,7 +129,8 @@ impl Polled {
                 session.asked.retain_mut(|(lane, end)| {
                     let state = &self.lanes[*lane];
                     let log_lane = core.log_lane(logs, *lane);
-                    *end = log_lane.visible_end(state.fetched, now + 1).min(self.config.most(state, log_lane, now));
+                    let seen_end = log_lane.seen_end(state.fetched, now + 1, core.committed_only);
+                    *end = seen_end.min(self.config.most(state, log_lane, now));
                     *end > state.fetched
                 });
                 (session.fetch, session.due) = (Fetch::Arriving { answered: now }, now.saturating_add(delay));
@@ -175,8 +179,8 @@ fn stirs_at(
 /// When a fetch that is at its broker from `from` on is answered: as soon as one of the partitions has something.
 fn answered_at(lanes: &[Lane], core: &Core, logs: &[&Log], asked: &[(usize, u64)], from: u64) -> u64 {
     let heads = asked.iter().filter_map(|(lane, fetched)| {
-        let head = core.log_lane(logs, *lane).get(*fetched)?;
-        (*fetched < lanes[*lane].awake).then_some(head.visible)
+        let seen = core.log_lane(logs, *lane).seen_at(*fetched, core.committed_only)?;
+        (*fetched < lanes[*lane].awake).then_some(seen)
     });
     heads.min().map_or(u64::MAX, |visible| visible.max(from))
 }

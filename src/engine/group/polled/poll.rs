@@ -111,12 +111,11 @@ impl Polled {
             let tag = lanes[lane].assignment;
             let (due_to, due) = due_part(core, logs, chunk, now);
             (chunk.from, chunk.due) = (due_to, due);
-            let log_lane = core.log_lane(logs, lane);
             let item = |offset| Item { lane, offset, arrived, tag, first: None };
             // Who is due waits for those before it in its partition.
             let mut since = 0;
             let mut since = |offset| {
-                since = log_lane.at(offset).visible.max(core.due(logs, lane, offset)).max(since);
+                since = core.seen_at(logs, lane, offset).max(core.due(logs, lane, offset)).max(since);
                 since
             };
             items.extend((from..due_to).map(|offset| (since(offset), item(offset), (answered, reset))));
@@ -141,12 +140,13 @@ impl Polled {
         let unwanted = !core.fates.wants_all() && !core.fates.wants(&record, extra);
         let gone = log_lane.taken(item.offset, answered);
         let gone = gone.or_else(|| (item.offset < reset).then_some(LossCause::OffsetReset));
-        let missed = gone.map(Conclusion::Lost);
+        let aborted = core.committed_only && log_lane.aborted(item.offset) == Some(true);
+        let missed = gone.map(Conclusion::Lost).or(aborted.then_some(Conclusion::Aborted));
         if let Some(how) = missed.or(unwanted.then_some(Conclusion::Filtered)) {
             let mark = state.mark(item.offset);
             mark.replayed = false;
             if !std::mem::replace(&mut mark.concluded, true) {
-                if missed.is_some() && !record.is_copied() {
+                if gone.is_some() && !record.is_copied() {
                     // A handler of an earlier owner may have it in hands, and be done with it yet.
                     mark.given_up = Some(GivenUp::new(how, slot, &record, extra));
                     core.meter.conclude(slot, &record, how);
@@ -210,6 +210,12 @@ impl Polled {
         if core.wire.meet(member, now).dropped {
             return;
         }
+        self.settle_to(core, lane, to, now);
+    }
+
+    /// The position of a partition is committed.
+    pub(super) fn settle_to(&mut self, core: &mut Core, lane: usize, to: u64, now: u64) {
+        let state = &mut self.lanes[lane];
         if core.meter.traces() {
             for offset in state.committed..to {
                 match state.mark(offset).trace {

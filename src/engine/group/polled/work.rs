@@ -100,6 +100,8 @@ impl Polled {
         match run.go_on(core, logs, (member, worker), now) {
             Next::At(at) => self.members[member].end_at(at, worker),
             Next::Told => {}
+            Next::Asks => return self.take_positions(core, (member, worker), run, now),
+            Next::Refused => return self.let_go_refused(core, logs, (member, worker), &run, now),
             Next::Done => return self.complete(core, logs, member, worker, run, now),
         }
         if run.is_away() {
@@ -174,6 +176,9 @@ impl Polled {
             core.meter.conclude(slot, &record, Conclusion::Discarded);
             DeliveryResult::Discarded
         };
+        if result == DeliveryResult::Effect {
+            self.effected(core, logs, item, now);
+        }
         let trace = self.let_go(core, logs, item, (run.start, now), result);
         if known {
             let mark = self.lanes[item.lane].mark(item.offset);
@@ -192,7 +197,8 @@ impl Polled {
             }
             mark.concluded = true;
         }
-        self.finished(core, member, item, current, now);
+        // A transaction has settled it already.
+        self.finished(core, member, item, current && !run.committed, now);
         if let Some(claim) = self.claim_of(core.lanes[item.lane].slot, item, record.key) {
             self.members[member].release(claim);
         }
@@ -227,7 +233,14 @@ impl Polled {
     }
 
     /// A handler holds a record no longer; the number of the delivery's record, where the run keeps them.
-    fn let_go(&mut self, core: &mut Core, logs: &[&Log], item: Item, times: (u64, u64), result: DeliveryResult) -> u32 {
+    pub(super) fn let_go(
+        &mut self,
+        core: &mut Core,
+        logs: &[&Log],
+        item: Item,
+        times: (u64, u64),
+        result: DeliveryResult,
+    ) -> u32 {
         let delivery = core.let_go(logs, item, times, result);
         if let Some(at) = self.lanes[item.lane].settled_early.remove(&item.offset) {
             core.meter.settled(delivery, at);
@@ -240,6 +253,11 @@ impl Polled {
         let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
         for run in runs {
             core.busy += u128::from(now - run.busy_from.min(now));
+            if run.committed {
+                // Its transaction will be committed, whatever becomes of its process.
+                run.items().for_each(|item| self.conclude(core, logs, member, *item, &run, (now, false)));
+                continue;
+            }
             for item in run.items().copied() {
                 let record = core.subject(logs, item.lane, item.offset).record;
                 core.meter.cut_off += u64::from(record.created >= core.warm_up);
@@ -258,6 +276,11 @@ impl Polled {
 
     /// A record in hand whose position has been committed will not come again.
     pub(super) fn lost_if_committed(&mut self, core: &mut Core, logs: &[&Log], item: Item) {
+        // It may be another's by now, who has committed it in a transaction and will be done with it.
+        let same = |other: &Item| (other.lane, other.offset) == (item.lane, item.offset);
+        if self.runs().any(|run| run.committed && run.items().any(same)) {
+            return;
+        }
         let state = &mut self.lanes[item.lane];
         if item.offset >= state.committed || state.known(item.offset).is_none() {
             return;
