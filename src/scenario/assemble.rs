@@ -11,7 +11,7 @@ use super::handlers::Known;
 use super::names::Names;
 use super::reader::{Fields, Reader};
 use super::tree::{Node, Place, Value};
-use super::{awaits, changes, expect, flows, handlers, keys, order, producers, replays, resources, retries, services};
+use super::{awaits, changes, expect, flows, handlers, keys, order, producers, resources, retries, services};
 use crate::dist::{Arrivals, Dist};
 use crate::plan::{
     ClientPlan, ConsumerPlan, Dispatch, Initiator, Plan, ProducerPlan, Step, TopicId, WarmUp, sequence_bits,
@@ -67,12 +67,11 @@ pub(super) fn plan(reader: &mut Reader, tree: &Node, file: &str) -> Option<Plan>
     let reads = flows::reads(reader, fields.get("reads").unwrap_or(&nothing), known);
     (plan.flows, plan.reads) = (flows, reads);
     limit_fetches(&mut plan, &fetch);
-    plan.changes =
-        changes::changes(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
+    let (changes, replays) =
+        changes::read(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
+    plan.changes = changes;
     plan.faults =
         faults::faults(reader, fields.get("faults").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
-    let replays =
-        replays::read(reader, fields.get("changes").unwrap_or(&nothing), &Things { plan: &plan, buses: &buses });
     plan.faults.extend(replays);
     refuse_to_find_a_warm_up(reader, &plan, &mut fields);
     let duration = fields.get("duration").map_or(at, |node| node.place);

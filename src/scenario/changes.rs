@@ -6,7 +6,7 @@ use super::producers::MAX_PROCESSES;
 use super::reader::{Choice, Fields, Reader, items};
 use super::replays;
 use super::tree::{Entry, Node, Place};
-use crate::plan::{Action, ChangePlan, ConsumerPlan, DeployPlan, FaultTarget, Members};
+use crate::plan::{Action, ChangePlan, ConsumerPlan, DeployPlan, FaultPlan, FaultTarget, Members};
 use crate::time::{SimSpan, SimTime};
 use crate::units;
 
@@ -14,50 +14,96 @@ use crate::units;
 const ACTIONS: [&str; 3] = ["scale", "deploy", "replay"];
 const NOT_YET: [&str; 4] = ["workers", "partitions", "pause", "redrive"];
 
-/// Reads `changes`.
-pub(super) fn changes(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<ChangePlan> {
-    items(node).iter().enumerate().filter_map(|(index, item)| change(reader, item, index, things)).collect()
+/// What every change says; what is missing has been told.
+pub(super) struct Written<'a> {
+    index: usize,
+    /// Its name, if it has one.
+    pub(super) name: Option<String>,
+    /// When, and where that stands.
+    pub(super) at: (Option<SimSpan>, Place),
+    /// For how long, and where that stands.
+    pub(super) lasts: (Option<SimSpan>, Option<Place>),
+    /// To whom.
+    pub(super) target: Option<&'a Node>,
+    /// What.
+    pub(super) action: Option<&'a Node>,
 }
 
-fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -> Option<ChangePlan> {
-    if node.is_null() || replays::is_one(node) {
-        return None;
+impl<'a> Written<'a> {
+    fn read(reader: &mut Reader, node: &'a Node, index: usize) -> Option<Self> {
+        if node.is_null() {
+            return None;
+        }
+        let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;
+        reader.explained.things.push(fields.path.clone());
+        fields.explain(reader, &["name", "target", "action"]);
+        let name = fields.get("name").and_then(Node::text).map(str::to_owned);
+        fields.required(reader, "at", "at: 45m");
+        let at = fields.span(reader, "at");
+        let at_place = fields.get("at").map_or(node.place, |node| node.place);
+        let lasts = (fields.span(reader, "for"), fields.get("for").map(|node| node.place));
+        let target = fields.required(reader, "target", "target: consumers.email");
+        let action = fields.required(reader, "action", "action: { scale: 12 }");
+        fields.finish(reader);
+        Some(Self { index, name, at: (at, at_place), lasts, target, action })
     }
-    let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;
-    reader.explained.things.push(fields.path.clone());
-    fields.explain(reader, &["name", "target", "action"]);
-    let name = fields.get("name").and_then(Node::text).map(str::to_owned);
-    fields.required(reader, "at", "at: 45m");
-    let at = fields.span(reader, "at");
-    let at_place = fields.get("at").map_or(node.place, |node| node.place);
-    let lasts = fields.span(reader, "for");
-    let fields_for = fields.get("for");
-    let target = fields.required(reader, "target", "target: consumers.email");
-    let action = fields.required(reader, "action", "action: { scale: 12 }");
-    fields.finish(reader);
-    let target = target.and_then(|node| target_of(reader, node, things).map(|target| (target, node)));
-    let action_place = action.map_or(node.place, |node| node.place);
-    let action = action.and_then(|node| action_of(reader, node));
-    let ((target, node), action, at) = (target?, action?, at?);
-    let whom = node.text().unwrap_or_default();
+
+    /// How its target is written.
+    pub(super) fn whom(&self) -> &'a str {
+        self.target.and_then(Node::text).unwrap_or_default()
+    }
+
+    /// The stream of random numbers of what is followed as a fault is.
+    pub(super) fn stream(&self) -> String {
+        format!("changes/{}", self.name.clone().unwrap_or_else(|| self.index.to_string()))
+    }
+
+    /// A change that is made once has no length: whether that was written, which is told with `help`.
+    pub(super) fn has_no_length(&self, reader: &mut Reader, message: &str, help: &str) -> bool {
+        if let (_, Some(place)) = self.lasts {
+            reader.error(Diagnostic::at(place, message).help(help));
+        }
+        self.lasts.1.is_none()
+    }
+}
+
+/// Reads `changes`: those that are, and those that are followed as faults are.
+pub(super) fn read(reader: &mut Reader, node: &Node, things: &Things<'_>) -> (Vec<ChangePlan>, Vec<FaultPlan>) {
+    let (mut changes, mut replays) = (Vec::new(), Vec::new());
+    for (index, item) in items(node).iter().enumerate() {
+        match Written::read(reader, item, index) {
+            Some(written) if written.action.is_some_and(replays::is_one) => {
+                replays.extend(replays::read(reader, &written, things))
+            }
+            Some(written) => changes.extend(change(reader, &written, things)),
+            None => {}
+        }
+    }
+    (changes, replays)
+}
+
+fn change(reader: &mut Reader, written: &Written<'_>, things: &Things<'_>) -> Option<ChangePlan> {
+    let target = written.target.and_then(|node| target_of(reader, node, things));
+    let action = written.action.and_then(|node| action_of(reader, node));
+    let (target, action, at, whom) = (target?, action?, written.at.0?, written.whom());
+    let (target_place, action_place) = (written.target?.place, written.action?.place);
     let FaultTarget::Consumer(consumer, Members::All) = target else {
         let message = format!("not yet supported: `{}` of `{whom}`", word(&action));
         let help = format!("`{}` is for consumers: `consumers.NAME`", word(&action));
-        reader.error(Diagnostic::at(node.place, message).help(help));
+        reader.error(Diagnostic::at(target_place, message).help(help));
         return None;
     };
     if let Action::Deploy(plan) = action {
-        let for_place = fields_for.map(|node| node.place);
-        check_deploy(reader, (action_place, for_place), plan, &things.plan.consumers[consumer.0 as usize])?;
+        check_deploy(reader, (written, action_place), plan, &things.plan.consumers[consumer.0 as usize])?;
     }
-    let shown = name.unwrap_or_else(|| match action {
+    let name = written.name.clone().unwrap_or_else(|| match action {
         Action::Scale(members) => format!("scale {whom} to {members}"),
         Action::Deploy(_) => format!("deploy {whom}"),
     });
-    if beyond_the_end(reader, at, at_place, &shown) {
+    if beyond_the_end(reader, at, written.at.1, &name) {
         return None;
     }
-    Some(ChangePlan { name: shown, at: SimTime(at.0), lasts, consumer, action })
+    Some(ChangePlan { name, at: SimTime(at.0), lasts: written.lasts.0, consumer, action })
 }
 
 /// How an action is written.
@@ -117,13 +163,12 @@ fn deploy(reader: &mut Reader, node: &Node, place: Place) -> Option<Action> {
 /// What a roll-out does not go with.
 fn check_deploy(
     reader: &mut Reader,
-    (place, lasts): (Place, Option<Place>),
+    (written, place): (&Written<'_>, Place),
     plan: DeployPlan,
     consumer: &ConsumerPlan,
 ) -> Option<()> {
-    if let Some(lasts) = lasts {
-        let error = Diagnostic::at(lasts, "a roll-out ends when all processes are new: `for` does not fit");
-        reader.error(error.help("leave `for` out"));
+    let message = "a roll-out ends when all processes are new: `for` does not fit";
+    if !written.has_no_length(reader, message, "leave `for` out") {
         return None;
     }
     if plan.max_surge > 0 && consumer.membership.group().is_some_and(|group| group.fixed) {

@@ -1,60 +1,43 @@
 //! Changes that let a consumer read again: what its positions are set back to.
 
+use super::changes::Written;
 use super::diagnostics::Diagnostic;
 use super::faults::{self, Things};
-use super::reader::{Choice, Fields, Reader, items};
+use super::reader::{Choice, Fields, Reader};
 use super::tree::{Node, Place};
 use crate::dist::Dist;
 use crate::plan::{ConsumerPlan, Dispatch, Effect, FaultPlan, FaultTarget, Members};
 use crate::time::{SimSpan, SimTime};
 use crate::units;
 
-/// Whether a change is one of these.
-pub(super) fn is_one(change: &Node) -> bool {
-    change.get("action").is_some_and(|action| action.get("replay").is_some() || action.text() == Some("replay"))
+/// Whether an action is one of these.
+pub(super) fn is_one(action: &Node) -> bool {
+    action.get("replay").is_some() || action.text() == Some("replay")
 }
 
-/// Reads those of `changes`. They are followed as faults are: what they do to whom is counted.
-pub(super) fn read(reader: &mut Reader, node: &Node, things: &Things<'_>) -> Vec<FaultPlan> {
-    let ours = items(node).iter().enumerate().filter(|(_, item)| is_one(item));
-    ours.filter_map(|(index, item)| change(reader, item, index, things)).collect()
-}
-
-fn change(reader: &mut Reader, node: &Node, index: usize, things: &Things<'_>) -> Option<FaultPlan> {
-    let mut fields = Fields::open(reader, node, node.place, format!("changes.{index}"), "a change")?;
-    reader.explained.things.push(fields.path.clone());
-    fields.explain(reader, &["name", "target", "action"]);
-    let name = fields.get("name").and_then(Node::text).map(str::to_owned);
-    fields.required(reader, "at", "at: 45m");
-    let at = fields.span(reader, "at");
-    let at_place = fields.get("at").map_or(node.place, |node| node.place);
-    if let Some(lasts) = fields.get("for") {
-        let error = Diagnostic::at(lasts.place, "positions are set back once: `for` does not fit a replay");
-        reader.error(error.help("leave `for` out; a replay is over when all is read"));
-    }
-    let target = fields.required(reader, "target", "target: consumers.email");
-    let action = fields.required(reader, "action", "action: { replay: { from: 20m } }");
-    fields.finish(reader);
-    let whom = target.and_then(Node::text).unwrap_or_default().to_owned();
-    let from = action.and_then(|node| from(reader, node));
-    let found = target.and_then(|node| faults::target_of(reader, node, things));
-    let (place, (from, from_place), at) = (target?.place, from?, at?);
+/// Reads a change that is one. It is followed as a fault is: what it does to whom is counted.
+pub(super) fn read(reader: &mut Reader, written: &Written<'_>, things: &Things<'_>) -> Option<FaultPlan> {
+    let message = "positions are set back once: `for` does not fit a replay";
+    written.has_no_length(reader, message, "leave `for` out; a replay is over when all is read");
+    let from = written.action.and_then(|node| from(reader, node));
+    let found = written.target.and_then(|node| faults::target_of(reader, node, things));
+    let (place, (from, from_place), at, whom) = (written.target?.place, from?, written.at.0?, written.whom());
     let FaultTarget::Consumer(consumer, Members::All) = found? else {
         let message = format!("`{whom}` has no positions that could be set back");
         reader.error(Diagnostic::at(place, message).help("those of a group can: `target: consumers.NAME`"));
         return None;
     };
-    let shown = name.clone().unwrap_or_else(|| match from {
+    let name = written.name.clone().unwrap_or_else(|| match from {
         SimTime(0) => format!("replay {whom}"),
         SimTime(from) => format!("replay {whom} from {}", units::write_duration(SimSpan(from))),
     });
-    if faults::beyond_the_end(reader, at, at_place, &shown) {
+    if faults::beyond_the_end(reader, at, written.at.1, &name) {
         return None;
     }
     check(reader, (place, from_place), &things.plan.consumers[consumer.0 as usize], (at, from));
     Some(FaultPlan {
-        name: shown,
-        stream: format!("changes/{}", name.unwrap_or_else(|| index.to_string())),
+        name,
+        stream: written.stream(),
         at: Dist::Constant(at.0 as f64),
         every: None,
         lasts: Some(Dist::Constant(0.0)),

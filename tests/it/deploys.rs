@@ -45,7 +45,7 @@ fn a_roll_out_takes_a_start_for_each_wave() {
             "{action}"
         );
         // What stops and what starts within one round is one rebalance.
-        assert!((1..=rebalances).contains(&email.rebalances), "{action}: {}", email.rebalances);
+        assert!((waves..=rebalances).contains(&email.rebalances), "{action}: {}", email.rebalances);
     }
 }
 

@@ -151,6 +151,29 @@ fn a_fault_is_named_with_what_the_fluid_says_of_it() {
     assert_eq!(outage.remark, None);
 }
 
+/// A roll-out of four of eight members at a time leaves four for two starts of 20 s: 280/s come and 200/s are done; then 400/s.
+/// (The fault, which takes a thousandth, has the fluid look at that time.)
+#[test]
+fn what_a_roll_out_takes_is_in_the_fluid() {
+    let plan = plan(
+        "name: rolled\nduration: 15m\n\
+         buses: { main: { profile: kafka, topics: { orders: { partitions: 48 } } } }\n\
+         producers: { shop: { publishes: orders, arrivals: { constant: 280/s }, key: { uniform: 100k } } }\n\
+         consumers:\n\
+        \x20 worker: { subscribes: orders, members: 8, startup: 20s, service_time: 20ms, settings: { group.protocol: consumer } }\n\
+         changes: [ { at: 5m, target: consumers.worker, action: { deploy: { max_unavailable: 4 } } } ]\n\
+         faults: [ { name: seen, at: 5m, for: 40s, target: consumers.worker, effect: { slow: 1.001x } } ]\n",
+    );
+    let all = besides(&plan, 2);
+    let outage = of(&all, "seen");
+    for (key, exact) in [("backlog", 80.0 * 40.0), ("drain_time", 80.0 * 40.0 / 120.0)] {
+        let (estimate, simulated) = pair(outage, key);
+        assert!((estimate / exact - 1.0).abs() < 0.03, "{key}: {estimate}, by hand {exact}");
+        // What moves stands still for up to two heartbeats of 5 s, twice.
+        assert!(simulated > 0.9 * exact && simulated < exact + 280.0 * 20.0, "{key}: {simulated}");
+    }
+}
+
 /// As of consumers, so of services: what waits, how long it takes to answer it, and how many find no room.
 #[test]
 fn what_a_fault_leaves_at_a_service_is_what_the_fluid_says() {

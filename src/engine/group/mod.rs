@@ -307,9 +307,7 @@ impl Group {
                 self.roll_on(logs, now);
             }
             Control::Hold(number) => self.of_polled(|polled, core| polled.hold(core, logs, number, now)),
-            Control::Replay(number) => {
-                self.of_polled(|polled, core| polled.replay(core, logs, number, now));
-            }
+            Control::Replay(number) => self.of_polled(|polled, core| polled.replay(core, logs, number, now)),
         }
     }
 

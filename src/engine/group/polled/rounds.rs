@@ -255,9 +255,8 @@ impl Polled {
             }
         }
         if !self.rounds.fixed {
-            let (gone, here) = std::mem::take(&mut self.rounds.silent).into_iter().partition(|silent| silent.dead);
+            let (gone, here): (Vec<_>, Vec<_>) = self.rounds.silent.drain(..).partition(|silent| silent.dead);
             self.rounds.silent = here;
-            let gone: Vec<Silent> = gone;
             gone.into_iter().for_each(|silent| self.rounds.free(silent.who));
         }
     }
