@@ -93,8 +93,11 @@ impl Polled {
     /// or, since it asks for nothing else until then, a later one: they follow each other from `from` on.
     fn wait_no_longer(&mut self, core: &Core, logs: &[&Log], (member, session): (usize, usize), from: u64, now: u64) {
         let session = &mut self.members[member].sessions[session];
+        if session.ends < u64::MAX || session.asked.len() == session.lanes.len() {
+            return;
+        }
         let wanting = session.lanes.iter().filter(|lane| self.lanes[**lane].wants_more()).count();
-        if session.ends == u64::MAX && wanting > session.asked.len() {
+        if wanting > session.asked.len() {
             let waits = now.saturating_sub(from).div_ceil(self.config.fetch_max_wait).max(1);
             session.ends = from.saturating_add(waits.saturating_mul(self.config.fetch_max_wait));
             session.due = stirs_at(&self.lanes, self.leaders.as_deref(), core, logs, session, from).at();

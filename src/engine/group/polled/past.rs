@@ -62,6 +62,7 @@ impl Past {
     }
 
     /// Nobody will go back to what is before an offset.
+    #[inline]
     pub(super) fn forget(&mut self, before: u64) {
         while self.from < before && self.ends.pop_front().is_some() {
             self.kept.remove(&self.from);

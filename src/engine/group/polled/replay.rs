@@ -48,7 +48,7 @@ impl Polled {
     }
 
     /// Sets the positions back if operators wait for that, and nobody reads any more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn go_back_if_alone(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         if !self.replays.ahead.is_empty() && self.replays.ahead.iter().any(|replay| replay.due) && self.is_alone(core) {
             self.go_back(core, logs, now);
@@ -64,6 +64,7 @@ impl Polled {
         !(0..self.members.len()).any(here) && !self.rounds.waits_for_the_dead()
     }
 
+    #[cold]
     fn go_back(&mut self, core: &mut Core, logs: &[&Log], now: u64) {
         let (due, later) = std::mem::take(&mut self.replays.ahead).into_iter().partition(|replay| replay.due);
         self.replays.ahead = later;
