@@ -70,7 +70,7 @@ const WITH_FACTS: [&str; 2] = ["producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 119] = [
+const PATTERNS: [(&str, &str, Unit, bool); 122] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -116,6 +116,9 @@ const PATTERNS: [(&str, &str, Unit, bool); 119] = [
     ("consumers", "cut_off", Unit::Count, false),
     ("consumers", "rollout.{done,open,killed}", Unit::Count, false),
     ("consumers", "rollout.time.max", Unit::Seconds, false),
+    ("consumers", "members.{mean,max}", Unit::Number, false),
+    ("consumers", "members.time", Unit::Seconds, false),
+    ("consumers", "scaled.{up,down}", Unit::Number, false),
     ("producers", "{created,failed,open}", Unit::Count, false),
     ("producers", "publish.latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, false),
     ("producers", "publish.latency.count", Unit::Count, false),

@@ -2,10 +2,12 @@
 //!
 //! Everything is about *measured* events (created at or after the end of the warm-up) unless it says otherwise.
 
+mod scaling;
 mod story;
 
 use std::collections::BTreeMap;
 
+pub use scaling::{ScaleStep, ScalingOutcome};
 pub use story::{Chapter, Defect, Defects, EventId, Example, LateCause, Seen, Slowest, Story, Told, TwiceCause};
 
 use crate::stats::{Course, Histogram};
@@ -254,6 +256,8 @@ pub struct ConsumerOutcome {
     pub handler: Option<HandlerOutcome>,
     /// What came of its roll-outs, where some are planned.
     pub rollout: Option<RolloutOutcome>,
+    /// How many members it had, where it is autoscaled.
+    pub scaling: Option<ScalingOutcome>,
 }
 
 /// What came of the roll-outs of a consumer.

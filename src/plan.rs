@@ -3,6 +3,7 @@
 //! A [`Plan`] holds no text that still has to be interpreted: names are kept only for reports and for random streams.
 //! Everything that separates one bus from another is a policy value here; no vendor is named.
 
+mod autoscale;
 mod buses;
 mod consumers;
 mod faults;
@@ -13,6 +14,7 @@ mod retries;
 mod services;
 mod steady;
 
+pub use autoscale::{AutoscalePlan, ScaleTarget};
 pub use buses::{
     Acks, Batching, BusPlan, ClientBuffer, ClientPlan, FailoverPlan, KeyHash, Keyless, Partitioning, PublishRetry,
     RetentionPlan, StorePolicy, TopicPlan, TransactionPlan,
@@ -353,10 +355,17 @@ impl Plan {
         initiators
     }
 
+    /// Whether the number of members of a consumer follows what there is to do.
+    #[must_use]
+    pub fn is_autoscaled(&self, consumer: usize) -> bool {
+        self.consumers[consumer].autoscale.is_some()
+    }
+
     /// Most members that a consumer ever has.
     #[must_use]
     pub fn most_members(&self, consumer: usize) -> u32 {
-        self.sizes(consumer).into_iter().map(|(_, size)| size).max().unwrap_or(1)
+        let planned = self.sizes(consumer).into_iter().map(|(_, size)| size).max().unwrap_or(1);
+        planned.max(self.consumers[consumer].autoscale.map_or(0, |autoscale| autoscale.max))
     }
 
     /// Most processes that a consumer ever has: while a version is rolled out there may be more than members.
@@ -376,7 +385,7 @@ impl Plan {
     }
 
     /// The sizes that a consumer shall have: from when on (ns), and how many members. Of the changes that hold at a time, the
-    /// one that began last counts.
+    /// one that began last counts. Where it is autoscaled, what operators want, which holds until it is looked at next.
     #[must_use]
     pub fn sizes(&self, consumer: usize) -> Vec<(u64, u32)> {
         let changes: Vec<(u64, u64, u32)> = self

@@ -242,9 +242,30 @@ const CASES: &[Case] = &[
         &[("publishes", "handler: [ { transaction: [ { publish: orders } ] } ]\noutbox: { cdc: 5ms }")],
     ),
     ("choice-weights", &[("service_time", "handler: [ { choose: [ { weight: 30%, do: [ { work: 1ms } ] } ] } ]")]),
+    ("keys-of-not-built", &[("members", "window: { tumbling: 1m }\njoin: { within: 1m }\nstate: { entry: 1KiB }")]),
+    ("autoscale-by-nothing", &[("members", "autoscale: { min: 2, max: 5 }")]),
+    ("autoscale-by-both", &[("members", "autoscale: { lag: 100, utilisation: 70% }")]),
+    ("autoscale-of-nothing", &[("members", "autoscale: { utilisation: 0%, every: 0s }")]),
+    ("autoscale-that-never-sleeps", &[("members", "autoscale: { lag: 100, every: 0s }")]),
+    ("autoscale-to-nobody", &[("members", "autoscale: { utilisation: 70%, min: 0 }")]),
+    ("autoscale-upside-down", &[("members", "autoscale: { lag: 100, min: 5, max: 3 }")]),
+    ("autoscale-of-too-many", &[("members", "members: 9\nautoscale: { lag: 100, max: 5 }")]),
     (
-        "keys-of-not-built",
-        &[("members", "window: { tumbling: 1m }\njoin: { within: 1m }\nstate: { entry: 1KiB }\nautoscale: { lag: 5 }")],
+        "autoscale-of-a-queue",
+        &[
+            ("profile", "profile: rabbitmq-classic"),
+            ("topics", "queues:"),
+            ("orders:", "orders:"),
+            ("members", "autoscale: { lag: 100 }"),
+        ],
+    ),
+    ("autoscale-misspelt", &[("members", "autoscale: { lags: 100, cool_down: 5m }")]),
+    (
+        "autoscale-undone",
+        &[
+            ("members", "autoscale: { lag: 100 }"),
+            ("changes", "changes: [ { at: 1m, for: 1m, target: consumers.email, action: { scale: 3 } } ]"),
+        ],
     ),
     (
         "one-group",

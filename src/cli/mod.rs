@@ -58,6 +58,7 @@ fn check(args: &Check) -> Result<Exit, Exit> {
     let loaded = load(&args.scenario, false)?;
     let estimates = experiment::estimates(&loaded.plan);
     text::overloads(&estimates).iter().for_each(|note| terminal::note(note));
+    experiment::restless(&loaded.plan, &estimates).iter().for_each(|note| terminal::note(note));
     if args.explain {
         terminal::print(&loaded.explained.render(terminal::style().width))?;
     } else if args.estimates {

@@ -466,6 +466,9 @@ impl World {
         // A run that was stopped has seen nothing of what was to strike later.
         let mut found = timeline::occurrences(plan, &plan.faults[number], self.setup.seed);
         found.retain(|o| o.from < self.end);
+        if let FaultTarget::Consumer(id, _) = plan.faults[number].target {
+            self.groups[id.0 as usize].tell_whom(plan, self.setup.seed, number, &mut found);
+        }
         let shown = || found.iter().take(1000);
         let struck = self.setup.clusters.struck.get(&number);
         FaultOutcome {

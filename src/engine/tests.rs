@@ -116,6 +116,7 @@ pub(super) fn consumer(name: &str, topic: u32, members: u32, service: Dist) -> C
         idempotent: None,
         settle: Settle::After,
         committed_only: false,
+        autoscale: None,
         dispatch: Dispatch::Log(LogDispatch {
             network: Dist::Constant(0.0),
             max_poll_records: u32::MAX,
@@ -477,7 +478,37 @@ pub(super) fn bare_plan(dice: &mut Dice) -> Plan {
             log.fetch_max_wait = SimSpan::from_millis(dice.pick(&[5, 50, 500]));
         }
     }
+    autoscale_some(dice, &mut p);
     p
+}
+
+fn autoscale_some(dice: &mut Dice, p: &mut Plan) {
+    for consumer in &mut p.consumers {
+        if dice.chance(30) {
+            autoscale(dice, consumer);
+        }
+    }
+}
+
+/// Scales a consumer by what it has to do.
+fn autoscale(dice: &mut Dice, consumer: &mut ConsumerPlan) {
+    let by_lag = dice.chance(60);
+    let target = if by_lag {
+        ScaleTarget::Lag(1 + dice.below(40))
+    } else {
+        ScaleTarget::Utilisation(dice.pick(&[10, 30, 70, 100]) as f64 / 100.0)
+    };
+    let min = u32::try_from(dice.below(3)).unwrap().max(u32::from(!by_lag));
+    consumer.members = consumer.members.max(min);
+    let max = consumer.members + u32::try_from(dice.below(5)).unwrap();
+    consumer.autoscale = Some(AutoscalePlan {
+        target,
+        min,
+        max,
+        every: SimSpan::from_millis(dice.pick(&[10, 50, 200])),
+        cooldown: SimSpan::from_millis(dice.pick(&[0, 100, 600])),
+        tolerance: dice.pick(&[0, 10]) as f64 / 100.0,
+    });
 }
 
 fn random_deploy(dice: &mut Dice) -> ChangePlan {

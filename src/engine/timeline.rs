@@ -16,7 +16,7 @@ pub(super) struct Occurrence {
     pub(super) from: u64,
     /// End, ns; `u64::MAX`: not before the end of the run.
     pub(super) to: u64,
-    /// The member, where it is one.
+    /// The member, where it is one; any of those of a group whose size is not known before the run: a share of 2^32.
     pub(super) member: Option<u32>,
 }
 
@@ -35,14 +35,20 @@ pub(super) fn occurrences(plan: &Plan, fault: &FaultPlan, seed: u64) -> Vec<Occu
         FaultTarget::Broker(id, _) => vec![(0, plan.buses[id.0 as usize].brokers)],
         _ => Vec::new(),
     };
-    let wanted = |time: u64| sizes[sizes.partition_point(|(from, _)| *from <= time) - 1].1;
+    let autoscaled = match fault.target {
+        FaultTarget::Consumer(id, _) => plan.consumers[id.0 as usize].autoscale,
+        _ => None,
+    };
+    let planned = |time: u64| sizes[sizes.partition_point(|(from, _)| *from <= time) - 1].1;
+    // Of a group that is autoscaled, whoever is there when it strikes.
+    let wanted = |time: u64| if autoscaled.is_some() { u32::MAX } else { planned(time) };
     let whom = match fault.target {
         FaultTarget::Consumer(_, whom) | FaultTarget::Service(_, whom) | FaultTarget::Broker(_, whom) => whom,
         _ => Members::All,
     };
     let mut found = match whom {
         Members::Each => {
-            let most = sizes.iter().map(|(_, size)| *size).max().unwrap_or(0);
+            let most = sizes.iter().map(|(_, size)| *size).chain(autoscaled.map(|it| it.max)).max().unwrap_or(0);
             let own = |member| series(fault, stream.part(u64::from(member)), end, |_, _| Some(member));
             (0..most).flat_map(|member| own(member).into_iter().filter(move |o| member < wanted(o.from))).collect()
         }

@@ -94,6 +94,12 @@ impl Consumer {
             }
         };
         let known = Known::new(model, index, inputs, attempt);
+        if policy.autoscale.is_some() {
+            // How many serve is what the run shows.
+            found.service = Some(known.each());
+            found.formula = "as many members as there is work for".into();
+            return (found, Vec::new());
+        }
         found.doubts = known.doubts(model, peak / rate);
         found.steady(model, &known);
         let (backlog, outages) = outages::follow(model, &known, &found);
@@ -109,7 +115,7 @@ impl Consumer {
             let members = members_at(model, known.index, model.grid.start(window));
             known.window(model, &stations(model.plan, known.policy, members), window, &mut sums);
         }
-        let each = known.handling.held.times(known.handling.deliveries / known.batch);
+        let each = known.each();
         self.service = Some(each);
         self.servers = sums.servers / sums.seconds;
         self.load = Some(self.rate * each.mean / self.servers);

@@ -92,6 +92,11 @@ impl Sums {
 }
 
 impl<'p> Known<'p> {
+    /// Time for which one event holds a handler, retries included; its share where a handler takes a batch.
+    pub(super) fn each(&self) -> Moments {
+        self.handling.held.times(self.handling.deliveries / self.batch)
+    }
+
     pub(super) fn new(model: &Model<'p>, index: usize, inputs: Inputs, attempt: Moments) -> Self {
         let policy = &model.plan.consumers[index];
         let batch = events_of_a_run(policy, model.grid.mean(&inputs.rates));

@@ -321,6 +321,7 @@ fn consumer(name: &str, workers: u32, key_order: Result<(), String>) -> Consumer
         idempotent: None,
         settle: Settle::After,
         committed_only: false,
+        autoscale: None,
         dispatch: Dispatch::Queue(QueueDispatch {
             network: Dist::Constant(0.0),
             prefetch: 1,

@@ -11,7 +11,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pool::{Pooled, rounded_mean};
-use super::{event_name, journeys, services};
+use super::{event_name, journeys, scaling, services};
 use crate::outcome::{
     ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
     ProducerOutcome, RolloutOutcome, Seen, StageSums, TopicOutcome, Touched,
@@ -270,6 +270,10 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         let RolloutOutcome { done, open, killed, .. } = rollout;
         put("rollout", json!({ "done": done, "open": open, "time": { "max": longest }, "killed": killed }));
     }
+    if let Some(scaling) = &seen.scaling {
+        put("members", scaling::members(scaling, pooled, index));
+        put("scaled", scaling::scaled(scaling, pooled));
+    }
     metrics.into()
 }
 
@@ -374,18 +378,14 @@ fn offered_load(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pool
 /// Mean number of handlers of the group that can be at work at once: of those of the members that it shall have at each
 /// time, the share that was available.
 fn servers_over_time(plan: &Plan, policy: &ConsumerPlan, seen: &ConsumerOutcome, pooled: &Pooled) -> f64 {
-    let (from, runs) = (plan.warm_up.0, u128::from(pooled.runs));
-    let to = u64::try_from(u128::from(from) + pooled.measured / runs.max(1)).unwrap_or(u64::MAX);
-    let sizes = plan.sizes(plan.consumers.iter().position(|consumer| consumer.name == policy.name).unwrap_or(0));
-    let ends = sizes.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
-    let (mut servers_time, mut wanted) = (0.0, 0.0);
-    for ((start, members), end) in sizes.iter().zip(ends) {
-        let time = end.min(to).saturating_sub((*start).max(from)) as f64;
-        servers_time += time * servers(plan, policy, *members) as f64;
-        wanted += time * f64::from(*members) * f64::from(policy.workers);
+    let (mut servers_time, mut wanted, mut all) = (0.0, 0.0, 0.0);
+    for (members, time) in scaling::sizes_over_time(plan, policy, seen, pooled) {
+        servers_time += time * servers(plan, policy, members) as f64;
+        wanted += time * f64::from(members) * f64::from(policy.workers);
+        all += time;
     }
-    let available = seen.available as f64 / runs as f64;
-    servers_time / (to - from) as f64 * available / wanted
+    let available = seen.available as f64 / f64::from(pooled.runs);
+    servers_time / all * available / wanted
 }
 
 /// Handlers of so many members that can be at work at once: a partition has one owner, and where its order is kept

@@ -85,6 +85,9 @@ impl Pooled {
         for lag in slim.outcome.consumers.iter_mut().map(|consumer| &mut consumer.lag) {
             *lag = LagOutcome { records: Vec::new(), time: Vec::new(), partitions: Vec::new(), ..*lag };
         }
+        for scaling in slim.outcome.consumers.iter_mut().filter_map(|consumer| consumer.scaling.as_mut()) {
+            (scaling.members, scaling.steps) = (Vec::new(), Vec::new());
+        }
         slim
     }
 
@@ -127,6 +130,12 @@ impl CurveSums {
     #[must_use]
     pub fn mean_records(&self) -> Vec<f64> {
         self.records.iter().zip(&self.runs).map(|(sum, runs)| *sum as f64 / f64::from(*runs)).collect()
+    }
+
+    /// The same of a series that is a sum over runs.
+    #[must_use]
+    pub(super) fn mean_of(&self, sums: &[u64]) -> Vec<f64> {
+        sums.iter().zip(&self.runs).map(|(sum, runs)| *sum as f64 / f64::from(*runs)).collect()
     }
 
     /// Mean age of the oldest unsettled record at each point, whole ns.
@@ -288,6 +297,12 @@ impl ConsumerOutcome {
         merge_handlers(&mut self.handler, other.handler);
         if let Some(rollout) = other.rollout {
             self.rollout.get_or_insert_default().merge(rollout);
+        }
+        if let Some(scaling) = other.scaling {
+            match &mut self.scaling {
+                Some(mine) => mine.merge(scaling),
+                mine => *mine = Some(scaling),
+            }
         }
     }
 }

@@ -129,6 +129,7 @@ fn curves(plan: &Plan, pooled: &Pooled) -> Vec<ConsumerCurves> {
             lag: sums.mean_records(),
             lag_max: seen.lag.records.iter().map(|v| *v as f64).collect(),
             lag_time: sums.mean_time().into_iter().map(|nanos| nanos as f64 / 1e9).collect(),
+            members: seen.scaling.iter().flat_map(|scaling| sums.mean_of(&scaling.members)).collect(),
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Consumers: who is handed which message when, what follows a failure, and what is settled.
 
-use super::{ClientPlan, Handler, RetryTopics, TopicId};
+use super::{AutoscalePlan, ClientPlan, Handler, RetryTopics, TopicId};
 use crate::dist::Dist;
 use crate::time::SimSpan;
 
@@ -17,6 +17,8 @@ pub struct ConsumerPlan {
     pub keys: (f64, f64),
     /// Processes at the start.
     pub members: u32,
+    /// How their number follows what there is to do; none: it does not.
+    pub autoscale: Option<AutoscalePlan>,
     /// Handlers at once in one member.
     pub workers: u32,
     /// What a member's workers keep.

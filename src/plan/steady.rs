@@ -42,7 +42,9 @@ impl Plan {
         let arrivals = self.unsteady_arrivals().map(|name| format!("the arrivals of {name} follow a course"));
         let fault = || self.acting().next().map(|fault| format!("the fault {} strikes", fault.name));
         let change = || self.changes.first().map(|change| format!("the change {} is made", change.name));
-        arrivals.or_else(fault).or_else(change)
+        let scaled = || self.consumers.iter().find(|consumer| consumer.autoscale.is_some());
+        let scaled = || scaled().map(|consumer| format!("the members of {} follow what it has to do", consumer.name));
+        arrivals.or_else(fault).or_else(change).or_else(scaled)
     }
 
     /// Until when nothing is planned to change; none where something does all the time, or at a random time.

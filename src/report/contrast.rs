@@ -30,6 +30,9 @@ const READ: [(&str, &[&str]); 8] = [
             "overlap",
             "ledger.dead_lettered",
             "ledger.waiting",
+            "members.time",
+            "scaled.up",
+            "scaled.down",
         ],
     ),
     (

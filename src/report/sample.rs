@@ -38,6 +38,7 @@ fn curves(name: &str, latency: Histogram, peak: f64) -> ConsumerCurves {
         lag: (0..points).map(|i| peak * shape(at(i)) + ripple(i)).collect(),
         lag_max: (0..points).map(|i| 1.1 * peak * shape(at(i)) + 2.0 * ripple(i)).collect(),
         lag_time: (0..points).map(|i| peak / 500.0 * shape(at(i)) + 0.02 * ripple(i)).collect(),
+        members: Vec::new(),
     }
 }
 

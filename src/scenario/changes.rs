@@ -93,6 +93,12 @@ fn change(reader: &mut Reader, written: &Written<'_>, things: &Things<'_>) -> Op
         reader.error(Diagnostic::at(target_place, message).help(help));
         return None;
     };
+    if let Action::Scale(_) = action
+        && things.plan.is_autoscaled(consumer.0 as usize)
+    {
+        let message = format!("`{whom}` is autoscaled, which undoes what operators do: `for` does not fit");
+        written.has_no_length(reader, &message, "leave `for` out, or take `autoscale` away");
+    }
     if let Action::Deploy(plan) = action {
         check_deploy(reader, (written, action_place), plan, &things.plan.consumers[consumer.0 as usize])?;
     }

@@ -1,5 +1,6 @@
 //! Consumers: who reads what, how, and what follows a failure.
 
+use super::autoscale;
 use super::buses::{Buses, check_name, named_entries};
 use super::clients;
 use super::diagnostics::Diagnostic;
@@ -55,6 +56,7 @@ struct Own {
     types: Option<Vec<u16>>,
     keys: Option<(f64, Place)>,
     group: String,
+    autoscale: Option<autoscale::Written>,
     members: u32,
     workers: u32,
     handler: Handler,
@@ -68,11 +70,13 @@ struct Own {
 fn own(reader: &mut Reader, fields: &mut Fields<'_>, name: &str, known: &Known<'_>) -> Own {
     fields.explain(reader, &["types", "keys", "group"]);
     let share = |reader: &mut Reader, node: &Node| reader.quantity(node, units::parse_share, "a share");
+    let autoscale = fields.entry("autoscale").and_then(|entry| autoscale::read(reader, fields, entry));
     Own {
         types: fields.get("types").map(|node| wanted_types(reader, node)),
         keys: fields.get("keys").and_then(|node| share(reader, node).map(|share| (share, node.place))),
         group: fields.get("group").and_then(Node::text).unwrap_or(name).to_owned(),
-        members: counted(reader, fields, "members"),
+        members: members(reader, fields, autoscale.as_ref()),
+        autoscale,
         workers: counted(reader, fields, "workers"),
         handler: handlers::read(reader, fields, known).unwrap_or_default(),
         failure: handlers::failure(reader, fields),
@@ -91,7 +95,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let path = format!("consumers.{}", entry.key);
     reader.explained.things.push(path.clone());
     let mut fields = Fields::open(reader, &entry.value, entry.place, path, format!("the consumer `{}`", entry.key))?;
-    fields.not_yet(reader, &["window", "join", "state", "schema", "autoscale", "zones"]);
+    fields.not_yet(reader, &["window", "join", "state", "schema", "zones"]);
     let subscribes = fields.required(reader, "subscribes", "subscribes: orders");
     let subscribes = subscribes.and_then(|node| subscriptions(reader, &fields, node, buses));
     let own = own(reader, &mut fields, &entry.key, known);
@@ -115,8 +119,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let over = groups::with_bus(over, &buses.list[bus]);
     let values = Values { profile, over: &over };
     groups::check(reader, &values);
-    let network = buses.list[bus].network.clone();
-    let kind = Kind { profile, values, discipline, network, workers: own.workers };
+    let kind = Kind { profile, values, discipline, network: buses.list[bus].network.clone(), workers: own.workers };
     let order = order(reader, &mut fields, &kind);
     if discipline == Discipline::Queue {
         refuse_on_a_queue(reader, &mut fields);
@@ -126,6 +129,8 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let startup = startup(reader, &mut fields, profile);
     note_idle_timer(reader, &fields, &values, settle);
     refuse_unseen_hangs(reader, &mut fields, own.failure, &values, entry.place);
+    let membership = groups::membership(&values);
+    let autoscale = autoscale::whole(reader, own.autoscale, (&fields.path, own.members), (&topics, buses), &membership);
     let transaction = transactions::check(reader, &mut fields, &own.handler, &clients, buses);
     fields.finish(reader);
     let plan = ConsumerPlan {
@@ -134,6 +139,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         types: own.types,
         keys: (0.0, 1.0),
         members: own.members,
+        autoscale,
         workers: own.workers,
         order,
         handler: own.handler,
@@ -147,7 +153,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         settle,
         committed_only: values.word("isolation") == "committed",
         dispatch: dispatch(&kind),
-        membership: groups::membership(&values),
+        membership,
         startup,
         clients,
         key_order: Ok(()),
@@ -262,6 +268,18 @@ fn wanted_types(reader: &mut Reader, node: &Node) -> Vec<u16> {
     wanted.sort_unstable();
     wanted.dedup();
     wanted
+}
+
+/// Processes at the start.
+fn members(reader: &mut Reader, fields: &mut Fields<'_>, autoscale: Option<&autoscale::Written>) -> u32 {
+    match autoscale {
+        Some(autoscale) if fields.get("members").is_none() => {
+            let start = autoscale.start();
+            reader.explain_default(&fields.path_of("members"), start.to_string(), "the fewest of `autoscale`");
+            start
+        }
+        _ => counted(reader, fields, "members"),
+    }
 }
 
 /// Members or workers.

@@ -10,6 +10,7 @@
 
 mod arrivals;
 mod assemble;
+mod autoscale;
 mod awaits;
 mod brokers;
 mod buses;

@@ -192,6 +192,8 @@ pub struct ConsumerCurves {
     pub lag_max: Vec<f64>,
     /// Age of the oldest unsettled record, seconds: mean over runs at each point.
     pub lag_time: Vec<f64>,
+    /// Members that it should have: mean over runs at each point; empty where it is not autoscaled.
+    pub members: Vec<f64>,
 }
 
 /// What the pictures of one service need.

@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "what a failing test prints is shown")]
 #![expect(clippy::float_cmp, reason = "loads are named by the number written, waits are exactly zero or not")]
 
+mod autoscale;
 mod bounds;
 mod brokers;
 mod callers;

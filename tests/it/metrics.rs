@@ -73,6 +73,7 @@ fn every_metric_of_the_catalogue_is_measured() {
     let atomic = json!([ { "transaction": [ { "publish": "later" } ] } ]);
     scenario["producers"]["atomic"] = json!({ "arrivals": { "poisson": "2/s" }, "handler": atomic });
     scenario["consumers"]["exact"] = json!({ "subscribes": "dead", "handler": atomic });
+    scenario["consumers"]["scaled"] = json!({ "subscribes": "dead", "autoscale": { "lag": 5, "max": 3 } });
     let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in &catalogue() {
         let section = &summary.metrics[metric.section];

@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use crate::dist::About;
 use crate::engine::setup::Setup;
 use crate::engine::timeline::{occurrences, sizes};
-use crate::plan::{ConsumerId, DeployPlan, Effect, FaultPlan, FaultTarget, Plan};
+use crate::plan::{Action, ConsumerId, DeployPlan, Effect, FaultPlan, FaultTarget, Members, Plan};
 use crate::random::Stream;
 
-/// Whom a fault strikes: all, or a member by its number, as one occurrence.
-pub(super) type Whom = Option<(u32, usize)>;
+/// Whom a fault strikes: all, or a member by its number, or one of those that there are, by a share of 2^32; as one occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    All,
+    Number(u32, usize),
+    Any(u32, usize),
+}
 
 /// One thing that happens to a group from outside.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +73,12 @@ pub(super) fn restarts(plan: &Plan, setup: &Setup, consumer: usize) -> BTreeMap<
         .collect()
 }
 
+/// The number of a fault's first occurrence among all that strike a consumer.
+pub(super) fn first_occurrence(plan: &Plan, seed: u64, consumer: usize, fault: usize) -> usize {
+    let own = |fault: &&FaultPlan| matches!(fault.target, FaultTarget::Consumer(id, _) if id.0 as usize == consumer);
+    plan.faults[..fault].iter().filter(own).map(|fault| occurrences(plan, fault, seed).len()).sum::<usize>() + 1
+}
+
 impl Timeline {
     pub(super) fn new(plan: &Plan, setup: &Setup, consumer: usize) -> Self {
         let mut timeline = Self { planned: Vec::new(), at: 0 };
@@ -93,14 +104,20 @@ impl Timeline {
     fn add_faults(&mut self, plan: &Plan, setup: &Setup, consumer: usize) {
         let id = ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits"));
         let restarts = restarts(plan, setup, consumer);
-        let mut occurrence = 0;
         for (number, fault) in plan.faults.iter().enumerate() {
             if !matches!(fault.target, FaultTarget::Consumer(target, _) if target == id) {
                 continue;
             }
+            let first = first_occurrence(plan, setup.seed, consumer, number);
             for (n, o) in occurrences(plan, fault, setup.seed).into_iter().enumerate() {
-                occurrence += 1;
-                let m = o.member.map(|number| (number, occurrence));
+                let occurrence = first + n;
+                let m = match (o.member, fault.target) {
+                    (None, _) => Whom::All,
+                    (Some(share), FaultTarget::Consumer(_, Members::Any)) if plan.is_autoscaled(consumer) => {
+                        Whom::Any(share, occurrence)
+                    }
+                    (Some(number), _) => Whom::Number(number, occurrence),
+                };
                 // What begins an occurrence stands before what ends it, also where it has no length.
                 match fault.effect {
                     Effect::Crash => {
@@ -125,10 +142,19 @@ impl Timeline {
 
     fn add_changes(&mut self, plan: &Plan, consumer: usize) {
         let id = ConsumerId(u32::try_from(consumer).expect("consumers fit 32 bits"));
-        let mut members = plan.consumers[consumer].members;
-        for (at, size) in sizes(plan, id) {
-            if std::mem::replace(&mut members, size) != size {
-                self.push(at, Control::Scale(size));
+        if plan.is_autoscaled(consumer) {
+            // How many there are by then is not known.
+            for change in plan.changes.iter().filter(|change| change.consumer == id) {
+                if let Action::Scale(size) = change.action {
+                    self.push(change.at.0, Control::Scale(size));
+                }
+            }
+        } else {
+            let mut members = plan.consumers[consumer].members;
+            for (at, size) in sizes(plan, id) {
+                if std::mem::replace(&mut members, size) != size {
+                    self.push(at, Control::Scale(size));
+                }
             }
         }
         for (at, deploy) in plan.deploys(consumer) {

@@ -16,7 +16,7 @@ use crate::time::{SimSpan, SimTime};
 /// Samples of one run.
 const SAMPLES: u64 = 7200;
 /// Samples merged into one point of a series.
-const MERGED: u64 = 30;
+pub(super) const MERGED: u64 = 30;
 /// Samples merged into one point of a partition's series.
 const PARTITION_MERGED: u64 = 120;
 

@@ -22,6 +22,7 @@ mod queue;
 mod retries;
 mod roster;
 mod run;
+mod scaler;
 mod serial;
 mod shared;
 mod wire;
@@ -35,15 +36,17 @@ use meter::Meter;
 use polled::Polled;
 use queue::Queue;
 use roster::{Due, Roster};
+use scaler::{Scaler, Seen};
 use serial::Serial;
 use shared::Core;
 
 use super::delegate::{Ended, Job};
 use super::log::Log;
 use super::setup::Setup;
+use super::timeline::Occurrence;
 use super::topic::Inbox;
 use crate::outcome::{ConsumerOutcome, FaultOutcome, Story, TraceRecord};
-use crate::plan::{Dispatch, Effect, FaultTarget, Membership, Plan, Settle};
+use crate::plan::{Dispatch, Effect, FaultTarget, Membership, Plan, ScaleTarget, Settle};
 
 /// Where a group's partition lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,7 @@ pub(super) struct Group {
     discipline: Discipline,
     timeline: Timeline,
     roster: Roster,
+    scaler: Option<Box<Scaler>>,
     lag: LagMeter,
     /// When the next thing happens to the group from outside, or its lag is sampled.
     control: u64,
@@ -114,7 +118,16 @@ impl Group {
         };
         let (timeline, lag) = (Timeline::new(plan, setup, index), LagMeter::new(plan, setup, index));
         let roster = Roster::new(plan, index, setup.seed);
-        Self { control: timeline.next().min(lag.next()), timeline, roster, lag, core, discipline }
+        let scaler = consumer.autoscale.map(|autoscale| Box::new(Scaler::new(autoscale, consumer.members, setup.end)));
+        let mut group = Self { control: 0, timeline, roster, scaler, lag, core, discipline };
+        group.control = group.next_control();
+        group
+    }
+
+    /// When the next thing happens to it from outside, or it is looked at.
+    fn next_control(&self) -> u64 {
+        let scaler = self.scaler.as_ref().map_or(u64::MAX, |scaler| scaler.next());
+        self.timeline.next().min(self.roster.next()).min(scaler).min(self.lag.next())
     }
 
     /// Topics that it subscribes to.
@@ -228,12 +241,14 @@ impl Group {
         let control = self.control;
         each!(&mut self.discipline, it => it.run(&mut self.core, logs, control));
         self.core.meter.at(control);
-        let outside = self.timeline.next() == control;
-        if outside || self.roster.next() == control {
+        let (outside, scales) = (self.timeline.next() == control, self.scaler.as_ref().map(|scaler| scaler.next()));
+        if outside || self.roster.next() == control || scales == Some(control) {
             self.core.note_available(control);
             if outside {
                 let event = self.timeline.take();
                 self.apply(logs, control, event);
+            } else if self.roster.next() > control {
+                self.autoscale(logs, control);
             } else if let Some(due) = self.roster.take() {
                 self.attend(logs, control, due);
             }
@@ -243,7 +258,7 @@ impl Group {
         } else {
             self.sample(logs, control);
         }
-        self.control = self.timeline.next().min(self.roster.next()).min(self.lag.next());
+        self.control = self.next_control();
     }
 
     /// Hands all that the group has published to the topics.
@@ -253,7 +268,10 @@ impl Group {
     }
 
     fn sample(&mut self, logs: &[&Log], now: u64) {
-        let Self { core, discipline, lag, .. } = self;
+        let Self { core, discipline, lag, scaler, .. } = self;
+        if let Some(scaler) = scaler {
+            scaler.sample();
+        }
         lag.poison_left(core.poison_left);
         let log_lane = |lane: usize| &logs[core.lanes[lane].slot].lanes[core.lanes[lane].partition as usize];
         match discipline {
@@ -267,6 +285,10 @@ impl Group {
     fn apply(&mut self, logs: &[&Log], now: u64, event: Control) {
         match event {
             Control::WarmUp => {
+                let work = (self.busy(now), self.core.available);
+                if let Some(scaler) = &mut self.scaler {
+                    scaler.warm(now, work);
+                }
                 self.core.busy = 0;
                 self.core.available = 0;
                 self.core.meter.warm();
@@ -294,14 +316,11 @@ impl Group {
             Control::FailOff(member, fault) => {
                 self.each_member(member, |group, m| remove_one(&mut group.core.members[m].fails, fault));
             }
-            Control::Poison(None, count) => self.core.poison_left += count,
+            Control::Poison(Whom::All, count) => self.core.poison_left += count,
             Control::Poison(member, count) => {
                 self.each_member(member, |group, m| group.core.members[m].poison_left += count);
             }
-            Control::Scale(size) => {
-                let stopped = self.roster.resize(size, &self.core.members, now);
-                self.stop(logs, now, stopped);
-            }
+            Control::Scale(size) => self.resize(logs, now, size),
             Control::Deploy(plan) => {
                 self.roster.deploy(plan, now);
                 self.roll_on(logs, now);
@@ -309,6 +328,48 @@ impl Group {
             Control::Hold(number) => self.of_polled(|polled, core| polled.hold(core, logs, number, now)),
             Control::Replay(number) => self.of_polled(|polled, core| polled.replay(core, logs, number, now)),
         }
+    }
+
+    /// The group shall have another size.
+    fn resize(&mut self, logs: &[&Log], now: u64, size: u32) {
+        if let Some(scaler) = &mut self.scaler {
+            scaler.resized(now, size);
+        }
+        let stopped = self.roster.resize(size, &self.core.members, now);
+        self.stop(logs, now, stopped);
+    }
+
+    /// The autoscaler looks at what there is to do.
+    fn autoscale(&mut self, logs: &[&Log], now: u64) {
+        let Some(target) = self.scaler.as_ref().map(|scaler| scaler.target()) else { return };
+        let seen = match target {
+            ScaleTarget::Lag(_) => Seen::Lag(self.records_behind(logs, now)),
+            ScaleTarget::Utilisation(_) => {
+                let up = self.core.members.iter().map(|member| u32::from(member.is_up())).sum();
+                Seen::Work(self.busy(now), self.core.available, up)
+            }
+        };
+        let Some(scaler) = &mut self.scaler else { return };
+        let (before, size) = (scaler.size(), scaler.look(now, seen));
+        if size != before {
+            self.resize(logs, now, size);
+        }
+    }
+
+    /// Records of its topics that are not settled.
+    fn records_behind(&self, logs: &[&Log], now: u64) -> u64 {
+        let core = &self.core;
+        let lanes = core.lanes.iter().take_while(|id| id.slot < core.subscribed).enumerate();
+        let behind = lanes.map(|(lane, id)| {
+            let log_lane = &logs[id.slot].lanes[id.partition as usize];
+            each!(&self.discipline, it => it.lag(lane, log_lane, now)).records
+        });
+        behind.sum()
+    }
+
+    /// Worker time spent since the warm-up, what is in hand included, ns.
+    fn busy(&self, now: u64) -> u128 {
+        self.core.busy + each!(&self.discipline, it => it.busy(now))
     }
 
     fn of_polled(&mut self, act: impl FnOnce(&mut Polled, &mut Core)) {
@@ -359,12 +420,13 @@ impl Group {
     }
 
     fn each_member(&mut self, whom: Whom, act: impl Fn(&mut Self, usize)) {
-        match whom {
-            Some((number, occurrence)) => {
-                let member = self.roster.struck(number, occurrence);
-                act(self, member);
-            }
-            None => (0..self.core.members.len()).for_each(|member| act(self, member)),
+        let member = match whom {
+            Whom::All => return (0..self.core.members.len()).for_each(|member| act(self, member)),
+            Whom::Number(number, occurrence) => self.roster.struck(number, occurrence),
+            Whom::Any(share, occurrence) => self.roster.struck_any(share, occurrence),
+        };
+        if let Some(member) = member {
+            act(self, member);
         }
     }
 
@@ -435,6 +497,21 @@ impl Group {
         each!(&self.discipline, it => it.keep(lane))
     }
 
+    /// Keeps those occurrences of a fault that struck somebody, with the number of whom, where nobody knew before the run.
+    pub(super) fn tell_whom(&self, plan: &Plan, seed: u64, fault: usize, found: &mut Vec<Occurrence>) {
+        if !plan.is_autoscaled(self.core.index) {
+            return;
+        }
+        let mut number = control::first_occurrence(plan, seed, self.core.index, fault);
+        found.retain_mut(|occurrence| {
+            if let Some(drawn) = self.roster.drawn(number) {
+                occurrence.member = Some(drawn);
+            }
+            number += 1;
+            occurrence.member.is_none() || self.roster.hit(number - 1)
+        });
+    }
+
     /// The meter, for what spans groups.
     pub(super) fn meter(&mut self) -> &mut Meter {
         &mut self.core.meter
@@ -471,6 +548,7 @@ impl Group {
         outcome.busy = self.core.busy;
         outcome.available = self.core.available;
         outcome.rollout = self.roster.finish();
+        outcome.scaling = self.scaler.as_mut().map(|scaler| scaler.finish(end));
         self.lag.finish(self.core.index, &mut outcome, faults);
         outcome
     }

@@ -344,6 +344,11 @@ impl Polled {
         Lag { records, oldest: first.map(|first| log_lane.at(first).created) }
     }
 
+    /// Worker time that handlers at work have spent so far, ns.
+    pub(super) fn busy(&self, now: u64) -> u128 {
+        self.runs().map(|run| u128::from(now.saturating_sub(run.busy_from))).sum()
+    }
+
     /// Lowest offset that is still needed: the oldest that is not settled, or that a handler or a queue before one holds.
     pub(super) fn keep(&self, lane: usize) -> u64 {
         // Members of the group hold nothing that is settled, unless it is settled before it is done.

@@ -651,6 +651,11 @@ impl Queue {
         }
     }
 
+    /// Worker time that handlers at work have spent so far, ns.
+    pub(super) fn busy(&self, now: u64) -> u128 {
+        self.runs().map(|run| u128::from(now.saturating_sub(run.busy_from))).sum()
+    }
+
     /// Messages not settled of one queue at `now`, and the creation of the oldest.
     pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
         let state = &self.lanes[lane];

@@ -48,8 +48,12 @@ pub(super) struct Roster {
     roll: Option<Roll>,
     /// Seats of nobody.
     vacant: VecDeque<usize>,
-    /// Seats of those that faults have struck, by occurrence.
-    struck: BTreeMap<usize, usize>,
+    /// Seats of those that faults have struck, by occurrence; none: nobody was there.
+    struck: BTreeMap<usize, Option<usize>>,
+    /// Numbers of those that were drawn of all that were there, by occurrence.
+    drawn: BTreeMap<usize, u32>,
+    /// Whether nobody knows before the run who is there.
+    autoscaled: bool,
     outcome: Option<RolloutOutcome>,
 }
 
@@ -86,6 +90,8 @@ impl Roster {
             roll: None,
             vacant: (members..seats).collect(),
             struck: BTreeMap::new(),
+            drawn: BTreeMap::new(),
+            autoscaled: policy.autoscale.is_some(),
             outcome: plan.deploys(consumer).next().map(|_| RolloutOutcome::default()),
         }
     }
@@ -101,14 +107,32 @@ impl Roster {
         self.due.pop().map(|due| due.0.1)
     }
 
-    /// Where a member sits that an occurrence of a fault strikes, or sat when it did.
-    pub(super) fn struck(&mut self, number: u32, occurrence: usize) -> usize {
+    /// Where a member sits that an occurrence of a fault strikes, or sat when it did; none: nobody is hit.
+    pub(super) fn struck(&mut self, number: u32, occurrence: usize) -> Option<usize> {
         let seat = self.seats[number as usize];
-        if self.vacant.is_empty() && self.roll.is_none() {
+        if self.vacant.is_empty() && self.roll.is_none() && !self.autoscaled {
             // Members are where they were.
-            return seat;
+            return Some(seat);
         }
-        *self.struck.entry(occurrence).or_insert(seat)
+        let there = !self.autoscaled || number < self.size;
+        *self.struck.entry(occurrence).or_insert(there.then_some(seat))
+    }
+
+    /// The same of one of those that are there when it strikes, by a share of 2^32.
+    pub(super) fn struck_any(&mut self, share: u32, occurrence: usize) -> Option<usize> {
+        let number = u32::try_from((u64::from(share) * u64::from(self.size)) >> 32).expect("below the size");
+        let number = *self.drawn.entry(occurrence).or_insert(number);
+        self.struck(number, occurrence)
+    }
+
+    /// The number that was drawn when an occurrence struck one of those that were there.
+    pub(super) fn drawn(&self, occurrence: usize) -> Option<u32> {
+        self.drawn.get(&occurrence).copied()
+    }
+
+    /// Whether an occurrence struck a member that was there.
+    pub(super) fn hit(&self, occurrence: usize) -> bool {
+        self.struck.get(&occurrence).is_some_and(Option::is_some)
     }
 
     /// The process of a seat starts.

@@ -447,6 +447,12 @@ impl Serial {
         }
     }
 
+    /// Worker time that handlers at work have spent so far, ns.
+    pub(super) fn busy(&self, now: u64) -> u128 {
+        let begun = self.members.iter().filter_map(|member| member.begun.as_ref());
+        begun.map(|begun| u128::from(now.saturating_sub(begun.busy_from))).sum()
+    }
+
     /// Records not settled of one partition at `now`, and the creation of the oldest.
     pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
         let settled = self.lanes[lane].settled;

@@ -19,7 +19,10 @@ pub(super) fn draw(summary: &Summary, curves: &ConsumerCurves) -> Option<String>
     let many = summary.replications > 1;
     let lines = if many { " Solid: mean of the runs; dashed: the largest of them." } else { "" };
     let title = format!("How far behind does {} fall, and when has it caught up?", curves.name);
-    let mut page = Page::new(680.0, &title, &format!("{}.{lines}", runs(summary)));
+    // Those that are autoscaled have a third frame.
+    let scaled = !curves.members.is_empty();
+    let below = if scaled { 176.0 } else { 0.0 };
+    let mut page = Page::new(680.0 + below, &title, &format!("{}.{lines}", runs(summary)));
     let across = (106.0, WIDTH - 32.0);
     let x = Axis::time(summary.duration.seconds(), across);
     let marks = marks(summary, curves, &x, across);
@@ -29,9 +32,12 @@ pub(super) fn draw(summary: &Summary, curves: &ConsumerCurves) -> Option<String>
     let peak = |series: &[f64]| series.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
     let records = Axis::count(peak(&curves.lag).max(peak(&curves.lag_max)), upper.up());
     let age = Axis::span(peak(&curves.lag_time), lower.up());
-    shade(&mut page, summary, curves, &x, (&upper, &lower));
+    let third = Frame { top: 620.0, bottom: 770.0, ..upper };
+    let members = Axis::count(peak(&curves.members), third.up());
+    let frames = [&upper, &lower, &third];
+    shade(&mut page, summary, curves, &x, if scaled { &frames } else { &frames[..2] });
     upper.draw(&mut page, (&x, ""), (&records, "lag (records)"));
-    lower.draw(&mut page, (&x, "virtual time"), (&age, "age of the oldest"));
+    lower.draw(&mut page, (&x, if scaled { "" } else { "virtual time" }), (&age, "age of the oldest"));
     let series = |values: &[f64], y: &Axis| -> Vec<(f64, f64)> {
         let at = |i: usize| x.at(curves.interval.seconds() * (i + 1) as f64);
         let known = values.iter().enumerate().filter(|(_, value)| value.is_finite());
@@ -42,8 +48,12 @@ pub(super) fn draw(summary: &Summary, curves: &ConsumerCurves) -> Option<String>
     }
     page.path(&series(&curves.lag, &records), pen(0));
     page.path(&series(&curves.lag_time, &age), pen(0));
+    if scaled {
+        third.draw(&mut page, (&x, "virtual time"), (&members, "members"));
+        page.path(&series(&curves.members, &members), pen(0));
+    }
     draw_marks(&mut page, &upper, &marks);
-    warn(&mut page, summary, Some(&curves.name), 654.0);
+    warn(&mut page, summary, Some(&curves.name), 654.0 + below);
     Some(page.finish())
 }
 
@@ -53,11 +63,11 @@ fn touches(window: &Window, curves: &ConsumerCurves) -> bool {
 }
 
 /// Faults as areas behind the curves, changes as lines; grey where the consumer is not touched.
-fn shade(page: &mut Page, summary: &Summary, curves: &ConsumerCurves, x: &Axis, frames: (&Frame, &Frame)) {
+fn shade(page: &mut Page, summary: &Summary, curves: &ConsumerCurves, x: &Axis, frames: &[&Frame]) {
     for window in &summary.windows {
         let hit = touches(window, curves);
         let (from, to) = (x.at(window.from.seconds()), x.at(window.to.seconds()));
-        for frame in [frames.0, frames.1] {
+        for frame in frames {
             if window.fault {
                 let (fill, opacity) = if hit { (VERMILLION, 0.16) } else { (GREY, 0.1) };
                 page.area((from, frame.top), (to.max(from + 1.0), frame.bottom), fill, opacity);

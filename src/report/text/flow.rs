@@ -41,6 +41,42 @@ pub(super) fn lag(summary: &Summary, style: Style) -> String {
     section("Lag", "records not settled, and the age of the oldest", &content, style)
 }
 
+/// How many members those should have that are autoscaled, and what that costs.
+pub(super) fn members(summary: &Summary, style: Style) -> String {
+    let mut table = Table::new([
+        always("mean"),
+        always("most"),
+        always("member time"),
+        always("steps up"),
+        always("down"),
+        if_room("rebalances"),
+    ]);
+    let rounds = |total: f64| total / f64::from(summary.replications.max(1));
+    for consumer in things(summary, "consumers") {
+        let (Some(up), Some(down)) = (consumer.number(&["scaled", "up"]), consumer.number(&["scaled", "down"])) else {
+            continue;
+        };
+        table.row(
+            consumer.name,
+            [
+                Cell::toned(show::number(consumer.number(&["members", "mean"])), Tone::Strong),
+                show::count(consumer.number(&["members", "max"])).into(),
+                show::seconds(consumer.number(&["members", "time"])).into(),
+                show::number(Some(up)).into(),
+                show::number(Some(down)).into(),
+                show::number(consumer.number(&["rebalances"]).map(rounds)).into(),
+            ],
+        );
+    }
+    let content = if table.speaks() { table.render(style) } else { String::new() };
+    section(
+        "Autoscaling",
+        "members that there should be, and what that costs; all but the most: of a run",
+        &content,
+        style,
+    )
+}
+
 /// How long after a fault lag was back; in words where it was not. A time shorter than a step of the sampling says nothing.
 pub(super) fn drained_in(metrics: &Value, summary: &Summary) -> String {
     const SAMPLES: f64 = 7_200.0;

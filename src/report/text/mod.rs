@@ -63,6 +63,7 @@ pub fn render(summary: &Summary, style: Style) -> String {
         latency::latency(summary, style),
         latency::stages(summary, style),
         flow::lag(summary, style),
+        flow::members(summary, style),
         flow::load(summary, style),
         flow::publishing(summary, style),
         flow::topics(summary, style),
