@@ -9,7 +9,8 @@ use std::process::{Command, Output};
 use edasim::scenario::{self, Overrides};
 
 /// Scenarios whose pictures are kept too.
-const PICTURED: [&str; 5] = ["consumer-crash", "hot-key", "order-placement", "read-your-writes", "taxi-surge"];
+const PICTURED: [&str; 6] =
+    ["autoscale-on-lag", "consumer-crash", "hot-key", "order-placement", "read-your-writes", "taxi-surge"];
 
 /// Searches for the smallest design whose reports are kept, beside those of the scenarios.
 const SEARCHES: [(&str, &[&str]); 1] = [(
