@@ -70,7 +70,7 @@ const WITH_FACTS: [&str; 2] = ["producers", "services"];
 pub const OUTCOMES: &str = "outcomes";
 
 /// Section, keys with alternatives in braces, unit, whether `during` fits.
-const PATTERNS: [(&str, &str, Unit, bool); 122] = [
+const PATTERNS: [(&str, &str, Unit, bool); 124] = [
     ("consumers", "latency.{mean,p50,p90,p95,p99,p99.9,p99.99,max}", Unit::Seconds, true),
     ("consumers", "latency.count", Unit::Count, true),
     ("consumers", "latency.stages.{buffer,publish,dispatch,wait,service,retry}.mean", Unit::Seconds, false),
@@ -79,6 +79,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 122] = [
     ("consumers", "lag.max", Unit::Count, true),
     ("consumers", "lag.max_at", Unit::Seconds, false),
     ("consumers", "lag.end", Unit::Count, false),
+    ("consumers", "lag.retrying.{max,end}", Unit::Count, false),
     ("consumers", "lag.time.max", Unit::Seconds, true),
     ("consumers", "lag.time.max_at", Unit::Seconds, false),
     ("consumers", "drain_time", Unit::Seconds, false),
@@ -92,7 +93,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 122] = [
     ("consumers", "aborted_reads", Unit::Count, false),
     ("consumers", "ledger.{effected,filtered,acked_lost,expired,skipped,discarded,dead_lettered}", Unit::Count, false),
     ("consumers", "ledger.{waiting,in_flight}", Unit::Count, false),
-    ("consumers", "duplicates.{log,deliveries,effects,suppressed}", Unit::Count, false),
+    ("consumers", "duplicates.{log,deliveries,effects,suppressed,dead_letters}", Unit::Count, false),
     ("consumers", "lost.total", Unit::Count, false),
     ("consumers", "lost.by_cause.committed_before_effect", Unit::Count, false),
     ("consumers", "lost.by_cause.attempts_exhausted", Unit::Count, false),
@@ -111,6 +112,7 @@ const PATTERNS: [(&str, &str, Unit, bool); 122] = [
     ("consumers", "overlap", Unit::Count, false),
     ("consumers", "rewinds", Unit::Count, false),
     ("consumers", "rebalances", Unit::Count, false),
+    ("consumers", "expelled.{session_timed_out,polled_too_late,rejoined_too_late}", Unit::Count, false),
     ("consumers", "attempts", Unit::Count, false),
     ("consumers", "failures", Unit::Count, false),
     ("consumers", "cut_off", Unit::Count, false),

@@ -8,7 +8,7 @@ mod story;
 use std::collections::BTreeMap;
 
 pub use scaling::{ScaleStep, ScalingOutcome};
-pub use story::{Chapter, Defect, Defects, EventId, Example, LateCause, Seen, Slowest, Story, Told, TwiceCause};
+pub use story::{Again, Chapter, Defect, Defects, EventId, Example, LateCause, Seen, Slowest, Story, Told, TwiceCause};
 
 use crate::stats::{Course, Histogram};
 use crate::time::{SimSpan, SimTime};
@@ -232,6 +232,8 @@ pub struct ConsumerOutcome {
     pub failures: u64,
     /// Copies of events that were published to retry topics.
     pub retried: u64,
+    /// Dead letters: one for each time that an event was given up so.
+    pub dead_letters: u64,
     /// Per-key order of first effects.
     pub order: OrderOutcome,
     /// Handlers that began an event of a key while another handler held one of the same key.
@@ -240,6 +242,8 @@ pub struct ConsumerOutcome {
     pub rewinds: u64,
     /// Rebalances of the group.
     pub rebalances: u64,
+    /// Members that the group went on without, by what they had exceeded.
+    pub expelled: BTreeMap<Again, u64>,
     /// Worker time spent on handlers since the warm-up, ns.
     pub busy: u128,
     /// Worker time available since the warm-up (members that are up x workers), ns.
@@ -649,6 +653,10 @@ pub struct LagOutcome {
     pub end: u64,
     /// Age of the oldest unsettled record at the end of the run, ns.
     pub time_end: u64,
+    /// Most records of retry topics that were not settled.
+    pub retrying_max: u64,
+    /// At the end of the run.
+    pub retrying_end: u64,
     /// The same by partition (topics of the subscription in order, their partitions in order).
     pub partitions: Vec<PartitionLag>,
     /// Time between two points of a partition's series.
@@ -756,7 +764,7 @@ pub struct Unpublished {
 /// What a fault did to one consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// Largest lag from the start of an occurrence until it had drained.
+    /// Largest lag from the start of an occurrence until it had drained, with what waits in retry topics.
     pub lag_peak: u64,
     /// Lag level before it: the largest sample in as long a time before the fault as the fault lasted, and not less than 30
     /// samples or two periods of a lag that rises and falls; without the time in which another occurrence is followed.
@@ -780,6 +788,8 @@ pub struct Touched {
     pub effects: u64,
     /// Duplicates that were suppressed, as above.
     pub suppressed: u64,
+    /// Dead letters, as above.
+    pub dead_letters: u64,
     /// Of the whole run, where the fault disturbs the publishing of what the consumer reads: surplus copies in the log.
     pub copies: u64,
     /// Likewise: measured events that were never stored.
@@ -791,7 +801,9 @@ pub struct Touched {
 pub struct TraceRecord {
     /// Index of the consumer.
     pub consumer: u32,
-    /// Topic index and partition.
+    /// The member whose handler it was, from 0.
+    pub member: u32,
+    /// Topic index.
     pub topic: u32,
     /// Where it is read from: 0 the topic itself, n the n-th of the consumer's retry topics for it.
     pub retry: u32,

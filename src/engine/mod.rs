@@ -31,6 +31,7 @@ mod schedule;
 mod setup;
 mod source;
 mod stable;
+mod story;
 mod timeline;
 mod topic;
 mod upstream;
@@ -60,8 +61,8 @@ use source::Source;
 use topic::{Inbox, Topic};
 
 use crate::outcome::{
-    Chapter, ConsumerOutcome, Defect, Ended, EventId, FaultOutcome, Outcome, ProducerOutcome, Story, Told,
-    TopicOutcome, TraceRecord, Unpublished,
+    ConsumerOutcome, Defect, Ended, EventId, FaultOutcome, Outcome, ProducerOutcome, Story, TopicOutcome, TraceRecord,
+    Unpublished,
 };
 use crate::plan::{BusId, Effect, FaultPlan, FaultTarget, Plan};
 use crate::stats::Course;
@@ -445,21 +446,7 @@ impl World {
         let mut story = self.topics[topic].take_story();
         story.append(&mut self.inboxes[topic].take_story());
         self.groups.iter_mut().for_each(|group| story.append(&mut group.take_story()));
-        for delivery in trace {
-            let TraceRecord { consumer, retry, .. } = *delivery;
-            let from = (delivery.partition, delivery.offset);
-            let told = [
-                (delivery.start, Told::Begun { consumer, retry, from }),
-                (delivery.done, Told::Ended { consumer, result: delivery.result }),
-                (delivery.settled, Told::Settled(consumer)),
-            ];
-            story.extend(told.map(|(at, told)| Chapter { at, told }));
-        }
-        // What has not happened by the end is not told.
-        story.retain(|chapter| chapter.at.0 <= self.end);
-        story.sort_by_key(|chapter| (chapter.at, chapter.told));
-        story.dedup();
-        story
+        story::put_together(story, trace, self.end)
     }
 
     fn fault_outcome(&self, plan: &Plan, number: usize) -> FaultOutcome {

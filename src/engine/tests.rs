@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dist::{Arrivals, Dist, Replay};
-use crate::outcome::Defect;
+use crate::outcome::{Chapter, Defect, Told};
 use crate::plan::*;
 use crate::stats::STEPS;
 use crate::time::SimSpan;

@@ -467,6 +467,8 @@ fn lag(extra: u64) -> LagOutcome {
         time_max_at: SimTime(110_000_000_000),
         end: 6 + extra,
         time_end: 1_100_000_000,
+        retrying_max: 0,
+        retrying_end: 0,
         partitions: [(4, 2), (40 + extra, 4)]
             .map(|(max, end)| PartitionLag { records: vec![max], time: vec![max], max, time_max: max, end })
             .into(),

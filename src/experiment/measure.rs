@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::pool::{Pooled, rounded_mean};
 use super::{event_name, journeys, scaling, services};
 use crate::outcome::{
-    ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
+    Again, ConsumerOutcome, Defect, Example, FaultOutcome, LagOutcome, LossCause, PartitionLag, PartitionsHit,
     ProducerOutcome, RolloutOutcome, Seen, StageSums, TopicOutcome, Touched,
 };
 use crate::plan::{
@@ -246,6 +246,7 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
         json!({
             "log": seen.duplicates_log, "deliveries": seen.duplicates_deliveries,
             "effects": seen.duplicates_effects, "suppressed": seen.duplicates_suppressed,
+            "dead_letters": seen.dead_letters.saturating_sub(seen.ledger.dead_lettered),
         }),
     );
     if plan.reads_of_transactions(index) {
@@ -261,6 +262,9 @@ fn consumer(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     put("anomalies", anomalies(plan, policy, seen));
     put("rewinds", seen.rewinds.into());
     put("rebalances", seen.rebalances.into());
+    if policy.membership.group().is_some() {
+        put("expelled", expelled(seen));
+    }
     put("deliveries", seen.deliveries.into());
     put("attempts", seen.attempts.into());
     put("failures", seen.failures.into());
@@ -302,7 +306,7 @@ fn stages(sums: &StageSums, count: u64) -> Value {
 fn lag(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
     let seen = &pooled.outcome.consumers[index].lag;
     let curve = pooled.curves.get(index).cloned().unwrap_or_default();
-    json!({
+    let mut metrics = json!({
         "max": level(seen.max as f64),
         "max_at": seconds(seen.max_at.0),
         "end": mean_of_runs(seen.end, pooled),
@@ -314,7 +318,12 @@ fn lag(plan: &Plan, pooled: &Pooled, index: usize) -> Value {
             "time": curve.mean_time().into_iter().map(seconds).collect::<Vec<_>>(),
         },
         "partitions": partitions(plan, pooled, index),
-    })
+    });
+    if plan.consumers[index].retry_topics.is_some() {
+        metrics["retrying"] =
+            json!({ "max": level(seen.retrying_max as f64), "end": mean_of_runs(seen.retrying_end, pooled) });
+    }
+    metrics
 }
 
 fn mean_of_runs(sum: u64, pooled: &Pooled) -> Value {
@@ -437,6 +446,14 @@ fn lost(seen: &ConsumerOutcome) -> Value {
             "offset_reset": by(LossCause::OffsetReset),
         },
     })
+}
+
+/// How often the group went on without a member, by what that had exceeded.
+fn expelled(seen: &ConsumerOutcome) -> Value {
+    let count = |why: Again| (why.name().into(), seen.expelled.get(&why).copied().unwrap_or(0).into());
+    Value::Object(
+        [Again::SessionTimedOut, Again::PolledTooLate, Again::RejoinedTooLate].map(count).into_iter().collect(),
+    )
 }
 
 /// By what events were lost, done twice or late: how often, and the first of them.
@@ -642,6 +659,7 @@ fn damage(touched: &Touched) -> Value {
         "not_drained": touched.not_drained,
         "redeliveries": touched.redeliveries,
         "lost": touched.lost,
+        "dead_letters": touched.dead_letters,
         "order_violations": touched.violations,
         "duplicates": {
             "log": touched.copies, "effects": touched.effects, "suppressed": touched.suppressed,

@@ -284,10 +284,15 @@ impl ConsumerOutcome {
         self.deliveries += other.deliveries;
         self.attempts += other.attempts;
         self.failures += other.failures;
+        self.retried += other.retried;
+        self.dead_letters += other.dead_letters;
         self.order.merge(other.order);
         self.overlap += other.overlap;
         self.rewinds += other.rewinds;
         self.rebalances += other.rebalances;
+        for (why, count) in other.expelled {
+            *self.expelled.entry(why).or_default() += count;
+        }
         self.busy += other.busy;
         self.available += other.available;
         self.done += other.done;
@@ -549,6 +554,8 @@ impl LagOutcome {
             larger((self.time_max, self.time_max_at), (other.time_max, other.time_max_at));
         self.end += other.end;
         self.time_end = self.time_end.max(other.time_end);
+        self.retrying_max = self.retrying_max.max(other.retrying_max);
+        self.retrying_end += other.retrying_end;
         merge_each(&mut self.partitions, other.partitions, PartitionLag::merge);
         self.partition_interval = self.partition_interval.max(other.partition_interval);
     }
@@ -615,6 +622,7 @@ impl Touched {
         self.violations += other.violations;
         self.effects += other.effects;
         self.suppressed += other.suppressed;
+        self.dead_letters += other.dead_letters;
         self.copies += other.copies;
         self.not_stored += other.not_stored;
     }

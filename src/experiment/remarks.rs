@@ -6,8 +6,8 @@
 use super::beside::{Found, Setting, name_of};
 use super::unfinished::{UNFINISHED, open_in};
 use crate::estimate::{Accuracy, At, Consumer, Outage, Service};
-use crate::outcome::Ended;
-use crate::plan::{FaultTarget, Party, Plan, ServiceId, Step, called};
+use crate::outcome::{Again, Ended};
+use crate::plan::{FaultTarget, Party, Plan, Protocol, ServiceId, Step, called};
 use crate::summary::{Beside, Figure, number_at};
 use crate::units::{show_count, show_number, show_rate, show_seconds, show_share};
 
@@ -103,7 +103,8 @@ pub(super) fn of_consumer(setting: &Setting<'_>, found: Found<'_>, it: &Consumer
         return remark(Theory::Formula, &what, faults, Vec::new());
     }
     seen.extend(faults);
-    seen.extend(rebalances(found, index));
+    seen.extend(thrown_out(found, index));
+    seen.extend(rebalances(setting.plan, found, index));
     seen.extend(redelivered(found, index));
     if off < 0.0 {
         seen.extend(unfinished(found, index));
@@ -168,13 +169,21 @@ fn is_explained(it: &Consumer, beside: &Beside) -> bool {
         .is_some_and(|(simulated, estimate)| (simulated - estimate).abs() < 0.35 * simulated.max(estimate))
 }
 
-fn rebalances(found: Found<'_>, index: usize) -> Option<String> {
+fn thrown_out(found: Found<'_>, index: usize) -> Option<String> {
+    let late = *found.pooled.outcome.consumers[index].expelled.get(&Again::PolledTooLate)?;
+    let each = late as f64 / f64::from(found.pooled.runs);
+    Some(format!("members that did not poll in time and were thrown out of the group ({each:.1} times a run)"))
+}
+
+fn rebalances(plan: &Plan, found: Found<'_>, index: usize) -> Option<String> {
     let count = found.pooled.outcome.consumers[index].rebalances;
     let runs = u64::from(found.pooled.runs);
     (count >= runs && count > 0).then(|| {
         let each = count as f64 / runs as f64;
         let noun = if each < 1.5 { "a rebalance" } else { "rebalances" };
-        format!("{noun}, in which all members stand still ({each:.1} a run)")
+        let eager = plan.consumers[index].membership.group().is_some_and(|group| group.protocol == Protocol::Eager);
+        let halt = if eager { ", in which all members stand still" } else { "" };
+        format!("{noun}{halt} ({each:.1} a run)")
     })
 }
 
@@ -393,6 +402,9 @@ pub(super) fn of_outage(setting: &Setting<'_>, found: Found<'_>, it: &Outage, be
     if let At::Service(index) = it.at {
         seen.extend(retried(setting, found, index));
         seen.extend(failed_calls(setting, found, index));
+    }
+    if let At::Consumer(index) = it.at {
+        seen.extend(thrown_out(found, index));
     }
     if it.by_chance {
         seen.push("times left to chance: what is shown is the worst of all, the fluid is for their means".into());

@@ -8,7 +8,7 @@ use super::shares::Shares;
 use super::unfinished::{UNFINISHED, open_in};
 use super::warm_up;
 use crate::metrics::is_of_the_worst_run;
-use crate::outcome::{Ended, ProducerOutcome};
+use crate::outcome::{Again, Ended, ProducerOutcome};
 use crate::plan::{ClientPlan, ConsumerPlan, OutboxPlan, Plan, TopicId};
 use crate::summary::{Batches, Judged, Verdict, Warning, number_at};
 use crate::time::{SimSpan, SimTime};
@@ -56,6 +56,7 @@ impl Findings<'_> {
         let mut warnings = Vec::new();
         warnings.extend(self.stopped());
         warnings.extend(self.interrupted());
+        warnings.extend(per_consumer(&|i| self.thrown_out(i)));
         warnings.extend(per_consumer(&|i| self.overload(i)));
         warnings.extend(per_consumer(&|i| self.behind(i)));
         warnings.extend(per_service(&|i| self.busy_service(i)));
@@ -94,6 +95,19 @@ impl Findings<'_> {
         let text =
             format!("Interrupted: {done} of {asked} runs were finished and are summarised, the others are dropped.");
         (done < asked).then(|| experiment("W007", text))
+    }
+
+    /// Members that did not poll in time: what they do, others do again.
+    fn thrown_out(&self, index: usize) -> Option<Warning> {
+        let late = *self.whole.pooled.outcome.consumers[index].expelled.get(&Again::PolledTooLate)?;
+        let limit = self.plan.consumers[index].membership.group()?.rebalance_timeout;
+        let text = format!(
+            "Thrown out: {late} times a member had not polled for {} and its group went on without it, because the handlers of \
+             one poll took longer. What it had in hand is handed out again, and may be so for ever: let a poll return fewer \
+             records, or allow more time between two polls.",
+            show_seconds(limit.seconds())
+        );
+        Some(self.about(index, "W012", text))
     }
 
     /// More work than can be done, or a lag that grows to the end.
@@ -165,10 +179,11 @@ impl Findings<'_> {
         let oldest = spans.iter().map(|span| span.2).max()?;
         let when = when(&spans, at)?;
         let text = format!(
-            "Behind for a while: {when} its oldest event was older than {}, at most {}, and then it caught up. Percentiles \
+            "Behind for a while: {when} its oldest event was older than {}, at most {}{}, and then it caught up. Percentiles \
              mix that time with the rest: they depend on how long the run is.",
             show_seconds(limit as f64 / 1e9),
-            show_seconds(oldest as f64 / 1e9)
+            show_seconds(oldest as f64 / 1e9),
+            if self.whole.pooled.runs > 1 { " on average over the runs" } else { "" }
         );
         Some(self.about(index, "W009", text))
     }

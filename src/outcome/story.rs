@@ -36,8 +36,8 @@ pub enum TwiceCause {
     StoredTwice,
     /// The relay of its outbox was lost before it had noted that it is stored, and published it again.
     PublishedAgain,
-    /// Its record was handed out again before it was settled: after a crash, a rebalance, or a lost acknowledgement.
-    HandedOutAgain,
+    /// Its record was handed out again before it was settled.
+    HandedOut(Again),
     /// It was published to a retry topic, and its record, or another such copy, was handled too.
     RetryTopic,
     /// Its consumer went back and read it again.
@@ -53,12 +53,45 @@ pub enum LateCause {
     Retried,
     /// It waited in a retry topic, and its partition went on.
     RetryTopic,
-    /// A handler that was cut off had it first.
-    HandedOutAgain,
+    /// Another had it first, and had not settled it when its record was handed out again.
+    HandedOut(Again),
     /// It was given up at first, and took effect when its consumer went back and read it again.
     Replayed,
     /// Another handler was faster.
     Overtaken,
+}
+
+/// Why a record is handed out again before it was settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Again {
+    /// The process that had it ended.
+    Crashed,
+    /// The process that had it stood still for so long that its session, or its connection, was given up.
+    SessionTimedOut,
+    /// The member that had it did not poll in time: its batch took longer than it may.
+    PolledTooLate,
+    /// The member that had it did not rejoin within a rebalance.
+    RejoinedTooLate,
+    /// Its partition was given to another before its position was settled.
+    #[default]
+    Rebalanced,
+    /// The connection that brought it was lost, or what was answered on it.
+    ConnectionLost,
+}
+
+impl Again {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crashed => "crashed_before_settling",
+            Self::SessionTimedOut => "session_timed_out",
+            Self::PolledTooLate => "polled_too_late",
+            Self::RejoinedTooLate => "rejoined_too_late",
+            Self::Rebalanced => "rebalanced_before_settling",
+            Self::ConnectionLost => "connection_lost",
+        }
+    }
 }
 
 /// The first event that something happened to, in order of time and then of events.
@@ -84,13 +117,13 @@ impl Defect {
             Self::Lost(cause) => ("lost", cause.name()),
             Self::Twice(TwiceCause::StoredTwice) => ("twice", "stored_twice"),
             Self::Twice(TwiceCause::PublishedAgain) => ("twice", "published_again"),
-            Self::Twice(TwiceCause::HandedOutAgain) => ("twice", "handed_out_again"),
+            Self::Twice(TwiceCause::HandedOut(again)) => ("twice", again.name()),
             Self::Twice(TwiceCause::RetryTopic) => ("twice", "retry_topic"),
             Self::Twice(TwiceCause::Replayed) => ("twice", "replayed"),
             Self::Late(LateCause::StoredLate) => ("late", "stored_late"),
             Self::Late(LateCause::Retried) => ("late", "retried"),
             Self::Late(LateCause::RetryTopic) => ("late", "retry_topic"),
-            Self::Late(LateCause::HandedOutAgain) => ("late", "handed_out_again"),
+            Self::Late(LateCause::HandedOut(again)) => ("late", again.name()),
             Self::Late(LateCause::Replayed) => ("late", "replayed"),
             Self::Late(LateCause::Overtaken) => ("late", "overtaken"),
             Self::AbortedRead => ("aborted_read", "read_uncommitted"),
@@ -224,6 +257,8 @@ pub enum Told {
     Begun {
         /// Index of the consumer.
         consumer: u32,
+        /// Whose, from 0.
+        member: u32,
         /// 0: from its topic; n: from the n-th retry topic.
         retry: u32,
         /// Partition and offset that it was read from.
@@ -233,6 +268,8 @@ pub enum Told {
     Ended {
         /// Index of the consumer.
         consumer: u32,
+        /// Whose, from 0.
+        member: u32,
         /// How.
         result: DeliveryResult,
     },
@@ -246,6 +283,31 @@ pub enum Told {
     PassedOver(u32),
     /// A consumer will never take it, and why.
     Missed(u32, LossCause),
+    /// A later event of its key took effect at a consumer before it.
+    Overtaken {
+        /// Index of the consumer.
+        consumer: u32,
+        /// Which.
+        by: EventId,
+    },
+    /// A consumer's group went on without a member.
+    Expelled {
+        /// Index of the consumer.
+        consumer: u32,
+        /// Whom, from 0.
+        member: u32,
+        /// What it had exceeded.
+        why: Again,
+    },
+    /// The partition that it is in was given to a member of a consumer's group.
+    Given {
+        /// Index of the consumer.
+        consumer: u32,
+        /// Which.
+        partition: u32,
+        /// To whom, from 0.
+        member: u32,
+    },
     /// The run ended before a consumer was done with it; whether a handler had it.
     Left(u32, bool),
 }

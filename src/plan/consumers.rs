@@ -111,6 +111,23 @@ pub struct RetryPlan {
     pub jitter: f64,
 }
 
+impl RetryPlan {
+    /// The longest wait between two attempts; none where there is one attempt, or a wait is drawn.
+    #[must_use]
+    pub fn longest_wait(&self) -> Option<SimSpan> {
+        let waits = self.attempts.checked_sub(1).filter(|waits| *waits > 0)?;
+        match &self.backoff {
+            Backoff::Drawn(wait) => wait.constant().map(SimSpan::from_nanos_f64),
+            Backoff::Steps(steps) => steps.iter().take(waits as usize).max().copied(),
+            Backoff::Exponential { base, factor, max } => {
+                let grown = |wait: f64, _| (wait * factor).min(max.0 as f64);
+                // After so many steps it is the longest, or does not grow.
+                Some(SimSpan::from_nanos_f64((1..waits.min(10_000)).fold(base.0 as f64, grown)))
+            }
+        }
+    }
+}
+
 /// Where a failed message waits for its next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryMode {

@@ -62,7 +62,7 @@ fn consumer(latency: &Histogram, waits: f64, lag: f64) -> serde_json::Value {
         "ledger": { "created": 3_570_214, "rejected": 0, "indeterminate": 0, "publishing": 3, "stored": 3_570_211,
                     "effected": 3_570_190, "filtered": 0, "skipped": 0, "discarded": 0, "dead_lettered": 7,
                     "waiting": 2, "in_flight": 12 },
-        "duplicates": { "log": 0, "deliveries": 211, "effects": 0, "suppressed": 211 },
+        "duplicates": { "log": 0, "deliveries": 211, "effects": 0, "suppressed": 211, "dead_letters": 0 },
         "lost": { "total": 0, "by_cause": {} }, "order_violations": 0, "anomalies": {},
         "reordered": { "ratio": 0.0, "extent": { "max": 0 }, "late_time": { "max": 0.0 } }
     })

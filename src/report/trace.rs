@@ -30,9 +30,10 @@ impl Names<'_> {
 }
 
 /// The columns; times are integer nanoseconds of virtual time. An event is named by its topic, `publisher` and `event`.
-/// `retry` is 0 where it was read from its topic, n where from the n-th retry topic.
-const COLUMNS: [&str; 14] = [
+/// `member` is the process, from 0. `retry` is 0 where it was read from its topic, n where from the n-th retry topic.
+const COLUMNS: [&str; 15] = [
     "consumer",
+    "member",
     "topic",
     "retry",
     "partition",
@@ -59,6 +60,7 @@ pub fn write(records: &[TraceRecord], names: &Names<'_>, to: impl io::Write) -> 
         let time = |time: SimTime| if time == SimTime::NEVER { String::new() } else { time.0.to_string() };
         csv.write_record([
             names.consumers[record.consumer as usize],
+            &record.member.to_string(),
             names.topics[record.topic as usize],
             &record.retry.to_string(),
             &record.partition.to_string(),
@@ -98,6 +100,7 @@ mod tests {
     fn names_stand_for_numbers() {
         let record = TraceRecord {
             consumer: 1,
+            member: 2,
             topic: 0,
             retry: 0,
             partition: 3,
@@ -121,8 +124,8 @@ mod tests {
         assert_eq!(
             text.lines().skip(1).collect::<Vec<_>>(),
             [
-                "email,orders,0,3,17,0,9,\"bob, jr\",1,2,3,4,,duplicate-effect",
-                "email,orders,0,3,17,0,9,,1,2,3,4,,duplicate-effect"
+                "email,2,orders,0,3,17,0,9,\"bob, jr\",1,2,3,4,,duplicate-effect",
+                "email,2,orders,0,3,17,0,9,,1,2,3,4,,duplicate-effect"
             ]
         );
     }

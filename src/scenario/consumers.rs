@@ -158,6 +158,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
         clients,
         key_order: Ok(()),
     };
+    groups::note_slow_polls(reader, &plan, &values);
     transactions::check_consumer(reader, &plan, transaction, (bus, buses));
     let max_fetch_bytes = values.count("max_fetch_bytes");
     readable.then_some(Read { plan, place: entry.place, bus, keys: own.keys, max_fetch_bytes, group: own.group })

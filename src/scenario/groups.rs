@@ -4,9 +4,10 @@ use super::buses::Bus;
 use super::diagnostics::Diagnostic;
 use super::reader::Reader;
 use super::settings::{Overrides, Values};
-use crate::plan::{Assignor, GroupPlan, Membership, Protocol};
+use crate::plan::{Assignor, ConsumerPlan, Dispatch, GroupPlan, Membership, Protocol, RetryMode, Step};
 use crate::profile::Scope;
 use crate::time::SimSpan;
+use crate::units;
 
 /// Values of a bus that concern the groups on it.
 const OF_THE_BUS: [&str; 4] = ["assignment_interval", "bus_heartbeat", "bus_session_timeout", "initial_delay"];
@@ -80,6 +81,42 @@ fn of_the_other_protocol(reader: &mut Reader, values: &Values<'_>) {
         };
         let message = format!("`{}` is for the other `{protocol}`", official(Scope::Consumer, name));
         reader.error(Diagnostic::at(place, message).label("the client refuses this").help(help));
+    }
+}
+
+/// Notes what keeps a member from polling for longer than it may: it is thrown out of its group, and what it has in hand is
+/// handed out again.
+pub(super) fn note_slow_polls(reader: &mut Reader, plan: &ConsumerPlan, values: &Values<'_>) {
+    let (Dispatch::Log(dispatch), Some(group)) = (&plan.dispatch, plan.membership.group()) else { return };
+    let limit = group.rebalance_timeout;
+    let official = |neutral| values.profile.official(Scope::Consumer, neutral).to_owned();
+    let (most, allowed) = (official("max_poll_records"), official("progress_timeout"));
+    let work = plan.handler.steps.iter().map(|step| match step {
+        Step::Work(time) | Step::Wait(time) => time.mean() / 1e9,
+        _ => 0.0,
+    });
+    let per_poll = f64::from(dispatch.max_poll_records) / f64::from(plan.workers);
+    let full = work.sum::<f64>() * per_poll;
+    let thrown_out = "its member is thrown out of the group, and all of it is handed out again";
+    if plan.batch.is_none() && full > limit.seconds() {
+        reader.notes.push(format!(
+            "consumers.{}: a full poll of {} records ({most}) takes {} on average, longer than {} ({allowed}): whenever so many wait, \
+             {thrown_out}; lower {most}",
+            plan.name,
+            dispatch.max_poll_records,
+            units::show_seconds(full),
+            units::write_duration(limit),
+        ));
+    }
+    let longest = plan.retry.longest_wait().filter(|wait| *wait > limit && plan.retry.mode == RetryMode::Blocking);
+    if let Some(longest) = longest {
+        reader.notes.push(format!(
+            "consumers.{}: an event that fails holds its member for {} between two attempts, longer than {} ({allowed}): {thrown_out}; \
+             use `mode: retry_topic`, or shorter waits",
+            plan.name,
+            units::write_duration(longest),
+            units::write_duration(limit),
+        ));
     }
 }
 

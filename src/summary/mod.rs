@@ -69,7 +69,7 @@ pub struct Warning {
     /// Stable code, one of [`Warning::CODES`]: `W001` overload, `W002` unfinished work, `W003` too short for the tail asked for, `W004` too few
     /// replications, `W005` undecided expectation, `W006` stopped at the backlog bound, `W007` interrupted,
     /// `W008` events that were never stored, `W009` behind for a while, `W010` designs that are not measured alike,
-    /// `W011` warm-up too short.
+    /// `W011` warm-up too short, `W012` members thrown out of their group for not polling in time.
     pub code: &'static str,
     /// Path of the thing concerned (`consumers.email`), or `experiment`.
     pub about: String,
@@ -79,8 +79,8 @@ pub struct Warning {
 
 impl Warning {
     /// All codes there are.
-    pub const CODES: [&str; 11] =
-        ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010", "W011"];
+    pub const CODES: [&str; 12] =
+        ["W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W010", "W011", "W012"];
 
     /// The code that is written so.
     #[must_use]

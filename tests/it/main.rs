@@ -14,6 +14,7 @@ mod autoscale;
 mod bounds;
 mod brokers;
 mod callers;
+mod causes;
 mod clients;
 mod closed_forms;
 mod compare;

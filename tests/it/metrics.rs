@@ -74,6 +74,7 @@ fn every_metric_of_the_catalogue_is_measured() {
     scenario["producers"]["atomic"] = json!({ "arrivals": { "poisson": "2/s" }, "handler": atomic });
     scenario["consumers"]["exact"] = json!({ "subscribes": "dead", "handler": atomic });
     scenario["consumers"]["scaled"] = json!({ "subscribes": "dead", "autoscale": { "lag": 5, "max": 3 } });
+    scenario["consumers"]["again"] = json!({ "subscribes": "dead", "retry": { "mode": "retry_topic" } });
     let summary = summary(&plan(&scenario.to_string()), 2);
     for metric in &catalogue() {
         let section = &summary.metrics[metric.section];

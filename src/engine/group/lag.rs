@@ -1,5 +1,7 @@
 //! Lag over time, and what faults did to it: sampled at 7,200 equal steps of the run, so that results scale with it.
 
+use std::ops::Range;
+
 use super::Lag;
 use super::control;
 use super::meter::Meter;
@@ -31,7 +33,7 @@ pub(super) struct LagMeter {
     /// The first sample above the plan's bound.
     exceeded: Option<u64>,
     bound: u64,
-    /// All samples of the group's lag: the level before a fault is looked up here.
+    /// All samples of the group's lag, with what waits in its retry topics: the level before a fault is looked up here.
     history: Vec<u64>,
     /// Number of the first sample since which nobody follows a fault any more.
     quiet: usize,
@@ -92,6 +94,7 @@ struct Counters {
     violations: u64,
     effects: u64,
     suppressed: u64,
+    dead_letters: u64,
 }
 
 impl Counters {
@@ -103,6 +106,7 @@ impl Counters {
             violations: meter.order.violations,
             effects: meter.duplicates_effects,
             suppressed: meter.duplicates_suppressed,
+            dead_letters: meter.dead_letters,
         }
     }
 }
@@ -261,6 +265,7 @@ impl LagMeter {
     pub(super) fn warm(&mut self) {
         (self.out.max, self.out.max_at) = (0, SimTime::ZERO);
         (self.out.time_max, self.out.time_max_at) = (0, SimTime::ZERO);
+        self.out.retrying_max = 0;
         for partition in &mut self.out.partitions {
             (partition.max, partition.time_max) = (0, 0);
         }
@@ -283,8 +288,8 @@ impl LagMeter {
         self.exceeded
     }
 
-    /// Takes one sample at `now`.
-    pub(super) fn sample(&mut self, now: u64, meter: &mut Meter, lag: impl Fn(usize) -> Lag) {
+    /// Takes one sample at `now`; `retries` are the lanes of retry topics.
+    pub(super) fn sample(&mut self, now: u64, meter: &mut Meter, retries: Range<usize>, lag: impl Fn(usize) -> Lag) {
         self.next += self.tick;
         let fresh = self.count.is_multiple_of(MERGED);
         let fresh_partition = self.count.is_multiple_of(PARTITION_MERGED);
@@ -316,6 +321,10 @@ impl LagMeter {
             self.exceeded = Some(now);
         }
         (self.out.end, self.out.time_end) = (total, age);
+        // What a fault made fail is not over while it waits to be tried again.
+        let retrying: u64 = retries.map(|lane| lag(lane).records).sum();
+        (self.out.retrying_max, self.out.retrying_end) = (self.out.retrying_max.max(retrying), retrying);
+        total += retrying;
         self.history.push(total);
         for tracker in &mut self.trackers {
             let poisoned = tracker.tracked.poisons && self.poison_left > 0;
@@ -412,6 +421,7 @@ impl Tracker {
         self.touched.violations += counters.violations - then.violations;
         self.touched.effects += counters.effects - then.effects;
         self.touched.suppressed += counters.suppressed - then.suppressed;
+        self.touched.dead_letters += counters.dead_letters - then.dead_letters;
     }
 }
 

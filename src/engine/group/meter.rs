@@ -13,8 +13,8 @@ use crate::engine::journeys::{News, Notes};
 use crate::engine::log::{EventCode, Extra, Record};
 use crate::engine::setup::TopicSetup;
 use crate::outcome::{
-    Chapter, ConsumerOutcome, Defect, Defects, DeliveryResult, EventId, Example, IntervalOutcome, LateCause, Ledger,
-    LossCause, OrderOutcome, PathOutcome, Slowest, StageSums, Story, Told, TraceRecord, TwiceCause,
+    Again, Chapter, ConsumerOutcome, Defect, Defects, DeliveryResult, EventId, Example, IntervalOutcome, LateCause,
+    Ledger, LossCause, OrderOutcome, PathOutcome, Slowest, StageSums, Story, Told, TraceRecord, TwiceCause,
 };
 use crate::plan::{ConsumerId, IdempotencePlan};
 use crate::stats::{Course, Histogram};
@@ -32,6 +32,8 @@ pub(super) struct Handed {
 pub(super) struct Times {
     /// Of the first delivery, where this is a later one.
     pub(super) first: Option<Handed>,
+    /// Why it was handed out again before it was settled, if it was: in this delivery, or after it.
+    pub(super) again: Option<Again>,
     /// At the member.
     pub(super) arrived: u64,
     /// First attempt's start.
@@ -123,6 +125,7 @@ pub(in crate::engine) struct Meter {
     pub(super) overlap: u64,
     pub(super) rewinds: u64,
     pub(super) rebalances: u64,
+    pub(super) expelled: BTreeMap<Again, u64>,
     /// First effects since the warm-up.
     done: u64,
     pub(super) order: OrderOutcome,
@@ -132,11 +135,14 @@ pub(in crate::engine) struct Meter {
     /// Whether some of these are events that were published to retry topics; copies published so.
     retries: bool,
     pub(super) retried: u64,
+    pub(super) dead_letters: u64,
     recent: Recent,
     trace: Option<Vec<TraceRecord>>,
     /// The event of which alone it tells, and what.
     watched: Option<EventId>,
     story: Story,
+    /// Of those after it, by key: the first that took effect, and when.
+    overtakers: BTreeMap<u32, (SimTime, u32)>,
     /// What is told of journeys, and what time it is for those that end without an effect.
     notes: Notes,
     now: u64,
@@ -231,6 +237,7 @@ impl Meter {
             overlap: 0,
             rewinds: 0,
             rebalances: 0,
+            expelled: BTreeMap::new(),
             done: 0,
             order: OrderOutcome::default(),
             idempotent: setup.idempotent,
@@ -238,10 +245,12 @@ impl Meter {
             copies: BTreeMap::new(),
             retries: false,
             retried: 0,
+            dead_letters: 0,
             recent: Recent::default(),
             trace: (setup.trace || setup.watched.is_some()).then(Vec::new),
             watched: setup.watched,
             story: Story::new(),
+            overtakers: BTreeMap::new(),
             notes: setup.notes,
             now: 0,
         }
@@ -250,6 +259,7 @@ impl Meter {
     /// Measurement begins: what is not counted by event starts anew.
     pub(super) fn warm(&mut self) {
         (self.rewinds, self.rebalances) = (0, 0);
+        self.expelled.clear();
     }
 
     /// Recalls what is known of the keys of records that will soon take effect.
@@ -296,8 +306,10 @@ impl Meter {
             let state = &self.slots[slot];
             let cause = match copies {
                 _ if times.replayed => TwiceCause::Replayed,
-                _ if same => TwiceCause::HandedOutAgain,
-                Some(Copies { retried: true, .. }) => TwiceCause::RetryTopic,
+                _ if same => TwiceCause::HandedOut(times.again.unwrap_or_default()),
+                Some(Copies { retried: true, again, .. }) => {
+                    again.or(times.again).map_or(TwiceCause::RetryTopic, TwiceCause::HandedOut)
+                }
                 _ if state.relayed[state.code.publisher(record.event)] => TwiceCause::PublishedAgain,
                 _ => TwiceCause::StoredTwice,
             };
@@ -307,6 +319,7 @@ impl Meter {
         self.conclude(slot, record, Conclusion::Effected);
         if let Some(copies) = self.copies_of(slot, record) {
             copies.effected = times.done;
+            copies.again = copies.again.or(times.again);
         }
         DeliveryResult::Effect
     }
@@ -348,9 +361,9 @@ impl Meter {
                     LateCause::RetryTopic
                 } else if times.replayed {
                     LateCause::Replayed
-                } else if times.first.is_some() {
-                    LateCause::HandedOutAgain
-                } else if times.success > times.start {
+                } else if let (Some(again), Some(_)) = (times.again, times.first) {
+                    LateCause::HandedOut(again)
+                } else if times.success > times.start || times.first.is_some() {
                     LateCause::Retried
                 } else if self.in_order || record.visible >= since {
                     LateCause::StoredLate
@@ -486,10 +499,34 @@ impl Meter {
     /// Keeps a record of one delivery, where the run was asked to: its number (from 1); 0: none is kept.
     pub(super) fn trace(&mut self, record: TraceRecord) -> u32 {
         let TraceRecord { topic, publisher, event: number, .. } = record;
-        let watched = self.watched.is_none_or(|watched| watched == EventId { topic, publisher, number });
+        let event = EventId { topic, publisher, number };
+        let watched = self.watched.is_none_or(|watched| watched == event);
+        if self.watched.is_some() && record.result == DeliveryResult::Effect {
+            self.note_overtaking(&record, event, watched);
+        }
         let Some(trace) = self.trace.as_mut().filter(|_| watched) else { return 0 };
         trace.push(record);
         u32::try_from(trace.len()).expect("traced runs are short")
+    }
+
+    /// An event took effect in a run that watches one.
+    #[cold]
+    fn note_overtaking(&mut self, record: &TraceRecord, event: EventId, is_watched: bool) {
+        let TraceRecord { key, done, .. } = *record;
+        if is_watched {
+            let overtaker = self.overtakers.get(&key).filter(|(at, _)| *at < done);
+            self.story.extend(overtaker.map(|(at, number)| {
+                let by = EventId { number: *number, ..event };
+                Chapter { at: *at, told: Told::Overtaken { consumer: self.consumer, by } }
+            }));
+        } else if self
+            .watched
+            .is_some_and(|it| it < event && (it.topic, it.publisher) == (event.topic, event.publisher))
+            && key < u32::MAX
+        {
+            let first = self.overtakers.entry(key).or_insert((done, event.number));
+            *first = (*first).min((done, event.number));
+        }
     }
 
     /// How the event that is watched ended without a handler.
@@ -511,6 +548,27 @@ impl Meter {
             }
         };
         self.story.push(Chapter { at: SimTime(self.now), told });
+    }
+
+    /// The group goes on without a member.
+    pub(super) fn expelled(&mut self, member: usize, why: Again, now: u64) {
+        *self.expelled.entry(why).or_default() += 1;
+        self.tell_of_group(now, |consumer| Told::Expelled { consumer, member: number(member), why });
+    }
+
+    /// A partition of the topic at a slot is a member's from now on.
+    #[inline]
+    pub(super) fn given(&mut self, (slot, partition): (usize, u32), member: usize, now: u64) {
+        let topic = self.slots.get(slot).map(|slot| slot.topic);
+        if self.watched.is_some_and(|watched| Some(watched.topic) == topic) {
+            self.tell_of_group(now, |consumer| Told::Given { consumer, partition, member: number(member) });
+        }
+    }
+
+    fn tell_of_group(&mut self, now: u64, told: impl FnOnce(u32) -> Told) {
+        if self.watched.is_some() {
+            self.story.push(Chapter { at: SimTime(now), told: told(self.consumer) });
+        }
     }
 
     /// What there was to tell of the event that is watched.
@@ -537,6 +595,7 @@ impl Meter {
         TraceRecord {
             consumer: self.consumer,
             topic: state.topic,
+            member: 0,
             retry: 0,
             partition,
             offset,
@@ -586,13 +645,20 @@ impl Meter {
         outcome.attempts = self.attempts;
         outcome.failures = self.failures;
         outcome.retried = self.retried;
+        outcome.dead_letters = self.dead_letters;
         outcome.cut_off = self.cut_off;
         outcome.overlap = self.overlap;
         outcome.rewinds = self.rewinds;
         outcome.rebalances = self.rebalances;
+        outcome.expelled = std::mem::take(&mut self.expelled);
         outcome.done = self.done;
         outcome.order = self.order;
     }
+}
+
+/// A member as it is told of.
+fn number(member: usize) -> u32 {
+    u32::try_from(member).expect("members fit 32 bits")
 }
 
 /// Where the ledger counts what ended so.

@@ -107,14 +107,14 @@ pub(super) struct GroupOptions {
 
 impl Group {
     pub(super) fn new(plan: &Plan, setup: &Setup, index: usize, options: GroupOptions) -> Self {
-        let core = Core::new(plan, setup, index, options);
+        let mut core = Core::new(plan, setup, index, options);
         let consumer = &plan.consumers[index];
         let discipline = match &consumer.dispatch {
             Dispatch::Queue(dispatch) => Discipline::Queue(Box::new(Queue::new(&core, consumer, dispatch))),
             Dispatch::Log(_) if !options.general && is_serial(plan, index, &core) => {
                 Discipline::Serial(Box::new(Serial::new(&core)))
             }
-            Dispatch::Log(dispatch) => Discipline::Polled(Box::new(Polled::new(&core, plan, consumer, dispatch))),
+            Dispatch::Log(dispatch) => Discipline::Polled(Box::new(Polled::new(&mut core, plan, consumer, dispatch))),
         };
         let (timeline, lag) = (Timeline::new(plan, setup, index), LagMeter::new(plan, setup, index));
         let roster = Roster::new(plan, index, setup.seed);
@@ -274,11 +274,8 @@ impl Group {
         }
         lag.poison_left(core.poison_left);
         let log_lane = |lane: usize| &logs[core.lanes[lane].slot].lanes[core.lanes[lane].partition as usize];
-        match discipline {
-            Discipline::Serial(it) => lag.sample(now, &mut core.meter, |lane| it.lag(lane, log_lane(lane), now)),
-            Discipline::Polled(it) => lag.sample(now, &mut core.meter, |lane| it.lag(lane, log_lane(lane), now)),
-            Discipline::Queue(it) => lag.sample(now, &mut core.meter, |lane| it.lag(lane, log_lane(lane), now)),
-        }
+        let retries = core.retry_lanes();
+        each!(discipline, it => lag.sample(now, &mut core.meter, retries, |lane| it.lag(lane, log_lane(lane), now)));
     }
 
     #[cold]

@@ -81,7 +81,7 @@ struct Config {
 }
 
 impl Polled {
-    pub(super) fn new(core: &Core, plan: &Plan, consumer: &ConsumerPlan, dispatch: &LogDispatch) -> Self {
+    pub(super) fn new(core: &mut Core, plan: &Plan, consumer: &ConsumerPlan, dispatch: &LogDispatch) -> Self {
         let rounds = Rounds::new(&consumer.membership, core);
         let config = Config {
             request_timeout: dispatch.request_timeout.0.max(1),

@@ -16,7 +16,7 @@ use super::run::{Item, Next, Run};
 use super::{Core, Lag};
 use crate::engine::delegate::Ended;
 use crate::engine::log::{Extra, Log, Record};
-use crate::outcome::DeliveryResult;
+use crate::outcome::{Again, DeliveryResult};
 use crate::plan::{ConsumerPlan, QueueDispatch, Settle};
 
 /// Queue dispatch of one group.
@@ -60,6 +60,8 @@ struct State {
     deliveries: u32,
     attempts: u32,
     first: Option<Handed>,
+    /// Why it last came back before it was settled, if it did.
+    again: Option<Again>,
     /// Handlers that hold it.
     hands: u32,
     effected: u64,
@@ -239,7 +241,9 @@ impl Queue {
             }
             Due::Missed { member, connection } => {
                 if self.members[member].connection == connection {
-                    self.disconnect(core, member);
+                    let stands_still = core.members[member].paused_until > now;
+                    let why = if stands_still { Again::SessionTimedOut } else { Again::ConnectionLost };
+                    self.disconnect(core, member, why);
                     self.connect_again(member, now);
                 }
             }
@@ -424,7 +428,7 @@ impl Queue {
         }
         core.busy += u128::from(now - run.busy_from.min(now));
         let result = self.conclude(core, logs, member, &run, now);
-        let trace = core.let_go(logs, item, (run.start, now), result);
+        let trace = core.let_go(logs, item, (member, run.start, now), result);
         if let Some(state) = self.lanes[item.lane].out.get_mut(&item.offset) {
             state.trace = trace;
         }
@@ -448,7 +452,8 @@ impl Queue {
                 core.meter.retract(slot, &record, given_up.how);
             }
             let (start, success) = (run.start, run.success);
-            let times = Times { first, arrived, start, success, retried: false, replayed: false, done: now };
+            let (again, retried, replayed) = (state.again, false, false);
+            let times = Times { first, again, arrived, start, success, retried, replayed, done: now };
             let earlier = (state.effected > 0).then_some(state.effected);
             let result = core.meter.effect(slot, &record, extra, times, earlier);
             state.concluded = true;
@@ -540,7 +545,7 @@ impl Queue {
     }
 
     /// A connection is gone: what it held and had not settled comes back at once, in its old order.
-    fn disconnect(&mut self, core: &mut Core, member: usize) {
+    fn disconnect(&mut self, core: &mut Core, member: usize, why: Again) {
         self.set_taking(member, false);
         let state = &mut self.members[member];
         state.intact = false;
@@ -548,7 +553,7 @@ impl Queue {
         state.coming = 0;
         state.buffer.clear();
         for (lane, offset) in std::mem::take(&mut state.unsettled).into_keys() {
-            self.lanes[lane].come_back(&mut core.meter, offset);
+            self.lanes[lane].come_back(&mut core.meter, offset, Some(why));
         }
     }
 
@@ -582,10 +587,10 @@ impl Queue {
             core.busy += u128::from(now - run.busy_from.min(now));
             let created = core.log_lane(logs, run.item.lane).at(run.item.offset).created;
             core.meter.cut_off += u64::from(created >= core.warm_up);
-            let _ = core.let_go(logs, run.item, (run.start, now), DeliveryResult::CutOff);
+            let _ = core.let_go(logs, run.item, (member, run.start, now), DeliveryResult::CutOff);
             self.let_go(core, logs, run.item);
         }
-        self.disconnect(core, member);
+        self.disconnect(core, member, Again::Crashed);
         self.push_ready(core, logs, now);
     }
 
@@ -593,7 +598,7 @@ impl Queue {
     pub(super) fn join(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         // One that was about to leave goes on with the connection that it has.
         if !self.members[member].intact {
-            self.disconnect(core, member);
+            self.disconnect(core, member, Again::ConnectionLost);
         }
         self.connect(core, member, now);
         self.push_ready(core, logs, now);
@@ -611,7 +616,7 @@ impl Queue {
         state.unsettled = kept;
         let back: BTreeMap<(usize, u64), u64> = back;
         for (lane, offset) in back.into_keys() {
-            self.lanes[lane].come_back(&mut core.meter, offset);
+            self.lanes[lane].come_back(&mut core.meter, offset, None);
         }
         self.push_ready(core, logs, now);
     }
@@ -721,11 +726,13 @@ impl Lane {
         self.forget(meter, offset);
     }
 
-    /// A connection that held a message is gone.
-    fn come_back(&mut self, meter: &mut Meter, offset: u64) {
-        if self.out.get(&offset).is_some_and(|state| state.acknowledged) {
+    /// A connection that held a message is gone, or does not want it any more: why it comes back, if it was held.
+    fn come_back(&mut self, meter: &mut Meter, offset: u64, why: Option<Again>) {
+        let state = self.out.entry(offset).or_default();
+        if state.acknowledged {
             self.settle(meter, offset);
         } else {
+            state.again = why.or(state.again);
             self.returned.insert(offset);
         }
     }

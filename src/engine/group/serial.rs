@@ -14,7 +14,7 @@ use super::meter::{Conclusion, GivenUp, Handed, Times};
 use super::{Core, Lag, LaneId};
 use crate::engine::earliest::Earliest;
 use crate::engine::log::{self, Extra, Log, Record};
-use crate::outcome::DeliveryResult;
+use crate::outcome::{self, DeliveryResult};
 use crate::time::SimTime;
 
 /// Serial dispatch of one group.
@@ -171,7 +171,7 @@ impl Member {
 
     /// Has done what it has in hand.
     #[inline(always)]
-    fn complete(&mut self, core: &mut Core, logs: &[&Log], (lanes, cut): (&mut [Lane], &mut Cut)) {
+    fn complete(&mut self, core: &mut Core, logs: &[&Log], (member, lanes, cut): (usize, &mut [Lane], &mut Cut)) {
         let Some(begun) = &self.begun else { return };
         let &Begun { offset, ref record, start, done, busy_from, plain, .. } = begun;
         let lane = begun.lane as usize;
@@ -187,7 +187,7 @@ impl Member {
             conclude(core, core.extra(logs, lane, offset), begun, again)
         };
         if core.meter.traces() {
-            trace(core, state.id(), offset, record, (start, done), result);
+            trace(core, (state.id(), member), offset, record, (start, done), result);
         }
         self.begun = None;
     }
@@ -325,7 +325,7 @@ impl Serial {
                 continue;
             }
             if begun.done < limit {
-                self.members[member].complete(core, logs, (&mut self.lanes, &mut self.cut));
+                self.members[member].complete(core, logs, (member, &mut self.lanes, &mut self.cut));
                 self.due.set(member, self.due_of(logs, member));
             } else {
                 self.moved = true;
@@ -350,7 +350,7 @@ impl Serial {
                     self.run_lane(core, logs, member, lane, limit);
                     return self.due_of(logs, member);
                 }
-                owner.complete(core, logs, (lanes, cut));
+                owner.complete(core, logs, (member, lanes, cut));
                 more = true;
             }
             if !owner.pace.up {
@@ -401,7 +401,7 @@ impl Serial {
             self.cut.insert(lane, (begun.offset, Again { first, arrived: now }));
             if core.meter.traces() {
                 let mut trace = core.meter.trace_of(id.slot, id.partition, begun.offset, &record);
-                (trace.start, trace.done) = (SimTime(begun.start), SimTime(now));
+                (trace.start, trace.done, trace.member) = (SimTime(begun.start), SimTime(now), number(member));
                 core.meter.trace(trace);
             }
         }
@@ -509,6 +509,7 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
     }
     let times = Times {
         first: again.map(|again| again.first),
+        again: again.map(|_| outcome::Again::Crashed),
         arrived: again.map_or(record.visible, |again| again.arrived),
         start: begun.start,
         success: begun.success,
@@ -521,9 +522,16 @@ fn conclude(core: &mut Core, extra: Extra, begun: &Begun, again: Option<Again>) 
 
 /// Keeps a record of one delivery.
 #[cold]
-fn trace(core: &mut Core, id: LaneId, offset: u64, record: &Record, (start, done): (u64, u64), result: DeliveryResult) {
+fn trace(
+    core: &mut Core,
+    (id, member): (LaneId, usize),
+    offset: u64,
+    record: &Record,
+    (start, done): (u64, u64),
+    result: DeliveryResult,
+) {
     let mut trace = core.meter.trace_of(id.slot, id.partition, offset, record);
     (trace.start, trace.done, trace.settled) = (SimTime(start), SimTime(done), SimTime(done));
-    trace.result = result;
+    (trace.member, trace.result) = (number(member), result);
     core.meter.trace(trace);
 }

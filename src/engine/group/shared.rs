@@ -253,6 +253,7 @@ impl Core {
 
     /// A member publishes what it has given up.
     pub(super) fn dead_letter(&mut self, member: usize, topic: usize, record: &Record, extra: Extra, now: u64) {
+        self.meter.dead_letters += u64::from(record.created >= self.warm_up);
         if self.delegates {
             self.tell(member, now, Job::DeadLetter(topic, record.key, extra.event_type, extra.lineage));
         } else {
@@ -293,7 +294,7 @@ impl Core {
         &mut self,
         logs: &[&Log],
         item: Item,
-        (start, done): (u64, u64),
+        (member, start, done): (usize, u64, u64),
         result: DeliveryResult,
     ) -> u32 {
         let id = self.lanes[item.lane];
@@ -303,6 +304,7 @@ impl Core {
             let mut trace = self.meter.trace_of(slot, id.partition, item.offset, &record);
             trace.visible = SimTime(self.seen_at(logs, item.lane, item.offset));
             trace.retry = self.retries.number(slot, id.slot);
+            trace.member = u32::try_from(member).expect("members fit 32 bits");
             (trace.start, trace.done, trace.result) = (SimTime(start), SimTime(done), result);
             return self.meter.trace(trace);
         }

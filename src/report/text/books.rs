@@ -46,7 +46,16 @@ pub(super) fn ledger(summary: &Summary, style: Style) -> String {
         table.row(consumer.name, [show::count(entry("created")).into()].into_iter().chain(cells));
     }
     let content = if table.speaks() { table.render(style) } else { String::new() };
-    section("Where the events ended", "the columns add up to created", &content, style)
+    let about = format!("the columns add up to created{}", of_all_runs(", ", summary));
+    section("Where the events ended", &about, &content, style)
+}
+
+/// Says that counts are sums, where there is something to add up: what is expected of a count is expected of each run.
+fn of_all_runs(before: &str, summary: &Summary) -> String {
+    match summary.replications {
+        0 | 1 => String::new(),
+        runs => format!("{before}counts of all {runs} runs together"),
+    }
 }
 
 /// Duplicates, losses and disorder; one calm line where there are none.
@@ -60,6 +69,7 @@ pub(super) fn defects(summary: &Summary, style: Style) -> String {
         if_any("redelivered"),
         if_any("suppressed"),
         if_any("effects twice"),
+        if_any("dead twice"),
         if_any("lost"),
         if_any("out of order"),
         if_any("share"),
@@ -75,10 +85,10 @@ pub(super) fn defects(summary: &Summary, style: Style) -> String {
     };
     let notes = missing.clone() + &notes(causes) + &notes(anomalies) + &how_to_explain(summary, &consumers, style);
     let content = if table.speaks() { table.render(style) } else { calm() } + &notes;
-    section("Duplicates, losses, disorder", "", &content, style)
+    section("Duplicates, losses, disorder", &of_all_runs("", summary), &content, style)
 }
 
-fn row(consumer: &Thing<'_>) -> [Cell; 9] {
+fn row(consumer: &Thing<'_>) -> [Cell; 10] {
     let defect = |path: &[&str]| match consumer.number(path) {
         Some(count) if count > 0.0 => Cell::toned(show::count_of(count), Tone::Bad),
         count => show::count(count).into(),
@@ -88,6 +98,7 @@ fn row(consumer: &Thing<'_>) -> [Cell; 9] {
         show::count(consumer.number(&["duplicates", "deliveries"])).into(),
         show::count(consumer.number(&["duplicates", "suppressed"])).into(),
         defect(&["duplicates", "effects"]),
+        defect(&["duplicates", "dead_letters"]),
         defect(&["lost", "total"]),
         show::count(consumer.number(&["order_violations"])).into(),
         show::share(consumer.number(&["reordered", "ratio"])).into(),

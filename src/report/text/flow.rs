@@ -16,6 +16,7 @@ pub(super) fn lag(summary: &Summary, style: Style) -> String {
         always("oldest"),
         if_room("at"),
         always("at the end"),
+        if_any("to retry"),
         always("drained in"),
     ]);
     for consumer in things(summary, "consumers") {
@@ -33,6 +34,7 @@ pub(super) fn lag(summary: &Summary, style: Style) -> String {
                 time(&["lag", "time", "max"]).into(),
                 time(&["lag", "time", "max_at"]).into(),
                 show::count(end).into(),
+                show::count(consumer.number(&["lag", "retrying", "max"])).into(),
                 drained_in(consumer.metrics, summary).into(),
             ],
         );

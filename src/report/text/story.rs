@@ -3,13 +3,16 @@
 use super::Style;
 use super::paint::{Tone, labelled};
 use crate::experiment::{Explained, event_name};
-use crate::outcome::{Chapter, DeliveryResult, LossCause, Told};
+use crate::outcome::{Again, Chapter, DeliveryResult, LossCause, Told};
 use crate::plan::{Effect, Plan};
 use crate::report::show;
 use crate::time::{SimSpan, SimTime};
 
 /// So often one fault is told of by a line of its own: a story is a dozen lines.
 const MOST_OF_ONE: usize = 2;
+/// Lines of a story, and those at its end that are told whatever the number: what goes on and on is told once.
+const MOST_LINES: usize = 24;
+const LAST_LINES: usize = 5;
 
 /// Tells what happened to an event, and beside it which faults began or ended meanwhile.
 #[must_use]
@@ -23,12 +26,21 @@ pub fn render(plan: &Plan, explained: &Explained, style: Style) -> String {
     });
     let key = key.map_or_else(String::new, |key| format!(", key {key}"));
     let mut out = format!("{name} of {topic}{key}, in run {}\n\n", explained.run + 1);
-    let mut lines: Vec<(SimTime, Tone, String)> =
-        story.iter().map(|chapter| (chapter.at, tone(chapter.told), sentence(plan, story, *chapter))).collect();
+    let mut lines: Vec<(SimTime, Tone, String)> = story
+        .iter()
+        .map(|chapter| (chapter.at, tone(chapter.told), sentence(plan, (explained.event.topic, story), *chapter)))
+        .collect();
     lines.extend(faults(plan, explained));
     lines.sort_by_key(|(at, ..)| *at);
-    for (at, tone, line) in lines {
-        out += &labelled(&format!("{:>12}", time(at)), tone, &line, style);
+    let left_out = if lines.len() > MOST_LINES { lines.len() + 1 - MOST_LINES } else { 0 };
+    let until = lines.len().saturating_sub(LAST_LINES);
+    for (place, (at, tone, line)) in lines.into_iter().enumerate() {
+        if left_out > 0 && place == until - left_out {
+            out += &labelled("...", Tone::Quiet, &format!("{left_out} lines of what goes on like that"), style);
+        }
+        if !(until - left_out..until).contains(&place) {
+            out += &labelled(&format!("{:>12}", time(at)), tone, &line, style);
+        }
     }
     out
 }
@@ -42,12 +54,17 @@ fn tone(told: Told) -> Tone {
     match told {
         Told::Gone(_) | Told::Missed(..) | Told::GivenUp(_) | Told::Decided(false) => Tone::Bad,
         Told::Ended { result: DeliveryResult::DuplicateEffect | DeliveryResult::Discarded, .. } => Tone::Bad,
+        Told::Overtaken { .. } | Told::Expelled { .. } => Tone::Care,
         _ => Tone::Plain,
     }
 }
 
-fn sentence(plan: &Plan, story: &[Chapter], chapter: Chapter) -> String {
+fn sentence(plan: &Plan, (topic, story): (u32, &[Chapter]), chapter: Chapter) -> String {
     let consumer = |index: u32| plan.consumers[index as usize].name.as_str();
+    let process = |index: u32, member: u32| match plan.most_processes(index as usize) {
+        1 => consumer(index).to_owned(),
+        _ => format!("{} {member}", consumer(index)),
+    };
     match chapter.told {
         Told::Created(_) => "created".into(),
         Told::Sent { broker, attempt: 1 } => format!("sent to broker {broker}"),
@@ -69,12 +86,22 @@ fn sentence(plan: &Plan, story: &[Chapter], chapter: Chapter) -> String {
         Told::GivenUp(true) => "given up by its publisher, without an answer".into(),
         Told::GivenUp(false) => "given up by its publisher, and never sent".into(),
         Told::Gone(cause) => format!("gone from the log: {}", loss(cause)),
-        Told::Begun { consumer: index, retry, from: (partition, offset) } => {
-            let topic = if retry > 0 { format!(" of retry topic {retry}") } else { String::new() };
-            let name = consumer(index);
+        Told::Begun { consumer: index, member, retry, from: (partition, offset) } => {
+            let topic =
+                if retry > 0 { format!(" of {}", retry_topic(plan, index, topic, retry)) } else { String::new() };
+            let name = process(index, member);
             format!("{name}: a handler takes it, read from partition {partition}{topic} at offset {offset}")
         }
-        Told::Ended { consumer: index, result } => format!("{}: {}", consumer(index), end(result)),
+        Told::Ended { consumer: index, member, result } => format!("{}: {}", process(index, member), end(result)),
+        Told::Overtaken { consumer: index, by } => {
+            format!("{}: done with {}, a later one of its key", consumer(index), event_name(plan, by))
+        }
+        Told::Expelled { consumer: index, member, why } => {
+            format!("{}: the group goes on without it: {}", process(index, member), expelled(why))
+        }
+        Told::Given { consumer: index, partition, member } => {
+            format!("{}: is given partition {partition}", process(index, member))
+        }
         Told::Settled(index) => format!("{}: settled", consumer(index)),
         Told::Decided(true) => "its transaction is committed: it counts".into(),
         Told::Decided(false) => "its transaction is aborted: it does not count".into(),
@@ -83,6 +110,26 @@ fn sentence(plan: &Plan, story: &[Chapter], chapter: Chapter) -> String {
         Told::Missed(index, cause) => format!("{}: will never take it: {}", consumer(index), loss(cause)),
         Told::Left(index, true) => format!("{}: still in hand when the run ended", consumer(index)),
         Told::Left(index, false) => format!("{}: not taken when the run ended", consumer(index)),
+    }
+}
+
+/// The name of one of a consumer's retry topics for a topic: the n-th, from 1.
+fn retry_topic(plan: &Plan, consumer: u32, topic: u32, number: u32) -> String {
+    let policy = &plan.consumers[consumer as usize];
+    let slot = policy.subscribes.iter().position(|subscribed| subscribed.0 == topic);
+    let own = policy.retry_topics.as_ref().zip(slot).and_then(|(retries, slot)| retries.topics.get(slot));
+    let id = own.and_then(|own| own.get(number as usize - 1));
+    id.map_or_else(|| format!("retry topic {number}"), |id| plan.topics[id.0 as usize].name.clone())
+}
+
+fn expelled(why: Again) -> &'static str {
+    match why {
+        Again::SessionTimedOut => "its session has timed out",
+        Again::PolledTooLate => "it has not polled in time",
+        Again::RejoinedTooLate => "it has not rejoined in time",
+        Again::Crashed => "its process has ended",
+        Again::Rebalanced => "it has left",
+        Again::ConnectionLost => "its connection is lost",
     }
 }
 

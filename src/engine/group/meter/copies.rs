@@ -3,7 +3,7 @@
 
 use super::{Conclusion, Meter, entry_of};
 use crate::engine::log::{EventCode, Record};
-use crate::outcome::Example;
+use crate::outcome::{Again, Example};
 
 /// What has come of the copies of one event.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Copies {
     pub(super) measured: bool,
     /// Whether it was published to a retry topic.
     pub(super) retried: bool,
+    /// Why its record was handed out again before it was settled, if it was.
+    pub(super) again: Option<Again>,
     /// Who it is, and when the best end was known.
     pub(super) example: Example,
 }
@@ -30,12 +32,13 @@ impl Meter {
     }
 
     /// A further copy of an event goes to a retry topic. What was known of it so far: `None`: it has no end yet;
-    /// `Some(Ok(done))`: it took effect; `Some(Err(how))`: it was given up.
+    /// `Some(Ok(done))`: it took effect; `Some(Err(how))`: it was given up. And why its record was handed out again, if it was.
     pub(in crate::engine::group) fn retry(
         &mut self,
         slot: usize,
         record: &Record,
         end: Option<Result<u64, Conclusion>>,
+        again: Option<Again>,
     ) {
         self.retries = true;
         let measured = record.created >= self.warm_up;
@@ -44,9 +47,10 @@ impl Meter {
         let key = (slot, EventCode::plain(record.event));
         if let Some(copies) = self.copies.get_mut(&key) {
             copies.retried = true;
+            copies.again = copies.again.or(again);
             return;
         }
-        let mut copies = Copies { best: None, effected: 0, measured, retried: true, example };
+        let mut copies = Copies { best: None, effected: 0, measured, retried: true, again, example };
         match end {
             None => {}
             // It has been counted.
@@ -66,7 +70,8 @@ impl Meter {
         let measured = record.created >= self.warm_up;
         let key = (slot, EventCode::plain(record.event));
         let example = self.slots[slot].example(record, self.now);
-        let none = Copies { best: Some(Conclusion::Waiting), effected: 0, measured, retried: false, example };
+        let none =
+            Copies { best: Some(Conclusion::Waiting), effected: 0, measured, retried: false, again: None, example };
         let copies = self.copies.entry(key).or_insert(none);
         if Some(how) >= copies.best {
             (copies.best, copies.example) = (Some(how), example);

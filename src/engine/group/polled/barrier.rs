@@ -8,6 +8,7 @@
 use super::hands::Turn;
 use super::rounds::State;
 use super::{Core, Log, Polled};
+use crate::outcome::Again;
 use crate::plan::{Protocol, Settle};
 
 impl Polled {
@@ -33,7 +34,7 @@ impl Polled {
             State::Completing(at) if at <= now => self.hand_out(core, logs, now),
             State::Preparing(deadline) if deadline <= now => {
                 self.rounds.forming = (0, false);
-                self.expel_absent(now);
+                self.expel_absent(core, now);
                 self.all_have_joined(core, logs, now);
             }
             State::Preparing(_) if (1..=now).contains(&self.rounds.forming.0) => {
@@ -75,7 +76,7 @@ impl Polled {
         if !state.zombie && self.config.settle != Settle::Before {
             self.commit_now(core, member, now);
         }
-        self.drop_hand(core, logs, member, now);
+        self.drop_hand(core, logs, member, Again::Rebalanced, now);
         let state = &mut self.members[member];
         state.noticed = false;
         if std::mem::take(&mut state.leaving) {

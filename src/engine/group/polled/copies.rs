@@ -29,7 +29,8 @@ impl Polled {
                 None => mark.concluded.then_some(Ok(mark.effected.max(1))),
             },
         };
-        core.meter.retry(subject.slot, &subject.record, end);
+        let again = self.lanes[item.lane].known(item.offset).and_then(|mark| mark.again);
+        core.meter.retry(subject.slot, &subject.record, end, again);
         if self.lanes[item.lane].known(item.offset).is_some() {
             self.lanes[item.lane].mark(item.offset).given_up = None;
         }

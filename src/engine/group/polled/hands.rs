@@ -3,7 +3,9 @@
 
 use super::member::{Fetch, Member};
 use super::{Core, Log, Polled};
+use crate::engine::group::LaneId;
 use crate::engine::group::run::{Item, Run};
+use crate::outcome::Again;
 use crate::partition;
 use crate::plan::{Protocol, Settle};
 
@@ -30,10 +32,10 @@ impl Polled {
     }
 
     /// Shares all partitions out among the `roster`, of which `live` take theirs up, each at the committed position.
-    pub(super) fn give(&mut self, core: &Core, live: &[usize], roster: &[usize], now: u64) {
+    pub(super) fn give(&mut self, core: &mut Core, live: &[usize], roster: &[usize], now: u64) {
         let owners = self.assigned(core, roster, &self.rounds.held);
         for member in live {
-            self.disown(*member);
+            self.disown(*member, Again::Rebalanced);
             let state = &mut self.members[*member];
             (state.joined, state.noticed, state.notice_at) = (false, false, u64::MAX);
             state.lanes.clear();
@@ -41,7 +43,7 @@ impl Polled {
         }
         for (lane, owner) in owners.iter().enumerate() {
             match owner.filter(|owner| live.binary_search(owner).is_ok()) {
-                Some(owner) => self.grant(owner, lane, now),
+                Some(owner) => self.grant(core, owner, lane, now),
                 None => self.lanes[lane].assign(None),
             }
         }
@@ -49,7 +51,9 @@ impl Polled {
     }
 
     /// A partition is a member's from now on.
-    fn grant(&mut self, member: usize, lane: usize, now: u64) {
+    fn grant(&mut self, core: &mut Core, member: usize, lane: usize, now: u64) {
+        let LaneId { slot, partition } = core.lanes[lane];
+        core.meter.given((slot, partition), member, now);
         self.lanes[lane].assign(Some(member));
         let lanes = &mut self.members[member].lanes;
         lanes.insert(lanes.partition_point(|other| *other < lane), lane);
@@ -61,18 +65,16 @@ impl Polled {
 
     /// A partition is about to be given out: notes whether what was handed to a member will be again.
     pub(super) fn rewound(&mut self, core: &mut Core, lane: usize) {
-        let state = &mut self.lanes[lane];
-        core.meter.rewinds += u64::from(state.committed < state.reached);
-        state.reached = state.committed;
+        core.meter.rewinds += u64::from(self.lanes[lane].is_rewound());
     }
 
-    /// What a member had is its own no longer, whatever it has in hand.
-    pub(super) fn disown(&mut self, member: usize) {
+    /// What a member had is its own no longer, whatever it has in hand, and why.
+    pub(super) fn disown(&mut self, member: usize, why: Again) {
         let state = &mut self.members[member];
         for lane in &state.lanes {
             let lane = &mut self.lanes[*lane];
             if lane.owner == Some(member) {
-                (lane.owner, lane.demanded) = (None, false);
+                (lane.owner, lane.demanded, lane.left) = (None, false, why);
             }
         }
         state.coming.drain(..).for_each(|lane| self.lanes[lane].offered = false);
@@ -177,6 +179,7 @@ impl Polled {
                 }
                 Settle::Timer(_) | Settle::Before => {}
             }
+            self.lanes[*lane].left = Again::Rebalanced;
             self.lanes[*lane].assign(None);
         }
         let lanes = &self.lanes;
@@ -188,7 +191,7 @@ impl Polled {
         let coming = std::mem::take(&mut self.members[member].coming);
         for lane in &coming {
             self.rewound(core, *lane);
-            self.grant(member, *lane, now);
+            self.grant(core, member, *lane, now);
         }
         self.ask_too(core, logs, member, &coming, now);
     }

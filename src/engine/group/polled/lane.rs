@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::past::Past;
 use crate::engine::group::meter::{GivenUp, Handed, Meter};
 use crate::engine::group::run::Item;
+use crate::outcome::Again;
 
 /// One partition, as the group knows it. `committed <= polled <= fetched`, and `prefix <= polled`.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Lane {
     /// Whether its owner has heard that it is to give it back, and whether a member has heard that it may have it.
     pub(super) demanded: bool,
     pub(super) offered: bool,
+    /// Why it was last taken from its owner.
+    pub(super) left: Again,
     /// Counts its assignments.
     pub(super) assignment: u64,
     pub(super) committed: u64,
@@ -52,6 +55,8 @@ pub(super) struct Mark {
     pub(super) trace: u32,
     /// It was settled, and the group has gone back before it and is not done with it again.
     pub(super) replayed: bool,
+    /// Why it was handed out again before it was settled, if it was.
+    pub(super) again: Option<Again>,
 }
 
 impl Mark {
@@ -69,6 +74,7 @@ impl Lane {
             owner: None,
             demanded: false,
             offered: false,
+            left: Again::default(),
             assignment: 0,
             committed: 0,
             prefix: 0,
@@ -92,6 +98,17 @@ impl Lane {
         self.assignment += 1;
         (self.prefix, self.polled, self.fetched) = (self.committed, self.committed, self.committed);
         self.finished.clear();
+    }
+
+    /// It is about to be given out: whether what was handed to a member will be again.
+    pub(super) fn is_rewound(&mut self) -> bool {
+        let rewound = self.committed < self.reached;
+        if rewound {
+            let first = usize::try_from(self.committed.saturating_sub(self.marks_from)).unwrap_or(usize::MAX);
+            self.marks.iter_mut().skip(first).for_each(|mark| mark.again = Some(self.left));
+        }
+        self.reached = self.committed;
+        rewound
     }
 
     /// Whether a fetch asks for more of it: nothing is buffered, and its owner is not asleep.

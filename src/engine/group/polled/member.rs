@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use crate::engine::group::run::{Item, Run};
 use crate::engine::hand::Hand;
+use crate::outcome::Again;
 
 /// Buffered records of one partition.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,8 @@ pub(super) struct Member {
     pub(super) in_group: bool,
     /// Expelled without knowing it.
     pub(super) zombie: bool,
+    /// Why the group last went on without it.
+    pub(super) ousted: Again,
     pub(super) leaving: bool,
     /// When it learns of a rebalance, and whether it has.
     pub(super) notice_at: u64,
@@ -101,6 +104,7 @@ impl Member {
         Self {
             in_group: false,
             zombie: false,
+            ousted: Again::default(),
             leaving: false,
             notice_at: u64::MAX,
             noticed: false,

@@ -42,7 +42,7 @@ impl Polled {
         for item in run.items().copied() {
             let subject = core.subject(logs, item.lane, item.offset);
             core.meter.cut_off += u64::from(subject.record.created >= core.warm_up);
-            let _ = self.let_go(core, logs, item, (run.start, now), DeliveryResult::CutOff);
+            let _ = self.let_go(core, logs, item, (member, run.start, now), DeliveryResult::CutOff);
             self.lost_if_committed(core, logs, item);
             if let Some(claim) = self.claim_of(subject.slot, item, subject.record.key) {
                 self.members[member].release(claim);

@@ -10,6 +10,7 @@
 use super::incremental::Targets;
 use super::{Core, Log, Polled};
 use crate::dist::{About, Dist};
+use crate::outcome::Again;
 use crate::plan::{Assignor, Membership, Protocol};
 use crate::random::Stream;
 
@@ -243,50 +244,56 @@ impl Polled {
 
     /// The rebalance has waited long enough: it goes on without those who are not there. Seats that are kept are kept until
     /// their sessions run out.
-    pub(super) fn expel_absent(&mut self, now: u64) {
+    pub(super) fn expel_absent(&mut self, core: &mut Core, now: u64) {
         for member in 0..self.members.len() {
             if self.members[member].in_group && !self.members[member].joined {
                 if self.rounds.fixed {
                     self.rounds.keep_seat(member, now);
-                    self.estrange(member, now);
+                    self.estrange(core, member, Again::RejoinedTooLate, now);
                 } else {
-                    self.exclude(member, now);
+                    self.exclude(core, member, Again::RejoinedTooLate, now);
                 }
             }
         }
         if !self.rounds.fixed {
             let (gone, here): (Vec<_>, Vec<_>) = self.rounds.silent.drain(..).partition(|silent| silent.dead);
             self.rounds.silent = here;
-            gone.into_iter().for_each(|silent| self.rounds.free(silent.who));
+            for silent in gone {
+                core.meter.expelled(silent.member, Again::RejoinedTooLate, now);
+                self.rounds.free(silent.who);
+            }
         }
     }
 
     fn expel(&mut self, core: &mut Core, logs: &[&Log], silent: Silent, now: u64) {
         let stands_still = core.members[silent.member].paused_until > now;
         if silent.dead {
+            core.meter.expelled(silent.member, Again::SessionTimedOut, now);
             self.rounds.free(silent.who);
         } else {
             if !stands_still || !self.members[silent.member].in_group {
                 return;
             }
-            self.exclude(silent.member, now);
+            self.exclude(core, silent.member, Again::SessionTimedOut, now);
         }
         self.regroup(core, logs, now);
     }
 
     /// The group goes on without a member, whose client hears of it with its next heartbeat: what it has polled it handles,
     /// what it has only fetched it will never poll.
-    fn exclude(&mut self, member: usize, now: u64) {
+    fn exclude(&mut self, core: &mut Core, member: usize, why: Again, now: u64) {
         self.rounds.free(member);
-        self.estrange(member, now);
+        self.estrange(core, member, why, now);
     }
 
     /// A member does not belong to the group any more, and does not know it.
-    fn estrange(&mut self, member: usize, now: u64) {
-        self.disown(member);
+    fn estrange(&mut self, core: &mut Core, member: usize, why: Again, now: u64) {
+        core.meter.expelled(member, why, now);
+        self.disown(member, why);
         let notice_at = self.rounds.heartbeat_after(member, now);
         let state = &mut self.members[member];
         (state.in_group, state.joined, state.leaving, state.zombie) = (false, false, false, true);
+        state.ousted = why;
         (state.noticed, state.notice_at) = (false, notice_at);
         state.disconnect();
     }
@@ -386,16 +393,16 @@ impl Polled {
     pub(super) fn give_up_group(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
         if self.rounds.fixed {
             self.rounds.keep_seat(member, now);
-            self.estrange(member, now);
+            self.estrange(core, member, Again::PolledTooLate, now);
             return self.look_at_all(core);
         }
-        self.exclude(member, now);
+        self.exclude(core, member, Again::PolledTooLate, now);
         self.regroup(core, logs, now);
     }
 
     /// A process ends without a word.
     pub(in crate::engine::group) fn crash(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
-        self.drop_hand(core, logs, member, now);
+        self.drop_hand(core, logs, member, Again::Crashed, now);
         let state = &mut self.members[member];
         let known = std::mem::take(&mut state.in_group);
         (state.joined, state.noticed, state.leaving, state.notice_at) = (false, false, false, u64::MAX);
@@ -406,6 +413,7 @@ impl Polled {
             self.rounds.silent.retain(|silent| silent.member != member || silent.dead);
             let who = self.rounds.buried(member);
             if at <= now {
+                core.meter.expelled(member, Again::SessionTimedOut, now);
                 self.rounds.free(who);
                 self.regroup(core, logs, now);
             } else {

@@ -7,7 +7,7 @@ use crate::engine::group::fate::End;
 use crate::engine::group::meter::{Conclusion, GivenUp, Times};
 use crate::engine::group::retries::Subject;
 use crate::engine::group::run::{Copying, Item, Next, Run, numbered};
-use crate::outcome::DeliveryResult;
+use crate::outcome::{Again, DeliveryResult};
 use crate::plan::WorkerOrder;
 
 impl Polled {
@@ -162,7 +162,10 @@ impl Polled {
             let retried = core.retries.holds(item.lane);
             let replayed = mark.is_some_and(|mark| mark.replayed);
             let (start, success) = (run.start, run.success);
-            let times = Times { first: item.first, arrived, start, success, retried, replayed, done: now };
+            // Who goes on with what is another's by now, or was settled by another: its group has gone on without it.
+            let ousted = (!current || !known).then_some(self.members[member].ousted);
+            let again = mark.and_then(|mark| mark.again).or(ousted);
+            let times = Times { first: item.first, again, arrived, start, success, retried, replayed, done: now };
             core.meter.effect(slot, &record, extra, times, earlier)
         } else if run.copying == Copying::Stored {
             DeliveryResult::Retried
@@ -179,7 +182,7 @@ impl Polled {
         if result == DeliveryResult::Effect {
             self.effected(core, logs, item, now);
         }
-        let trace = self.let_go(core, logs, item, (run.start, now), result);
+        let trace = self.let_go(core, logs, item, (member, run.start, now), result);
         if known {
             let mark = self.lanes[item.lane].mark(item.offset);
             mark.trace = trace;
@@ -232,24 +235,24 @@ impl Polled {
         }
     }
 
-    /// A handler holds a record no longer; the number of the delivery's record, where the run keeps them.
+    /// A member's handler, which began and ended at these times, holds a record no longer; the number of the delivery's record, where the run keeps them.
     pub(super) fn let_go(
         &mut self,
         core: &mut Core,
         logs: &[&Log],
         item: Item,
-        times: (u64, u64),
+        by: (usize, u64, u64),
         result: DeliveryResult,
     ) -> u32 {
-        let delivery = core.let_go(logs, item, times, result);
+        let delivery = core.let_go(logs, item, by, result);
         if let Some(at) = self.lanes[item.lane].settled_early.remove(&item.offset) {
             core.meter.settled(delivery, at);
         }
         delivery
     }
 
-    /// Gives up all that a member holds; what its handlers have begun is cut off.
-    pub(super) fn drop_hand(&mut self, core: &mut Core, logs: &[&Log], member: usize, now: u64) {
+    /// Gives up all that a member holds, and why; what its handlers have begun is cut off.
+    pub(super) fn drop_hand(&mut self, core: &mut Core, logs: &[&Log], member: usize, why: Again, now: u64) {
         let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
         for run in runs {
             core.busy += u128::from(now - run.busy_from.min(now));
@@ -261,11 +264,11 @@ impl Polled {
             for item in run.items().copied() {
                 let record = core.subject(logs, item.lane, item.offset).record;
                 core.meter.cut_off += u64::from(record.created >= core.warm_up);
-                let _ = self.let_go(core, logs, item, (run.start, now), DeliveryResult::CutOff);
+                let _ = self.let_go(core, logs, item, (member, run.start, now), DeliveryResult::CutOff);
                 self.lost_if_committed(core, logs, item);
             }
         }
-        self.disown(member);
+        self.disown(member, why);
         let state = &mut self.members[member];
         let unstarted: Vec<Item> = state.ready.iter().chain(state.claims.values().flatten()).copied().collect();
         for item in unstarted {

@@ -99,7 +99,7 @@ impl Serial {
             }
         }
         for (offset, record, start, done) in traced {
-            trace(core, id, offset, &record, (start, done), DeliveryResult::Effect);
+            trace(core, (id, member), offset, &record, (start, done), DeliveryResult::Effect);
         }
     }
 }
