@@ -132,6 +132,14 @@ pub struct TransactionLedger {
     pub open: u64,
 }
 
+impl TransactionLedger {
+    /// Those that have ended, one way or the other.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.committed + self.aborted + self.refused + self.timed_out + self.fenced
+    }
+}
+
 /// Waits for events that descend from what the handler is about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AwaitLedger {

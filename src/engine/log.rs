@@ -155,9 +155,9 @@ impl Lane {
         self.stable.as_ref().map_or(Some(false), |stable| stable.aborted(offset))
     }
 
-    /// How many records of a range belong to transactions that were aborted.
-    pub(super) fn aborted_within(&self, from: u64, to: u64) -> u64 {
-        self.stable.as_ref().map_or(0, |stable| stable.aborted_within(from, to))
+    /// Markers that have come so far.
+    pub(super) fn marks(&self) -> u64 {
+        self.stable.as_ref().map_or(0, |stable| stable.marks())
     }
 
     /// A transaction ends here with a marker that readers may see from `visible` on.

@@ -382,7 +382,10 @@ impl World {
         for ((outcome, inbox), topic) in topics.iter_mut().zip(&self.inboxes).zip(&self.topics) {
             (outcome.not_stored, outcome.copies) = (inbox.not_stored().iter().sum(), topic.surplus);
         }
+        // What was heard last of events that are never stored holds up nobody.
+        self.topics.iter_mut().zip(&mut self.inboxes).for_each(|(topic, inbox)| topic.note(inbox));
         for join in &mut self.joins {
+            join.advance(&mut self.topics, &mut self.groups);
             join.finish(&mut topics);
         }
         let mut unsent = vec![0; topics.len()];

@@ -3,7 +3,7 @@
 use super::RunOptions;
 use super::tests::{Dice, MS, consumer, direct_client, outcome, plan, producer, random_client, random_dist, topic};
 use crate::dist::{Arrivals, Dist};
-use crate::outcome::{ConsumerOutcome, Defect, DeliveryResult, LateCause, LossCause, Outcome, TwiceCause};
+use crate::outcome::{Again, ConsumerOutcome, Defect, DeliveryResult, LateCause, LossCause, Outcome, TwiceCause};
 use crate::plan::*;
 use crate::time::SimSpan;
 
@@ -159,7 +159,8 @@ fn a_crash_before_the_commit_makes_a_second_effect() {
         let seen = ran(&p);
         let reader = &seen.consumers[0];
         assert_eq!((reader.duplicates_effects, reader.duplicates_suppressed), (effects, suppressed));
-        assert_eq!((twice(reader, TwiceCause::RetryTopic), reader.cut_off, reader.retried), (effects, 1, 1));
+        let crashed = TwiceCause::HandedOut(Again::Crashed);
+        assert_eq!((twice(reader, crashed), reader.cut_off, reader.retried), (effects, 1, 1));
         assert_eq!(done(&seen)[0], (500, 860));
     }
 }

@@ -6,7 +6,12 @@ use crate::time::SimTime;
 /// All that was `told`, and the event's deliveries, in order of time until the `end` of the run.
 pub(super) fn put_together(told: Story, deliveries: &[TraceRecord], end: u64) -> Story {
     let mut story = told;
+    let seen: Vec<SimTime> = story.iter().filter_map(visible).collect();
     for delivery in deliveries {
+        // Who reads what is committed sees it when all that began before it has ended.
+        if !seen.is_empty() && delivery.retry == 0 && !seen.contains(&delivery.visible) {
+            story.push(Chapter { at: delivery.visible, told: Told::Seen(delivery.consumer) });
+        }
         let TraceRecord { consumer, member, retry, .. } = *delivery;
         let from = (delivery.partition, delivery.offset);
         let told = [
@@ -46,6 +51,13 @@ fn leave_out_others(story: &mut Story) {
             _ => true,
         }
     });
+}
+
+fn visible(chapter: &Chapter) -> Option<SimTime> {
+    match chapter.told {
+        Told::Stored { visible, .. } => Some(visible),
+        _ => None,
+    }
 }
 
 fn stored(chapter: &Chapter) -> Option<(SimTime, u32)> {

@@ -559,7 +559,24 @@ pub(super) fn same(plan: &Plan, case: u64, seed: u64, coarse: u64) {
             windowed.producers, other.producers,
             "case {case} seed {seed} coarse {coarse} {schedule:?} {window}"
         );
-        assert!(windowed == other, "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {plan:#?}");
+        if windowed != other {
+            let (a, b) = (format!("{windowed:#?}"), format!("{other:#?}"));
+            let first = a.lines().zip(b.lines()).enumerate().find(|(_, (a, b))| a != b);
+            let at = first.map_or(0, |(at, _)| at);
+            // The fields that it is in: lines before it that are less and less indented.
+            let mut depth = usize::MAX;
+            let before: Vec<&str> = a.lines().take(at + 1).collect();
+            let within = before.into_iter().rev().filter(|line| {
+                let indent = line.len() - line.trim_start().len();
+                let outer = indent < depth;
+                depth = depth.min(indent);
+                outer
+            });
+            let within: Vec<&str> = within.map(str::trim).collect();
+            panic!(
+                "case {case} seed {seed} coarse {coarse} {schedule:?} {window}: {first:?} in {within:?} of {plan:#?}"
+            );
+        }
     }
 }
 

@@ -243,7 +243,7 @@ impl Topic {
     }
 
     /// What readers need to know of events whether or not they are appended yet.
-    fn note(&mut self, inbox: &mut Inbox) {
+    pub(super) fn note(&mut self, inbox: &mut Inbox) {
         for (column, created) in self.log.created.iter_mut().zip(&mut inbox.created_at) {
             column.extend(created.iter().copied());
             created.clear();

@@ -49,6 +49,8 @@ pub enum Doubt {
     HandlerBatches,
     /// What is published in a transaction is hidden until that has ended.
     Hidden,
+    /// A transaction is begun when the coordinator is done with the one before.
+    Concurrent,
     /// Reading by polls: what is fetched waits until what was polled before is done.
     Polls,
     /// Events or requests that go in a circle become more each time.
@@ -104,6 +106,7 @@ impl Doubt {
             Self::Replay => "that it goes back and reads again".into(),
             Self::HandlerBatches => "that batches grow while their handler is busy".into(),
             Self::Hidden => "that what is published in a transaction is hidden until that has ended".into(),
+            Self::Concurrent => "that a transaction begins when its coordinator is done with the one before".into(),
             Self::Polls => "that what is fetched waits until what was polled before is done".into(),
             Self::Runaway => "that what goes in a circle becomes more each time".into(),
             Self::Hedges => "second attempts that are sent before there is an answer".into(),
@@ -157,6 +160,9 @@ impl Known<'_> {
             if input.publishing.clump > 1.2 {
                 note(&mut found, Doubt::Batches(input.publishing.clump));
             }
+        }
+        if policy.handler.transaction().is_some() {
+            found.push(Doubt::Concurrent);
         }
         if policy.failure.hang > 0.0 || policy.failure.crash > 0.0 {
             found.push(Doubt::Breakdowns);

@@ -70,13 +70,29 @@ impl<'p> Model<'p> {
                 Moments::kth(&each, *quorum as usize)
             }
             Step::Hold { of, steps, .. } => self.grant(*of)?.plus(self.time(steps, whose)?),
-            Step::Transaction(steps) => self.time(steps, whose)?.plus(self.coordination(steps, whose)),
+            Step::Transaction(steps) => {
+                let requests = self.coordination(steps, whose);
+                self.time(steps, whose)?.plus(self.flush(steps, whose)).plus(requests)
+            }
             Step::Await(step) => return Err(Untimed::Event(self.plan.topics[step.event.0 as usize].name.clone())),
             Step::Saga(saga) => {
                 let parts = saga.parts.iter().map(|(act, _)| act);
                 parts.into_iter().try_fold(Moments::ZERO, |sum, act| Ok(sum.plus(self.time(act, whose)?)))?
             }
         })
+    }
+
+    /// The end of a transaction waits for what its steps have published and not waited for: once, for they are sent together.
+    fn flush(&mut self, steps: &[Step], whose: Whose<'_>) -> Moments {
+        let mut silent = None;
+        let mut see = |step: &Step| {
+            if let Step::Publish(publish) = step {
+                silent = silent.or((!publish.wait_for_ack).then_some(publish.to.0 as usize));
+            }
+        };
+        steps.iter().for_each(|step| step.visit(&mut see));
+        let publishing = silent.and_then(|topic| self.publishing(whose.publisher, topic));
+        publishing.map_or(Moments::ZERO, |it| it.ack)
     }
 
     /// What a transaction asks of its coordinator, each a round trip with a write: to take in a partition (here for each

@@ -253,6 +253,8 @@ pub enum Told {
     GivenUp(bool),
     /// A stored copy of it is gone from the log.
     Gone(LossCause),
+    /// A consumer that waits for transactions may see it: what hid it is over.
+    Seen(u32),
     /// A handler of a consumer began.
     Begun {
         /// Index of the consumer.

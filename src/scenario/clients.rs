@@ -9,6 +9,7 @@ use super::groups;
 use super::profiles;
 use super::reader::{Fields, Reader};
 use super::settings::{self, Overrides, Table, Values};
+use super::transactions;
 use super::tree::Place;
 use crate::plan::{self, ClientPlan, TopicId};
 use crate::profile::{BusProfile, Scope};
@@ -99,12 +100,13 @@ pub(super) fn publishing(
     let mut overrides = settings::read(reader, fields, &tables);
     let own_over = if own.is_some() { overrides.remove(0) } else { Overrides::new() };
     let path = fields.path_of("settings");
+    let transactional = transactions::is_written(fields);
     let by_bus: Vec<ClientPlan> = used
         .iter()
         .zip(&overrides)
         .map(|(bus, over)| {
             let over = &groups::with(over.clone(), &buses.list[*bus], &OF_COORDINATORS);
-            checked_client(reader, &Values { profile: &profiles[bus], over }, at, &path)
+            checked_client(reader, &Values { profile: &profiles[bus], over }, (at, &path), transactional)
         })
         .collect();
     let of_topic = |topic: &TopicId| {
@@ -194,15 +196,22 @@ fn partitioning(values: &Values<'_>) -> plan::Partitioning {
     }
 }
 
-/// As [`client`], with what the client itself would refuse or correct.
-fn checked_client(reader: &mut Reader, values: &Values<'_>, at: Place, path: &str) -> ClientPlan {
+/// As [`client`], with what the client itself would refuse or correct; whether it has transactions.
+fn checked_client(
+    reader: &mut Reader,
+    values: &Values<'_>,
+    (at, path): (Place, &str),
+    transactional: bool,
+) -> ClientPlan {
     let mut client = client(values);
     let mut check = Check { reader, values, at, path };
+    if transactional {
+        check.transactions(&mut client);
+    }
     if client.idempotent {
         check.idempotence(&mut client);
     }
     check.timeouts(&mut client);
-    check.transactions();
     check.buffer(&client);
     if client.max_in_flight == Some(0) {
         let name = check.official("max_in_flight");
@@ -288,7 +297,20 @@ impl<'v> Check<'_, 'v> {
         }
     }
 
-    fn transactions(&mut self) {
+    /// A client with transactions is idempotent, and waits for all copies, unless it is told not to (`ProducerConfig` of Kafka
+    /// 2.x to 4.x, `rd_kafka_conf_finalize` of librdkafka).
+    fn transactions(&mut self, client: &mut ClientPlan) {
+        if client.transactions.is_none() {
+            return;
+        }
+        if !client.idempotent && self.values.place("idempotent").is_none() {
+            let [idempotence, acks] = ["idempotent", "acks"].map(|neutral| self.official(neutral));
+            client.idempotent = true;
+            if self.values.place("acks").is_none() {
+                (client.acks, client.retry.retries) = (plan::Acks::All, self.values.count32("retries"));
+            }
+            self.note(&format!("{idempotence} is on, and {acks} all, because it has transactions"));
+        }
         let [most, timeout] = ["transaction_max_timeout", "transaction_timeout"].map(|name| self.values.span(name));
         if timeout > most {
             let (longest, name) = (units::write_duration(most), self.official("transaction_timeout"));
@@ -296,6 +318,11 @@ impl<'v> Check<'_, 'v> {
             let error = Diagnostic::at(self.place(&["transaction_timeout"]), message);
             let help = "lower it, or raise `transaction.max.timeout.ms` of the bus";
             self.reader.error(error.label("the coordinator refuses this").help(help));
+        }
+        if timeout == SimSpan::ZERO {
+            let message = format!("`{}` must be above zero", self.official("transaction_timeout"));
+            let error = Diagnostic::at(self.place(&["transaction_timeout"]), message);
+            self.reader.error(error.label("the coordinator refuses this"));
         }
     }
 

@@ -131,7 +131,7 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     refuse_unseen_hangs(reader, &mut fields, own.failure, &values, entry.place);
     let membership = groups::membership(&values);
     let autoscale = autoscale::whole(reader, own.autoscale, (&fields.path, own.members), (&topics, buses), &membership);
-    let transaction = transactions::check(reader, &mut fields, &own.handler, &clients, buses);
+    let transaction = transactions::check(reader, &mut fields, &own.handler, &clients, (buses, own.members));
     fields.finish(reader);
     let plan = ConsumerPlan {
         name: entry.key.clone(),

@@ -66,7 +66,7 @@ fn producer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Pro
     if let Some(entry) = fields.entry("outbox").filter(|_| outbox.is_some()) {
         outbox::check_clients(reader, entry.place, &clients);
     }
-    transactions::check(reader, &mut fields, &handler, &clients, known.buses);
+    transactions::check(reader, &mut fields, &handler, &clients, (known.buses, instances.unwrap_or(1)));
     fields.finish(reader);
     Some(ProducerPlan {
         name: entry.key.clone(),

@@ -47,6 +47,13 @@ fn place_of(fields: &mut Fields<'_>, handler: &Handler) -> Option<Place> {
     found.first().copied()
 }
 
+/// Whether a handler that is still to be read has transactions.
+pub(super) fn is_written(fields: &mut Fields<'_>) -> bool {
+    let mut found = Vec::new();
+    fields.get("handler").into_iter().for_each(|node| places(node, &mut found));
+    !found.is_empty()
+}
+
 /// A service has none.
 pub(super) fn refuse(reader: &mut Reader, fields: &mut Fields<'_>, handler: &Handler) {
     if let Some(place) = place_of(fields, handler) {
@@ -61,18 +68,32 @@ pub(super) fn check(
     fields: &mut Fields<'_>,
     handler: &Handler,
     clients: &[(TopicId, ClientPlan)],
-    buses: &Buses,
+    (buses, processes): (&Buses, u32),
 ) -> Option<Place> {
-    let path = fields.path_of("settings");
     let id = fields.get("settings").and_then(|node| setting(node, ID));
     let Some(place) = place_of(fields, handler) else {
-        if id.is_some() {
-            reader.without_effect(&path, ID, "its handler has no step `transaction`");
+        if let Some((place, _)) = id {
+            let error = Diagnostic::at(place, format!("`{ID}`, and a handler without a step `transaction`"));
+            let help = "put its publish steps into one: `transaction: [ { publish: orders } ]`, or leave it out";
+            reader.error(error.label("the client refuses to send outside of a transaction").help(help));
         }
         return None;
     };
     let errors = reader.errors.len();
+    if let Some((at, text)) = id
+        && !matches!(text, "kept" | "random")
+        && (processes > 1 || text.is_empty())
+    {
+        let message = match text {
+            "" => format!("`{ID}` is empty"),
+            text => format!("one `{ID}` for {processes} processes: `{text}`"),
+        };
+        let help = "leave it out: each process has one of its own, which the one after it has too; or `random`, for another \
+                    at each start";
+        reader.error(Diagnostic::at(at, message).label("each that starts puts an end to the one before").help(help));
+    }
     shape(reader, handler, place);
+    note_what_is_outside(reader, &fields.path, handler);
     if let Some(entry) = fields.entry("outbox") {
         let error = Diagnostic::at(place, "a `transaction` of the bus, and an `outbox`");
         let help = "with an outbox a relay publishes: keep one of the two";
@@ -89,7 +110,7 @@ pub(super) fn check(
             break;
         }
         if !client.idempotent {
-            let at = id.unwrap_or(place);
+            let at = id.map_or(place, |(at, _)| at);
             let message =
                 format!("`{ID}` needs `enable.idempotence: true` (and so `acks: all`, and `retries` above 0)");
             reader.error(Diagnostic::at(at, message).label("the client refuses this"));
@@ -104,23 +125,43 @@ pub(super) fn check(
     (reader.errors.len() == errors).then_some(place)
 }
 
-/// Where a setting is written.
-fn setting(node: &Node, name: &str) -> Option<Place> {
+/// Where a setting is written, and its text.
+fn setting<'n>(node: &'n Node, name: &str) -> Option<(Place, &'n str)> {
     let Value::Map(entries) = &node.value else { return None };
-    entries.iter().find(|entry| entry.key == name && !entry.value.is_null()).map(|entry| entry.place)
+    let entry = entries.iter().find(|entry| entry.key == name && !entry.value.is_null())?;
+    Some((entry.place, entry.value.text().unwrap_or_default()))
+}
+
+/// Notes what a transaction of the bus does not take back.
+fn note_what_is_outside(reader: &mut Reader, path: &str, handler: &Handler) {
+    let mut outside = None;
+    handler.visit(&mut |step| {
+        outside = outside.or(match step {
+            Step::Call(_) => Some("call"),
+            Step::Commit(_) => Some("local_commit"),
+            _ => None,
+        });
+    });
+    if let Some(step) = outside {
+        reader.notes.push(format!(
+            "{path}: what its `{step}` does is no part of the transaction: an attempt that is given up has done it all the same, \
+             and the next one does it again"
+        ));
+    }
 }
 
 /// One transaction, with nothing in or around it that runs beside it.
 fn shape(reader: &mut Reader, handler: &Handler, place: Place) {
-    let (mut count, mut beside, mut publishes) = (0, None, false);
+    let (mut count, mut beside, mut publishes, mut inside) = (0, None, 0, 0);
     handler.visit(&mut |step| {
+        publishes += u32::from(matches!(step, Step::Publish(_)));
         let inner = || step.nested().into_iter().flatten();
         if matches!(step, Step::Transaction(_)) {
             count += 1;
             inner().for_each(|step| {
                 step.visit(&mut |step| {
                     beside = beside.or(apart(step));
-                    publishes |= matches!(step, Step::Publish(_));
+                    inside += u32::from(matches!(step, Step::Publish(_)));
                 });
             });
         } else if let Some(name) = apart(step) {
@@ -135,9 +176,13 @@ fn shape(reader: &mut Reader, handler: &Handler, place: Place) {
         reader.not_yet(place, &format!("`transaction` and `{name}` inside of each other"));
     } else if count > 1 {
         reader.not_yet(place, "more than one `transaction` of a handler");
-    } else if !publishes {
+    } else if inside == 0 {
         let error = Diagnostic::at(place, "nothing is published in this transaction");
         reader.error(error.help("put the publish steps into it: `transaction: [ { publish: orders } ]`"));
+    } else if inside < publishes {
+        let error = Diagnostic::at(place, "a handler with a `transaction` that publishes outside of it, too");
+        let help = "a client with transactions sends nothing outside of one: put all publish steps into it";
+        reader.error(error.label("the client refuses the other").help(help));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Whatever happened to a group, once it is over all is read: nobody is forgotten who stands still, dies or comes back in the
 //! middle of a rebalance, and no partition or retry waits behind one that is idle.
 
+use edasim::engine::{RunOptions, Schedule};
 use edasim::plan::Plan;
 
 use crate::kafka::only;
-use crate::support::{plan, traced};
+use crate::support::{plan, run, traced};
 
 /// A group that could do thirty times what it must, with what is done to it.
 fn group(partitions: u32, brokers: u32, settings: &str, rest: &str) -> Plan {
@@ -169,5 +170,80 @@ fn what_waits_for_a_worker_is_kept() {
         ));
         // The books close, which the end of every run checks.
         assert!(only(&traced(&plan)).ledger.effected > 10_000, "{kind}");
+    }
+}
+
+/// Events at 5/s for 100 s, and time enough to be done with them.
+fn a_while(consumers: &str, bus: &str, rest: &str) -> Plan {
+    plan(&format!(
+        "name: alive\nduration: 6m\n\
+         buses:\n  main: {{ profile: kafka, settings: {{ group.initial.rebalance.delay.ms: 0, {bus} }}, topics: {{ in: {{ partitions: 4 }}, out: }} }}\n\
+         producers:\n  p: {{ publishes: in, key: {{ uniform: 100 }}, arrivals: {{ curve: {{ points: [\
+            {{ at: 0s, rate: 5/s }}, {{ at: 100s, rate: 5/s }}, {{ at: 101s, rate: 0/s }} ] }} }} }}\n\
+         consumers:\n  enrich: {{ subscribes: in, startup: 1s, {consumers} }}\n  reader: {{ subscribes: out, service_time: 100us }}\n{rest}"
+    ))
+}
+
+fn all_is_done(plan: &Plan, options: &RunOptions, what: &str) {
+    let outcome = run(plan, options);
+    let ledger = outcome.consumers[0].ledger;
+    assert_eq!(ledger.waiting + ledger.in_flight, 0, "{what}, seed {}: {ledger:?}", options.seed);
+}
+
+/// What one member gives up, or is not to have, another hears of with its next heartbeat, though it has nothing to do: the same
+/// in each schedule, and never in the past.
+#[test]
+fn a_member_without_work_hears_of_what_is_free() {
+    let consumer = "members: 3, handler: [ { work: { exponential: 200ms } }, { publish: out } ], \
+                    settings: { group.protocol: consumer, max.poll.interval.ms: 20000, max.poll.records: 1 }";
+    let bus = "group.consumer.session.timeout.ms: 6000, group.consumer.heartbeat.interval.ms: 3000";
+    let rest = "faults: [ { at: 74s, for: 8s, target: consumers.enrich.members.2, effect: pause } ]\n";
+    let plan = a_while(consumer, bus, rest);
+    for seed in 1..=40 {
+        let options = |schedule| RunOptions { seed, schedule, window: 7, threads: 2, ..RunOptions::default() };
+        all_is_done(&plan, &options(Schedule::Windowed), "windowed");
+        let [windowed, stepwise] = [Schedule::Windowed, Schedule::Stepwise].map(|it| run(&plan, &options(it)));
+        assert!(windowed == stepwise, "seed {seed}: the schedules differ");
+    }
+}
+
+/// Operators wait for a process that stands still, and that ends by a roll-out or a crash after its group has gone on without it.
+#[test]
+fn a_replay_waits_for_nobody_who_is_dead() {
+    let consumer = "members: 3, service_time: 10ms, settings: { max.poll.records: 1, \
+                    session.timeout.ms: 4500, heartbeat.interval.ms: 500, max.poll.interval.ms: 60000 }";
+    let pause = "{ at: 20s, for: 60s, target: consumers.enrich.members.2, effect: pause }";
+    let replay = "{ at: 30s, target: consumers.enrich, action: { replay: { from: 25s } } }";
+    let deploy = "{ at: 40s, target: consumers.enrich, action: { deploy: { max_unavailable: 3, grace: 10ms } } }";
+    let crash = "{ at: 40s, for: 5s, target: consumers.enrich.members.2, effect: crash }";
+    for protocol in ["", ", group.instance.id: own", ", group.protocol: consumer"] {
+        let consumer = match protocol {
+            ", group.protocol: consumer" => {
+                "members: 3, service_time: 10ms, settings: { max.poll.records: 1, group.protocol: consumer }".to_owned()
+            }
+            own => consumer.replace("max.poll.records: 1", &format!("max.poll.records: 1{own}")),
+        };
+        for rest in [
+            format!("faults: [ {pause} ]\nchanges: [ {replay}, {deploy} ]\n"),
+            format!("faults: [ {pause}, {crash} ]\nchanges: [ {replay} ]\n"),
+        ] {
+            all_is_done(&a_while(&consumer, "", &rest), &RunOptions { seed: 1, ..RunOptions::default() }, &rest);
+        }
+    }
+}
+
+/// A handler that hangs at any attempt is noticed by whoever watches its process, wherever it runs.
+#[test]
+fn a_hang_at_any_attempt_is_noticed() {
+    for handler in ["{ work: 2ms }", "{ work: 1ms }, { hold: { of: door, do: [ { work: 1ms } ] } }"] {
+        let consumer = format!(
+            "members: 3, handler: [ {handler} ], failure: {{ transient: 50%, hang: 0.5% }}, \
+             retry: {{ mode: blocking, attempts: 100, backoff: 10ms }}, \
+             settings: {{ max.poll.interval.ms: 10000, session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }}"
+        );
+        let plan = a_while(&consumer, "", "resources: { door: { capacity: 10 } }\n");
+        for seed in 1..=5 {
+            all_is_done(&plan, &RunOptions { seed, ..RunOptions::default() }, handler);
+        }
     }
 }

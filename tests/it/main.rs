@@ -39,4 +39,5 @@ mod services;
 mod size;
 mod struck;
 mod support;
+mod transactions;
 mod warm_up;

@@ -55,6 +55,13 @@ impl Leaders {
 }
 
 impl Client {
+    /// When a record that the bus itself writes to a partition, however often it must, is appended and seen: it is sent at
+    /// `appended` and copied by `visible` where no node fails. None: not in this run.
+    pub(in crate::engine) fn insist(&self, lane: u32, (appended, visible): (u64, u64)) -> Option<(u64, u64)> {
+        let Some(Leaders { cluster, .. }) = self.leaders.as_deref() else { return Some((appended, visible)) };
+        cluster.partitions[lane as usize].insist(appended, visible - appended, cluster.min_in_sync)
+    }
+
     /// The node that the client takes for the leader of a partition; none while it looks for one.
     pub(super) fn leader(&mut self, lane: u32, now: u64) -> Option<u32> {
         let Some(Leaders { cluster, refresher, ways }) = self.leaders.as_deref_mut() else {

@@ -75,6 +75,27 @@ impl Partition {
         Landing { visible: after(&self.stalls, copied), lost: self.lost(reign, copied) }
     }
 
+    /// When a record is appended and seen that is sent at `time`, and again until it is stored for good: `copying` is how long
+    /// the copies in sync take to have it, of which there must be `least`. None: not in this run.
+    pub(in crate::engine) fn insist(&self, mut time: u64, copying: u64, least: u32) -> Option<(u64, u64)> {
+        loop {
+            let reign = self.reigns.partition_point(|reign| reign.to <= time);
+            time = time.max(self.reigns.get(reign)?.from);
+            let in_sync = self.in_sync(time);
+            if in_sync < least {
+                let later = self.in_sync.iter().find(|(from, copies)| *from > time && *copies >= least);
+                time = later?.0;
+                continue;
+            }
+            // A leader that is alone in sync waits for nobody.
+            let landing = self.land(reign, if in_sync > 1 { time.saturating_add(copying) } else { time });
+            match landing.lost {
+                None => return (landing.visible < u64::MAX).then_some((time, landing.visible)),
+                Some((lost, _)) => time = lost.max(time + 1),
+            }
+        }
+    }
+
     fn lost(&self, reign: usize, copied: u64) -> Option<(u64, LossCause)> {
         self.reigns[reign..].windows(2).find_map(|pair| {
             let [ending, next] = pair else { return None };
@@ -120,6 +141,17 @@ mod tests {
         assert_eq!(p.land(0, 101), Landing { visible: 110, lost: Some((110, LossCause::LostBeforeReplication)) });
         assert_eq!(p.land(1, 155), Landing { visible: 160, lost: Some((220, LossCause::UncleanElection)) });
         assert_eq!(p.land(2, 300), Landing { visible: 300, lost: None });
+    }
+
+    /// Of the table: nobody leads from 100 to 110, and a leader that lacks it takes over at 220.
+    #[test]
+    fn what_is_sent_until_it_is_stored_is_stored_by_who_leads_then() {
+        let p = partition();
+        assert_eq!(p.insist(30, 10, 1), Some((30, 40)));
+        assert_eq!(p.insist(95, 10, 1), Some((220, 220)), "lost with the first leader, and with the second");
+        assert_eq!(p.insist(105, 10, 1), Some((220, 220)), "lost with the second");
+        assert_eq!(p.insist(300, 10, 1), Some((300, 300)), "alone in sync");
+        assert_eq!(p.insist(300, 10, 2), None, "never enough copies again");
     }
 
     #[test]

@@ -395,6 +395,7 @@ impl Group {
                 self.core.members[member].wanted = true;
                 // One that a crash holds down joins when it is started again.
                 if !wanted && self.core.members[member].is_up() {
+                    self.core.tell(member, now, Job::Start);
                     self.joined(logs, now, member);
                 }
             }

@@ -53,6 +53,8 @@ pub(super) struct Polled {
     replays: Replays,
     /// Who leads, where nodes fail.
     leaders: Option<Box<Leaders>>,
+    /// What was done last, and when: nothing is due before.
+    reached: u64,
     /// Next wake of a scheduled consumer.
     wake: u64,
     seen: u64,
@@ -77,7 +79,6 @@ struct Config {
     every: Option<u64>,
     reset: Reset,
     dead_letter: Option<usize>,
-    committed_only: bool,
 }
 
 impl Polled {
@@ -102,7 +103,6 @@ impl Polled {
             every: consumer.schedule.map(|schedule| schedule.every.0.max(1)),
             reset: dispatch.reset,
             dead_letter: consumer.dead_letter.map(|topic| topic.0 as usize),
-            committed_only: consumer.committed_only,
         };
         let lanes = core.lanes.iter().map(|id| {
             let topic = &plan.topics[core.topics[id.slot]];
@@ -117,6 +117,7 @@ impl Polled {
                 .map(|member| Member::new(config.workers, first_settled(core, config.settle, member)))
                 .collect(),
             due: vec![u64::MAX; count],
+            reached: 0,
             wake: consumer.schedule.map_or(u64::MAX, |schedule| schedule.offset.0),
             seen: 0,
             woken: Vec::new(),
@@ -157,6 +158,8 @@ impl Polled {
             if now >= limit {
                 return;
             }
+            debug_assert!(self.reached <= now, "the time of a group only moves forward");
+            self.reached = now;
             core.meter.at(now);
             if who == usize::MAX {
                 self.step_group(core, logs, now);
@@ -259,7 +262,7 @@ impl Polled {
             }
         }
         if self.members[member].notice_at <= now {
-            self.notice_group(member, now);
+            self.notice_group(core, member, now);
         }
         if let Settle::Timer(interval) = self.config.settle
             && self.members[member].blocked
@@ -336,11 +339,9 @@ impl Polled {
     /// Records not settled of one partition at `now`, and the creation of the oldest.
     pub(super) fn lag(&self, lane: usize, log_lane: &crate::engine::log::Lane, now: u64) -> Lag {
         let committed = self.lanes[lane].committed;
-        let end = log_lane.seen_end(committed, now, self.config.committed_only);
-        let (mut records, first) = log_lane.there(committed, end, now);
-        if self.config.committed_only {
-            records = records.saturating_sub(log_lane.aborted_within(committed, end));
-        }
+        // As its monitors have it: what an open transaction hides waits, too, whoever may not see it yet.
+        let end = log_lane.visible_end(committed, now);
+        let (records, first) = log_lane.there(committed, end, now);
         Lag { records, oldest: first.map(|first| log_lane.at(first).created) }
     }
 
@@ -364,7 +365,7 @@ impl Polled {
 
     /// Settles the accounts of what was not finished.
     pub(super) fn finish(&mut self, core: &mut Core, logs: &[&Log], end: u64) {
-        self.decide(core, logs);
+        self.decide_all(core, logs);
         let mut running = BTreeSet::new();
         for run in self.members.iter().flat_map(|member| member.runs.iter().flatten()) {
             core.busy += u128::from(end.saturating_sub(run.busy_from));

@@ -277,7 +277,11 @@ impl Core {
     pub(super) fn go_on_after_stop(&mut self, member: usize, now: u64) -> bool {
         self.note_available(now);
         self.members[member].stopped = false;
-        self.members[member].is_up()
+        let up = self.members[member].is_up();
+        if up {
+            self.tell(member, now, Job::Start);
+        }
+        up
     }
 
     /// Counts a handler's taking a record, `again` if one had before.

@@ -137,7 +137,9 @@ impl Actor {
         let clients = setup.clients.iter().filter(|((publisher, _), _)| *publisher == who);
         let transactions = clients.filter_map(|(_, client)| client.plan.transactions).next();
         let stream = Stream::named(setup.seed, &format!("{name}/transactions"));
-        let coordinator = Coordinator::new(compiler.plan(), handler, transactions, (stream, setup.rounding), instances);
+        let looks = Stream::named(setup.seed, &format!("{name}/transactions/looks"));
+        let times = (stream, looks, setup.rounding);
+        let coordinator = Coordinator::new(compiler.plan(), handler, transactions, times, instances);
         let consumer = matches!(who, Publisher::Consumer(_));
         Self {
             writes_twice: commits && !consumer && outbox.is_none(),

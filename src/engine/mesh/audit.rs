@@ -95,7 +95,8 @@ impl Mesh {
         let forked: BTreeSet<StrandKey> =
             self.forks.values().filter(|fork| !fork.decided).map(|fork| fork.parent).collect();
         let published: BTreeSet<StrandKey> = self.waiters.values().copied().collect();
-        let inside: BTreeSet<StrandKey> = self.transactions.values().filter_map(|it| it.waiting).collect();
+        let mut inside: BTreeSet<StrandKey> = self.transactions.values().filter_map(|it| it.waiting).collect();
+        inside.extend(self.turns.waiting());
         let wakes = |key: &StrandKey| {
             inside.contains(key)
                 || coming.strands.contains(key)

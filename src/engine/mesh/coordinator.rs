@@ -16,8 +16,10 @@ pub(super) struct Coordinator {
     pub(super) copied: bool,
     pub(super) stream: Stream,
     rounding: Rounding,
-    /// By process with one worker: when the coordinator is done with its last transaction.
+    /// By process with one transaction at a time: when the coordinator is done with its last one, and since when it looks for
+    /// those that are open for too long: each process has a coordinator of its own, and these were not started at one time.
     pub(super) done: Vec<u64>,
+    phases: Vec<u64>,
 }
 
 /// The times of one request: when it arrives, is appended and copied, and is answered.
@@ -35,7 +37,7 @@ impl Coordinator {
         plan: &Plan,
         handler: &Handler,
         transactions: Option<TransactionPlan>,
-        (stream, rounding): (Stream, Rounding),
+        (stream, looks, rounding): (Stream, Stream, Rounding),
         processes: u32,
     ) -> Option<Self> {
         let mut first = None;
@@ -46,8 +48,15 @@ impl Coordinator {
         };
         handler.transaction()?.iter().for_each(|step| step.visit(&mut see));
         let store = &plan.topics[first?.0 as usize].store;
+        let plan = transactions?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and below the interval"
+        )]
+        let phase = |process: u32| (looks.unit(u64::from(process)) * plan.scan.0 as f64) as u64;
         Some(Self {
-            plan: transactions?,
+            plan,
             network: store.network.clone(),
             append: store.append.clone(),
             replicate: store.replicate.clone(),
@@ -55,6 +64,7 @@ impl Coordinator {
             stream,
             rounding,
             done: vec![0; processes as usize],
+            phases: (0..processes).map(phase).collect(),
         })
     }
 
@@ -68,8 +78,9 @@ impl Coordinator {
         let [there, append, replicate, back] =
             [&self.network, &self.append, &self.replicate, &self.network].map(|time| self.draw(time, draws));
         let mut arrived = now.saturating_add(there);
-        while arrived < ready {
-            arrived += (back + self.plan.backoff.0 + there).max(1);
+        if arrived < ready {
+            let again = (back + self.plan.backoff.0 + there).max(1);
+            arrived = arrived.saturating_add((ready - arrived).div_ceil(again).saturating_mul(again));
         }
         // What is published in the mesh arrives later than it is sent.
         let appended = arrived.saturating_add(append).max(now + 1);
@@ -77,9 +88,11 @@ impl Coordinator {
         Request { arrived, appended, written, answered: written.saturating_add(back) }
     }
 
-    /// The first time at which it finds that one has been open for too long.
-    pub(super) fn finds(&self, opened: u64) -> u64 {
-        let scan = self.plan.scan.0.max(1);
-        (opened.saturating_add(self.plan.timeout.0) / scan).saturating_add(1).saturating_mul(scan)
+    /// The first time at which it finds that one of a process has been open for too long.
+    pub(super) fn finds(&self, process: usize, opened: u64) -> u64 {
+        let (scan, phase) = (self.plan.scan.0.max(1), self.phases[process]);
+        let due = opened.saturating_add(self.plan.timeout.0);
+        let looks = due.checked_sub(phase).map_or(0, |since| since / scan + 1);
+        phase.saturating_add(looks.saturating_mul(scan))
     }
 }

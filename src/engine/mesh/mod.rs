@@ -56,7 +56,7 @@ use program::{Compiler, Site};
 use resource::{Resource, Wait};
 use server::Server;
 use strand::Strand;
-use transactions::Transaction;
+use transactions::{Transaction, Turns};
 use users::Users;
 use visit::{Root, Visit};
 
@@ -175,6 +175,7 @@ pub(super) struct Mesh {
     /// Transactions of a bus that are not over, and how many there were.
     transactions: BTreeMap<u32, Transaction>,
     begun_transactions: u32,
+    turns: Turns,
     /// What groups have told: when, of which member, what.
     jobs: VecDeque<(u64, (usize, usize), Job)>,
     /// What groups are to be told: whose, when, what.
@@ -235,6 +236,7 @@ impl Mesh {
             next_waiter: 0,
             transactions: BTreeMap::new(),
             begun_transactions: 0,
+            turns: Turns::default(),
             calendar: Calendar::default(),
             awaited: 0,
             asking: 0,

@@ -9,6 +9,7 @@ use super::{Mesh, StrandKey};
 use crate::dist::About;
 use crate::engine::client::{Answer, Client, Message};
 use crate::engine::lineage::Lineage;
+use crate::engine::log::End;
 use crate::engine::setup::{Publisher, Setup};
 use crate::engine::topic::{Append, Inbox, NotStored, Port};
 use crate::outcome::ProducerOutcome;
@@ -139,9 +140,20 @@ impl Outputs {
         self.ports.iter_mut().for_each(|out| out.clients[instance].flush(now, &mut out.port));
     }
 
-    /// A marker is written to a partition.
-    pub(super) fn mark(&mut self, port: usize, marker: Append) {
-        self.ports[port].port.appends.push(marker);
+    /// The marker of a transaction's end is written to a partition, as often as it must be: it is sent and copied at these times
+    /// where no node fails. When it is stored; none: not in this run.
+    pub(super) fn mark(
+        &mut self,
+        instance: usize,
+        port: usize,
+        lane: u32,
+        what: (u32, End),
+        times: (u64, u64),
+    ) -> Option<u64> {
+        let out = &mut self.ports[port];
+        let (appended, visible) = out.clients[instance].insist(lane, times)?;
+        out.port.appends.push(Append::marker(lane, what.0, what.1, (appended, visible)));
+        Some(visible)
     }
 
     /// A message that has been placed is never published.

@@ -3,6 +3,7 @@
 use super::awaits::Awaiting;
 use super::pauses::Pauses;
 use super::program::{Block, Spend, What};
+use super::visit::Asker;
 use super::{Event, ForkKey, Mesh, StrandKey, VisitKey};
 use crate::dist::About;
 use crate::engine::delegate::Doom;
@@ -142,6 +143,7 @@ impl Mesh {
             let Some(level) = strand.stack.last_mut() else {
                 return match visit.doom {
                     Doom::Fails | Doom::Crashes if main => self.fail_by_itself(key, now),
+                    Doom::Hangs if main => {}
                     _ => self.over(key, Ok(()), now),
                 };
             };
@@ -151,8 +153,11 @@ impl Mesh {
             if visit.cancelled && op.is_some() {
                 return self.give_up_strand(key, now);
             }
-            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then.
-            if visit.worked && main && !spends && !in_saga {
+            // A handler that fails by itself does so after its own first work, but leaves no saga half done: at its end then. Of a
+            // consumer the end of its transaction is its end: what is committed is done.
+            let commits =
+                op.is_none() && matches!((level.kind, visit.asker), (Kind::Transaction(_), Asker::Group { .. }));
+            if (visit.worked || commits) && main && !spends && !in_saga {
                 match visit.doom {
                     Doom::None | Doom::Failed => {}
                     Doom::Hangs => return,
@@ -206,10 +211,7 @@ impl Mesh {
                 }
                 None => true,
             },
-            What::Transaction(body) => {
-                self.begin_transaction(key, *body, now);
-                false
-            }
+            What::Transaction(body) => !self.come_to_transaction(key, *body, now),
             What::Saga(number) => {
                 self.begin_saga(key, *number, now);
                 false

@@ -9,7 +9,8 @@
 //! A request to the coordinator is a way there, a write that is copied, and a way back. What is decided is decided when the end
 //! is sent: whatever becomes of the process then, the markers will be written.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::coordinator::Request;
 use super::strand::{Kind, Level};
@@ -19,7 +20,6 @@ use crate::engine::client::Message;
 use crate::engine::delegate::{Ended, How};
 use crate::engine::handler::spend_draws;
 use crate::engine::log::End;
-use crate::engine::topic::Append;
 
 /// Where a transaction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +63,52 @@ pub(super) struct Transaction {
     pub(super) waiting: Option<StrandKey>,
 }
 
+/// A client has one transaction at a time: by process of a producer that has one, the strands that wait for theirs, each with
+/// its steps. (A member of a group has one worker.)
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns(BTreeMap<(usize, usize), VecDeque<(StrandKey, usize)>>);
+
+impl Turns {
+    /// Strands that wait for their turn.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = StrandKey> + '_ {
+        self.0.values().flatten().map(|(key, _)| *key)
+    }
+}
+
 impl Mesh {
-    /// A strand comes to a transaction.
-    pub(super) fn begin_transaction(&mut self, key: StrandKey, block: usize, now: u64) {
+    /// A strand comes to a transaction. Whether it may begin with it; else it goes on when it is its turn.
+    pub(super) fn come_to_transaction(&mut self, key: StrandKey, block: usize, now: u64) -> bool {
+        let visit = &self.visits[self.strands[key].visit];
+        if !matches!(visit.asker, Asker::Group { .. }) {
+            match self.turns.0.entry((visit.actor, visit.instance)) {
+                Entry::Occupied(mut busy) => {
+                    busy.get_mut().push_back((key, block));
+                    return false;
+                }
+                Entry::Vacant(free) => drop(free.insert(VecDeque::new())),
+            }
+        }
+        self.begin_transaction(key, block, now);
+        true
+    }
+
+    /// A transaction is over for its process: the next strand has its turn.
+    fn next_turn(&mut self, of: &Transaction, now: u64) {
+        let process = (of.actor, of.instance);
+        if of.asker.is_some() || of.stage == Stage::Orphan {
+            return;
+        }
+        let Some(waiting) = self.turns.0.get_mut(&process) else { return };
+        while let Some((key, block)) = waiting.pop_front() {
+            if self.strands.contains_key(key) {
+                self.begin_transaction(key, block, now);
+                return self.schedule(now, Event::Wake(key, Ok(())));
+            }
+        }
+        self.turns.0.remove(&process);
+    }
+
+    fn begin_transaction(&mut self, key: StrandKey, block: usize, now: u64) {
         self.begun_transactions += 1;
         let strand = &mut self.strands[key];
         let visit = &self.visits[strand.visit];
@@ -138,10 +181,10 @@ impl Mesh {
         let coordinator = self.actors[it.actor].coordinator.as_ref().expect("who has transactions has one");
         let mut draws = spend_draws(coordinator.stream, it.requests, it.of.0, it.of.1);
         it.requests += 1;
-        let ready = if it.known || it.asker.is_none() { 0 } else { coordinator.done[it.instance] };
+        let ready = if it.known { 0 } else { coordinator.done[it.instance] };
         let request = coordinator.request(&mut draws, now, ready);
         if !std::mem::replace(&mut it.known, true) {
-            let found = coordinator.finds(request.arrived);
+            let found = coordinator.finds(it.instance, request.arrived);
             self.schedule(found, Event::Expired(id));
         }
         request
@@ -230,8 +273,9 @@ impl Mesh {
             }
             Stage::Ending(end) => {
                 let how = if end == End::Committed { Ok(()) } else { Err(()) };
-                let waiting = self.transactions.remove(&id).and_then(|it| it.waiting);
-                if let Some(key) = waiting {
+                let it = self.transactions.remove(&id).expect("just seen");
+                self.next_turn(&it, now);
+                if let Some(key) = it.waiting {
                     self.wake(key, how, now);
                 }
             }
@@ -276,11 +320,15 @@ impl Mesh {
         it.requests += 1;
         let marking = coordinator.request(&mut draws, decided, 0);
         let noted = coordinator.draw(&coordinator.append, &mut draws);
-        coordinator.done[it.instance] = marking.answered.saturating_add(noted);
         let visible = if coordinator.copied { marking.written } else { marking.appended };
+        let mut stored = marking.written;
         for (port, lane) in &it.lanes {
-            actor.outputs.mark(*port, Append::marker(*lane, id, end, (marking.appended, visible)));
+            let times = (marking.appended, visible);
+            // One that nobody takes in this run keeps its process from beginning another.
+            stored = stored.max(actor.outputs.mark(it.instance, *port, *lane, (id, end), times).unwrap_or(u64::MAX));
         }
+        let back = marking.answered - marking.written;
+        coordinator.done[it.instance] = stored.saturating_add(back).saturating_add(noted);
     }
 
     fn books_of(&mut self, id: u32, entry: impl Fn(&mut crate::outcome::TransactionLedger) -> &mut u64) {
@@ -291,6 +339,7 @@ impl Mesh {
     /// A transaction is over, and its coordinator has nothing more to do with it.
     fn finish_transaction(&mut self, id: u32, how: Result<(), ()>, now: u64) {
         let it = self.transactions.remove(&id).expect("it is not over");
+        self.next_turn(&it, now);
         if let Some(key) = it.waiting {
             self.schedule(now, Event::Wake(key, how));
         }
@@ -298,6 +347,7 @@ impl Mesh {
 
     /// A process is gone: its transactions stay open, but for those whose end was sent, or that nobody else knows of.
     pub(super) fn orphan(&mut self, actor: usize, instance: usize, now: u64) {
+        self.turns.0.remove(&(actor, instance));
         let here = |it: &Transaction| (it.actor, it.instance) == (actor, instance) && it.stage != Stage::Orphan;
         let ids: Vec<u32> = self.transactions.iter().filter(|(_, it)| here(it)).map(|(id, _)| *id).collect();
         for id in ids {
@@ -321,7 +371,10 @@ impl Mesh {
 
     /// A process starts: what the one before it with its id has left open is given up at once.
     pub(super) fn fence(&mut self, (actor, instance): (usize, usize), now: u64) {
-        if self.actors[actor].coordinator.as_ref().is_none_or(|coordinator| !coordinator.plan.same_id) {
+        let Some(coordinator) = &mut self.actors[actor].coordinator else { return };
+        if !coordinator.plan.same_id {
+            // Nobody knows it, and nothing of what it begins waits.
+            coordinator.done[instance] = 0;
             return;
         }
         let left = |it: &Transaction| (it.actor, it.instance) == (actor, instance) && it.stage == Stage::Orphan;
@@ -376,8 +429,7 @@ impl Mesh {
         waiting.into_iter().for_each(|(actor, _, count)| self.actors[actor].outcome.publish.publishing += count);
         for actor in &mut self.actors {
             let books = &mut actor.outcome.handler.transactions;
-            let ended = books.committed + books.aborted + books.refused + books.timed_out + books.fenced;
-            books.open = books.begun - ended;
+            books.open = books.begun - books.ended();
         }
     }
 
@@ -386,14 +438,19 @@ impl Mesh {
     /// # Errors
     /// What does not fit.
     pub(super) fn audit_transactions(&self) -> Result<(), String> {
+        for process in self.turns.0.keys() {
+            let has_one = |it: &Transaction| (it.actor, it.instance) == *process && it.stage != Stage::Orphan;
+            if !self.transactions.values().any(has_one) {
+                return Err(format!("who waits for the transaction of process {process:?} waits for none"));
+            }
+        }
         for (actor, it) in self.actors.iter().enumerate() {
             let books = &it.outcome.handler.transactions;
-            let ended = books.committed + books.aborted + books.refused + books.timed_out + books.fenced;
             let is_open = |it: &&Transaction| {
                 it.actor == actor && it.measured && !it.dead && !matches!(it.stage, Stage::Ending(_))
             };
             let open = self.transactions.values().filter(is_open).count() as u64;
-            if books.begun != ended + open {
+            if books.begun != books.ended() + open {
                 return Err(format!("the transactions of actor {actor} do not add up: {open} open, {books:?}"));
             }
         }

@@ -46,15 +46,18 @@ pub(super) fn ledger(summary: &Summary, style: Style) -> String {
         table.row(consumer.name, [show::count(entry("created")).into()].into_iter().chain(cells));
     }
     let content = if table.speaks() { table.render(style) } else { String::new() };
-    let about = format!("the columns add up to created{}", of_all_runs(", ", summary));
+    let about = match of_all_runs(summary) {
+        counts if counts.is_empty() => "the columns add up to created".into(),
+        counts => format!("{counts}; they add up to created"),
+    };
     section("Where the events ended", &about, &content, style)
 }
 
 /// Says that counts are sums, where there is something to add up: what is expected of a count is expected of each run.
-fn of_all_runs(before: &str, summary: &Summary) -> String {
+fn of_all_runs(summary: &Summary) -> String {
     match summary.replications {
         0 | 1 => String::new(),
-        runs => format!("{before}counts of all {runs} runs together"),
+        runs => format!("counts of all {runs} runs"),
     }
 }
 
@@ -85,7 +88,7 @@ pub(super) fn defects(summary: &Summary, style: Style) -> String {
     };
     let notes = missing.clone() + &notes(causes) + &notes(anomalies) + &how_to_explain(summary, &consumers, style);
     let content = if table.speaks() { table.render(style) } else { calm() } + &notes;
-    section("Duplicates, losses, disorder", &of_all_runs("", summary), &content, style)
+    section("Duplicates, losses, disorder", &of_all_runs(summary), &content, style)
 }
 
 fn row(consumer: &Thing<'_>) -> [Cell; 10] {

@@ -102,6 +102,7 @@ fn sentence(plan: &Plan, (topic, story): (u32, &[Chapter]), chapter: Chapter) ->
         Told::Given { consumer: index, partition, member } => {
             format!("{}: is given partition {partition}", process(index, member))
         }
+        Told::Seen(index) => format!("{}: may see it: the transactions that hid it are over", consumer(index)),
         Told::Settled(index) => format!("{}: settled", consumer(index)),
         Told::Decided(true) => "its transaction is committed: it counts".into(),
         Told::Decided(false) => "its transaction is aborted: it does not count".into(),

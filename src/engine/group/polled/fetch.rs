@@ -22,7 +22,7 @@ impl Polled {
         }
         self.seen = appended;
         if core.transactional {
-            self.decide(core, logs);
+            self.decide_all(core, logs);
         }
         for member in 0..self.members.len() {
             if self.look_at_fetches(core, logs, member) {

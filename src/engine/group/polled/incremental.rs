@@ -107,10 +107,12 @@ impl Polled {
     }
 
     /// A member's heartbeat is due at which it hears something.
-    pub(super) fn notice_group(&mut self, member: usize, now: u64) {
+    pub(super) fn notice_group(&mut self, core: &Core, member: usize, now: u64) {
         self.members[member].notice_at = u64::MAX;
         if self.rounds.protocol == Protocol::Incremental && !self.members[member].zombie {
             self.hear(member, now);
+            // What it has given up, or may not have, another hears of.
+            self.look_at_all(core);
         } else {
             self.members[member].noticed = true;
         }

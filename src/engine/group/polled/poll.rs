@@ -140,7 +140,10 @@ impl Polled {
         let unwanted = !core.fates.wants_all() && !core.fates.wants(&record, extra);
         let gone = log_lane.taken(item.offset, answered);
         let gone = gone.or_else(|| (item.offset < reset).then_some(LossCause::OffsetReset));
-        let aborted = core.committed_only && log_lane.aborted(item.offset) == Some(true);
+        // What is known by then never to have counted is not lost, whoever has deleted it.
+        let known = || log_lane.seen_at(item.offset, true).is_some_and(|seen| seen <= answered);
+        let aborted = core.committed_only && log_lane.aborted(item.offset) == Some(true) && known();
+        let gone = gone.filter(|_| !aborted);
         let missed = gone.map(Conclusion::Lost).or(aborted.then_some(Conclusion::Aborted));
         if let Some(how) = missed.or(unwanted.then_some(Conclusion::Filtered)) {
             let mark = state.mark(item.offset);

@@ -420,6 +420,8 @@ impl Polled {
                 self.rounds.silent.push(Silent { expelled_at: at, member, who, dead: true });
             }
         }
+        // It may have been the last that operators wait for.
+        self.go_back_if_alone(core, logs, now);
         self.look_at_all(core);
     }
 

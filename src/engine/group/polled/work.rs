@@ -99,8 +99,10 @@ impl Polled {
         }
         match run.go_on(core, logs, (member, worker), now) {
             Next::At(at) => self.members[member].end_at(at, worker),
+            // One that hangs is never told of: whoever watches it waits so long.
+            Next::Told if run.ends_at < u64::MAX => self.members[member].end_at(run.ends_at, worker),
             Next::Told => {}
-            Next::Asks => return self.take_positions(core, (member, worker), run, now),
+            Next::Asks => return self.take_positions(core, logs, (member, worker), run, now),
             Next::Refused => return self.let_go_refused(core, logs, (member, worker), &run, now),
             Next::Done => return self.complete(core, logs, member, worker, run, now),
         }
@@ -127,17 +129,17 @@ impl Polled {
         self.close(core, logs, member, worker, run, now);
     }
 
-    /// A handler is done with its records.
+    /// A handler is done with its records. What it has committed is done with already.
     pub(super) fn close(&mut self, core: &mut Core, logs: &[&Log], member: usize, worker: u32, run: Run, now: u64) {
         core.busy += u128::from(now - run.busy_from.min(now));
-        for item in run.items() {
+        for item in run.items().filter(|_| !run.committed) {
             let current = item.tag == self.lanes[item.lane].assignment && !self.members[member].zombie;
             self.conclude(core, logs, member, *item, &run, (now, current));
         }
         self.members[member].free_worker(worker);
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         core: &mut Core,
         logs: &[&Log],
@@ -200,8 +202,7 @@ impl Polled {
             }
             mark.concluded = true;
         }
-        // A transaction has settled it already.
-        self.finished(core, member, item, current && !run.committed, now);
+        self.finished(core, member, item, current, now);
         if let Some(claim) = self.claim_of(core.lanes[item.lane].slot, item, record.key) {
             self.members[member].release(claim);
         }
@@ -256,12 +257,7 @@ impl Polled {
         let runs: Vec<Run> = self.members[member].runs.iter_mut().filter_map(Option::take).collect();
         for run in runs {
             core.busy += u128::from(now - run.busy_from.min(now));
-            if run.committed {
-                // Its transaction will be committed, whatever becomes of its process.
-                run.items().for_each(|item| self.conclude(core, logs, member, *item, &run, (now, false)));
-                continue;
-            }
-            for item in run.items().copied() {
+            for item in run.items().copied().filter(|_| !run.committed) {
                 let record = core.subject(logs, item.lane, item.offset).record;
                 core.meter.cut_off += u64::from(record.created >= core.warm_up);
                 let _ = self.let_go(core, logs, item, (member, run.start, now), DeliveryResult::CutOff);
@@ -279,11 +275,6 @@ impl Polled {
 
     /// A record in hand whose position has been committed will not come again.
     pub(super) fn lost_if_committed(&mut self, core: &mut Core, logs: &[&Log], item: Item) {
-        // It may be another's by now, who has committed it in a transaction and will be done with it.
-        let same = |other: &Item| (other.lane, other.offset) == (item.lane, item.offset);
-        if self.runs().any(|run| run.committed && run.items().any(same)) {
-            return;
-        }
         let state = &mut self.lanes[item.lane];
         if item.offset >= state.committed || state.known(item.offset).is_none() {
             return;
