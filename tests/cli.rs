@@ -132,7 +132,7 @@ fn results_go_to_files() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let effected = document["consumers"]["email"]["ledger"]["effected"].as_u64().unwrap();
     let records = fs::read_to_string(folder.path().join("deliveries.csv")).unwrap();
-    assert!(records.starts_with("consumer,topic,retry,partition,offset,"));
+    assert!(records.starts_with("consumer,member,topic,retry,partition,offset,"));
     assert_eq!(records.lines().filter(|line| line.ends_with(",effect")).count() as u64, effected);
 
     let before: Vec<Vec<u8>> = names.iter().map(|name| fs::read(results.join(name)).unwrap()).collect();
