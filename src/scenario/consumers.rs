@@ -127,7 +127,6 @@ fn consumer(reader: &mut Reader, entry: &Entry, known: &Known<'_>) -> Option<Rea
     let retry = retries::retry(reader, &mut fields, &kind);
     let settle = settle(reader, &mut fields, &kind, &over);
     let startup = startup(reader, &mut fields, profile);
-    note_idle_timer(reader, &fields, &values, settle);
     refuse_unseen_hangs(reader, &mut fields, own.failure, &values, entry.place);
     let membership = groups::membership(&values);
     let autoscale = autoscale::whole(reader, own.autoscale, (&fields.path, own.members), (&topics, buses), &membership);
@@ -380,6 +379,12 @@ fn order(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>) -> Worke
 }
 
 fn settle(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>, over: &Overrides) -> Settle {
+    let settle = settled(reader, fields, kind, over);
+    note_idle_timer(reader, fields, &kind.values, settle);
+    settle
+}
+
+fn settled(reader: &mut Reader, fields: &mut Fields<'_>, kind: &Kind<'_>, over: &Overrides) -> Settle {
     #[derive(Clone, Copy, PartialEq)]
     enum Word {
         After,
